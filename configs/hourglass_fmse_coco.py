@@ -1,0 +1,5 @@
+_base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hourglass52_8xb32-210e_coco-256x256.py'
+
+custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)
+
+model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=2., delta=1.)))

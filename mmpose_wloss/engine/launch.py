@@ -1,0 +1,192 @@
+"""MMPose's own tools, with checks before they start."""
+
+import argparse
+import difflib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Iterator, Sequence, Tuple
+
+import mmpose
+from mmengine.config import Config, ConfigDict
+
+CONFIGS = 'configs'
+
+# where the files of a dataset class come from
+SOURCES = {
+    'CocoDataset':
+    'COCO 2017 from https://cocodataset.org/#download (train2017, val2017 and '
+    'their annotations)',
+    'MpiiDataset':
+    'the images from http://human-pose.mpi-inf.mpg.de and the annotations '
+    'that MMPose links at https://mmpose.readthedocs.io/en/latest/'
+    'dataset_zoo/2d_body_keypoint.html#mpii',
+}
+OTHER_SOURCES = ('see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
+                 '2d_body_keypoint.html')
+RENDERED = 'python tools/render_dataset.py --out {}'
+DETECTIONS = ("for a detector's boxes see the same page; to evaluate on "
+              'ground-truth boxes instead, add --cfg-options {}=None')
+
+
+def stock_tool(name: str) -> ModuleType:
+    """MMPose's own ``tools/{name}.py``, as a module.
+
+    Args:
+        name (str): ``'train'`` or ``'test'``.
+
+    Raises:
+        FileNotFoundError: If MMPose is installed without its tools.
+    """
+    package = Path(mmpose.__file__).parent
+    for folder in (package / '.mim' / 'tools', package.parent / 'tools'):
+        script = folder / f'{name}.py'
+        if script.exists():
+            spec = importlib.util.spec_from_file_location(
+                f'mmpose_tools_{name}', script)
+            tool = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(tool)
+            return tool
+    raise FileNotFoundError(
+        f'MMPose is installed at {package} without its tools, whose '
+        f'{name}.py this one runs. Install it with: mim install mmpose')
+
+
+def run_tool(name: str) -> None:
+    """Run MMPose's own tool with its own arguments, and check them first.
+
+    A training also gets a :class:`ResumableRandomnessHook`.
+
+    Args:
+        name (str): ``'train'`` or ``'test'``.
+    """
+    tool = stock_tool(name)
+    parse_args, merge_args = tool.parse_args, tool.merge_args
+
+    def parse_and_check() -> argparse.Namespace:
+        args = parse_args()
+        check_config_path(args.config)
+        return args
+
+    def merge_and_check(cfg: Config, args: argparse.Namespace) -> Config:
+        cfg = merge_args(cfg, args)
+        if name == 'train':
+            add_resumable_randomness(cfg)
+            check_data_files(cfg, ['train', 'val'])
+        else:
+            check_data_files(cfg, ['test'])
+        return cfg
+
+    tool.parse_args, tool.merge_args = parse_and_check, merge_and_check
+    try:
+        tool.main()
+    except MissingFile as error:
+        sys.exit(f'error: {error}')
+
+
+class MissingFile(FileNotFoundError):
+    """A config, or a file that a config names, is not there."""
+
+
+def check_config_path(path: str) -> None:
+    """Check that a config file exists.
+
+    Raises:
+        MissingFile: Names the existing configs whose names are nearest.
+    """
+    if Path(path).is_file():
+        return
+    known = {}
+    for folder in (Path(path).parent, Path(CONFIGS),
+                   Path(__file__).parents[1] / '.mim' / CONFIGS):
+        for config in sorted(folder.rglob('*.py')) if folder.is_dir() else ():
+            known.setdefault(config.name, config)
+    near = difflib.get_close_matches(Path(path).name, known, n=3, cutoff=0.5)
+    suggestion = ''.join(f'\n  {known[name]}' for name in near)
+    raise MissingFile(
+        f'There is no config {path}.' +
+        (f' Did you mean:{suggestion}' if near else
+         f' The configs of mmpose_wloss are in {CONFIGS}/.'))
+
+
+def _dataset_files(key: str,
+                   dataset: ConfigDict) -> Iterator[Tuple[str, Path, str]]:
+    """Key, path and dataset class of each file that a dataset reads."""
+    for child in ('dataset', 'datasets'):
+        children = dataset.get(child) or []
+        if isinstance(children, dict):
+            yield from _dataset_files(f'{key}.{child}', children)
+        else:
+            for index, one in enumerate(children):
+                yield from _dataset_files(f'{key}.{child}.{index}', one)
+    if (dataset.get('backend_args') or {}).get('backend', 'local') != 'local':
+        return
+    kind, root = dataset.get('type'), dataset.get('data_root') or ''
+    prefixes = dataset.get('data_prefix') or {}
+    for name, prefix in prefixes.items():
+        if isinstance(prefix, str):
+            yield f'{key}.data_prefix.{name}', Path(root, prefix), kind
+    if dataset.get('ann_file'):
+        yield f'{key}.ann_file', Path(root, dataset['ann_file']), kind
+    for name in ('bbox_file', 'headbox_file'):
+        if dataset.get(name):
+            yield f'{key}.{name}', Path(dataset[name]), kind
+
+
+def _config_files(cfg: Config,
+                  modes: Sequence[str]) -> Iterator[Tuple[str, Path, str]]:
+    for mode in modes:
+        loader = cfg.get(f'{mode}_dataloader')
+        if not loader:
+            continue
+        yield from _dataset_files(f'{mode}_dataloader.dataset',
+                                  loader['dataset'])
+        evaluator = cfg.get(f'{mode}_evaluator') or []
+        evaluators = evaluator if isinstance(evaluator, list) else [evaluator]
+        for index, one in enumerate(evaluators):
+            if one.get('ann_file'):
+                place = f'.{index}' if evaluators is evaluator else ''
+                yield (f'{mode}_evaluator{place}.ann_file',
+                       Path(one['ann_file']), loader['dataset'].get('type'))
+
+
+def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
+    """Check that the files and folders that a config names exist.
+
+    Args:
+        cfg (Config): The config.
+        modes (Sequence[str]): Which loaders and evaluators to look at:
+            ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        MissingFile: Names each missing file, the key under which the
+            config names it and where to get it.
+    """
+    missing, advice = [], []
+    for key, path, kind in _config_files(cfg, modes):
+        if '://' in str(path) or ':/' in str(path) or path.exists():
+            continue
+        missing.append(f'  {key}: {path}')
+        if 'annypose' in path.parts:
+            folder = Path(*path.parts[:path.parts.index('annypose') + 1])
+            advice.append(RENDERED.format(folder))
+        else:
+            advice.append(SOURCES.get(kind, OTHER_SOURCES))
+        if key.endswith('bbox_file'):
+            advice.append(DETECTIONS.format(key))
+    if missing:
+        raise MissingFile('\n'.join([
+            'Files that the config names are not there:', *missing,
+            'Where to get them:',
+            *(f'  {line}' for line in dict.fromkeys(advice)),
+            'If you have them elsewhere, link their folder to the place above '
+            'or change the key by --cfg-options key=value.'
+        ]))
+
+
+def add_resumable_randomness(cfg: Config) -> None:
+    """Add :class:`ResumableRandomnessHook`, unless the config has it."""
+    hooks = cfg.get('custom_hooks') or []
+    if all(hook['type'] != 'ResumableRandomnessHook' for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type='ResumableRandomnessHook')]

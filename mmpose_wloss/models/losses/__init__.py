@@ -1,0 +1,9 @@
+from .heatmap_losses import (FocusMSELoss, HeatmapWeightingMSELoss,
+                             WeightAdaptiveMSELoss, focus_mse_loss,
+                             heatmap_weighting_mse_loss,
+                             weight_adaptive_mse_loss)
+
+__all__ = [
+    'FocusMSELoss', 'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss',
+    'focus_mse_loss', 'heatmap_weighting_mse_loss', 'weight_adaptive_mse_loss'
+]

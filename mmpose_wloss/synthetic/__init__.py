@@ -1,0 +1,11 @@
+"""The embedded data set: rendered people with exact joints in 2D and 3D."""
+
+from .body import MissingAnnyError
+from .dataset import (SPLITS, RenderInterrupted, RenderParameters,
+                      render_dataset)
+from .poses import DEFAULT_CLASS_SHARES
+
+__all__ = [
+    'DEFAULT_CLASS_SHARES', 'SPLITS', 'MissingAnnyError', 'RenderInterrupted',
+    'RenderParameters', 'render_dataset'
+]
