@@ -55,7 +55,8 @@ def point_to_mim_folder(target: Path) -> None:
 
     mim looks for ``.mim`` in ``site-packages``, where an editable install by
     today's pip puts no package at all, and a wheel cannot hold links. A
-    folder without ``__init__.py`` there does not hide the package itself.
+    folder without ``__init__.py`` there does not hide the package that a
+    later entry of the path holds.
     """
     folder = target / '.mim'
     for source in sorted((ROOT / 'configs').rglob('*.py')):
@@ -113,6 +114,9 @@ setup(
         'Programming Language :: Python :: 3.11',
     ],
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    # says that the layout is flat, so that an editable install puts the
+    # checkout on the path (see point_to_mim_folder)
+    package_dir={'': '.'},
     python_requires='>=3.8',
     install_requires=read_requirements('runtime.txt'),
     extras_require={

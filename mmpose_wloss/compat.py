@@ -6,6 +6,7 @@ can say what is missing, and be used beside an incomplete stack.
 
 import importlib
 import importlib.util
+import pickle
 from importlib import metadata
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -117,8 +118,8 @@ def add_safe_globals() -> None:
 
     From torch 2.6 on, ``torch.load`` refuses every class that is not listed as
     safe. MMEngine's checkpoints hold log histories (``HistoryBuffer`` around
-    NumPy arrays) and NumPy scalars; neither runs code when it is loaded. Below
-    torch 2.6 this does nothing.
+    NumPy arrays, with the names of its own methods) and NumPy scalars; none of
+    them runs code when it is loaded. Below torch 2.6 this does nothing.
     """
     import numpy as np
     import torch
@@ -137,6 +138,17 @@ def add_safe_globals() -> None:
         for package in ('numpy.core', 'numpy._core')
     ]
     dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
-    torch.serialization.add_safe_globals(
-        [HistoryBuffer, np.ndarray, np.dtype, *array_functions,
-         *sorted(dtypes, key=lambda dtype: dtype.__name__)])
+
+    def history_method(owner: type, name: str):
+        """``getattr`` as far as a pickled log history needs it."""
+        if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
+            return HistoryBuffer._statistics_methods[name]
+        raise pickle.UnpicklingError(
+            f'{name!r} of {owner!r} is not a statistic of a log history')
+
+    HistoryBuffer()  # the first one registers the statistics' names
+    torch.serialization.add_safe_globals([
+        HistoryBuffer, np.ndarray, np.dtype, *array_functions,
+        (history_method, 'builtins.getattr'),
+        *sorted(dtypes, key=lambda dtype: dtype.__name__)
+    ])

@@ -3,9 +3,13 @@
 import argparse
 import sys
 
-from mmpose_wloss.synthetic import (DEFAULT_CLASS_SHARES, MissingAnnyError,
-                                    RenderInterrupted, RenderParameters,
-                                    render_dataset)
+from mmpose_wloss.synthetic import (
+    DEFAULT_CLASS_SHARES,
+    MissingAnnyError,
+    RenderInterrupted,
+    RenderParameters,
+    render_dataset,
+)
 
 
 def class_shares(text: str) -> dict[str, float]:
@@ -28,7 +32,8 @@ def parse_args() -> argparse.Namespace:
     add('--val', type=int, default=400, help='images for validation')
     add('--unlabeled', type=int, default=0, help='images without labels')
     add('--size', type=int, default=default.size, help='width and height')
-    add('--seed', type=int, default=default.seed)
+    add('--seed', type=int, default=default.seed,
+        help='everything random comes from it')
     add('--workers', type=int, default=2, help='processes')
     add('--yaw', type=float, default=default.yaw,
         help='largest turn from facing the camera, degrees; 180: all sides')
@@ -55,7 +60,7 @@ def main() -> int:
     except RenderInterrupted as interruption:
         print(f'\n{interruption}', file=sys.stderr)
         return 130
-    except (ValueError, OSError, MissingAnnyError) as error:
+    except (ValueError, OSError, RuntimeError, MissingAnnyError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
 

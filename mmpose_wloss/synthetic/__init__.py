@@ -1,8 +1,7 @@
 """The embedded data set: rendered people with exact joints in 2D and 3D."""
 
 from .body import MissingAnnyError
-from .dataset import (SPLITS, RenderInterrupted, RenderParameters,
-                      render_dataset)
+from .dataset import SPLITS, RenderInterrupted, RenderParameters, render_dataset
 from .poses import DEFAULT_CLASS_SHARES
 
 __all__ = [

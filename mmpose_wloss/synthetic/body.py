@@ -1,7 +1,7 @@
-"""The body: a thin, seeded-free wrapper around the parametric model `anny`."""
+"""The body: a thin wrapper around the parametric model `anny`."""
 
 import importlib.metadata
-import importlib.util
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,10 @@ _PART_OF_BONE = (('neck', 'head'), ('head', 'head'), ('eye', 'head'),
                  ('wrist', 'hand'), ('finger', 'hand'), ('metacarpal', 'hand'),
                  ('upperleg', 'upper_leg'), ('lowerleg', 'lower_leg'),
                  ('foot', 'foot'), ('toe', 'foot'))
+
+# Surfaces within the head, as anny names them; nobody sees them.
+_INSIDE = ('eye_back.L', 'eye_back.R', 'eye_cavity.L', 'eye_cavity.R',
+           'mouth_cavity', 'tongue')
 
 
 class MissingAnnyError(ImportError):
@@ -82,8 +86,9 @@ class BodyModel:
         faces (np.ndarray): Triangles, seen from outside counter-clockwise
             [F, 3].
         face_part (np.ndarray): Index into :data:`PARTS` of each face [F].
-        rest_centers (np.ndarray): Face centres of the average body at rest,
-            from which clothes are cut [F, 3].
+        face_is_eye (np.ndarray): Which faces are eyeballs, bool [F].
+        rest_vertices (np.ndarray): The average body at rest, metres [V, 3].
+        vertex_part (np.ndarray): Index into :data:`PARTS` of each vertex [V].
         arm_position (np.ndarray): Where a vertex lies along its arm: 0 at the
             shoulder, 1 at the wrist, -1 off the arms [V].
         leg_position (np.ndarray): The same from hip (0) to ankle (1) [V].
@@ -95,23 +100,27 @@ class BodyModel:
         anny_version()
         import anny
         import torch
+        from anny.face_segmentation import get_face_segmentation_mask
         self._torch = torch
         # 'lbs' runs in torch; the default compiles kernels at first use.
         # 'original' shapes: their compaction takes a minute to compute.
-        model = anny.Anny(
-            phenotype_blendshapes='original', skinning_method='lbs')
-        self._regressor = anny.KeypointsRegressor.coco(
-            model, labels=list(JOINT_NAMES)).float()
+        with warnings.catch_warnings():
+            # torch 2.1 warns of itself when it reads tensors from a file.
+            warnings.filterwarnings('ignore', 'TypedStorage is deprecated')
+            model = anny.Anny(
+                phenotype_blendshapes='original', skinning_method='lbs')
+            self._regressor = anny.KeypointsRegressor.coco(
+                model, labels=list(JOINT_NAMES)).float()
         self._model = model.float()
         self.bone_labels = list(model.bone_labels)
-        self.faces = model.get_triangular_faces().numpy()
-        with torch.no_grad():
+        inside = get_face_segmentation_mask(model, _INSIDE)
+        self.faces = model.faces[~inside].numpy()
+        with torch.inference_mode():
             rest = self._model()
         vertices = rest['vertices'][0].numpy()
         heads = rest['bone_poses'][0, :, :3, 3].numpy()
         self.rest_bones = dict(zip(self.bone_labels, heads, strict=True))
         self.rest_vertices = vertices
-        self.rest_centers = vertices[self.faces].mean(axis=1)
 
         strongest = model.vertex_bone_weights.argmax(dim=1, keepdim=True)
         bones = model.vertex_bone_indices.gather(1, strongest)[:, 0].numpy()
@@ -128,6 +137,11 @@ class BodyModel:
         self._own_flesh = np.array([[_is_flesh_of(part, joint)
                                      for part in PARTS]
                                     for joint in JOINT_NAMES])
+        outside = np.unique(self.faces)
+        self._flesh_vertices = [
+            outside[flesh[self.vertex_part[outside]]]
+            for flesh in self._own_flesh
+        ]
 
     def _limb_position(self, limb: str, bones: tuple[str, ...]) -> np.ndarray:
         position = np.full(len(self.rest_vertices), -1, np.float32)
@@ -181,21 +195,26 @@ class BodyModel:
                 pose_parameters=torch.from_numpy(deltas),
                 phenotype_kwargs=shape)
             joints = self._regressor(output)[0].numpy()
-        vertices = output['vertices'][0].numpy()
-        return Body(vertices, joints, self._flesh_depth(vertices, joints))
+            # At rest: posed skin folds towards a joint on its inner side.
+            rest_vertices = output['rest_vertices']
+            rest_joints = self._regressor(dict(vertices=rest_vertices))
+        depth = self._flesh_depth(rest_vertices[0].numpy(),
+                                  rest_joints[0].numpy())
+        return Body(output['vertices'][0].numpy(), joints, depth)
 
     def _flesh_depth(self, vertices, joints):
         """Scale the way out of the flesh: it is shortest at the nearest skin.
 
-        From the other sides, and through a bent joint, the way is longer: a
-        limb is not a sphere. Twice the shortest way covers the thickest joint
-        (the hip from behind) and stays below the thinnest torso.
+        From the other sides the way is longer, a limb is no sphere: up to
+        twice as long (hip from behind, wrist across the palm), and 30 mm more
+        where the shortest is only millimetres (eye or ear from the side). That
+        is less than the way through a head (80 mm or more from one eye, ear or
+        the nose to the other side) or through a torso.
         """
         depths = []
-        for joint, flesh in zip(joints, self._own_flesh, strict=True):
-            skin = vertices[flesh[self.vertex_part]]
-            nearest = np.sqrt(((skin - joint)**2).sum(axis=1).min())
-            depths.append(2 * nearest + 0.01)
+        for joint, skin in zip(joints, self._flesh_vertices, strict=True):
+            away = ((vertices[skin] - joint)**2).sum(axis=1)
+            depths.append(2 * np.sqrt(away.min()) + 0.03)
         return np.array(depths, np.float32)
 
 

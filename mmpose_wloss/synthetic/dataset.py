@@ -9,11 +9,13 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from .poses import DEFAULT_CLASS_SHARES
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'val', 'unlabeled')
+_THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
+                     'MKL_NUM_THREADS')
 
 
 class RenderInterrupted(KeyboardInterrupt):
@@ -76,6 +80,13 @@ class RenderParameters:
         if not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(
                 f'shares of pose classes must sum to 1, got {total:g}')
+        # One form for one meaning: parameters are compared.
+        object.__setattr__(
+            self, 'class_shares', {
+                name: float(self.class_shares[name])
+                for name in DEFAULT_CLASS_SHARES
+                if self.class_shares.get(name)
+            })
 
 
 def render_dataset(out: str | os.PathLike,
@@ -110,6 +121,7 @@ def render_dataset(out: str | os.PathLike,
         MissingAnnyError: If there is something to render and ``anny`` is not
             installed.
         RenderInterrupted: On Ctrl-C.
+        RuntimeError: If a rendering process is killed.
     """
     start = time.monotonic()
     parameters = parameters or RenderParameters()
@@ -122,9 +134,7 @@ def render_dataset(out: str | os.PathLike,
              if index not in records[split]]
     if tasks:
         anny_version()
-        for split, record in _render(out, tasks, parameters, workers,
-                                     progress):
-            records[split][record['index']] = record
+        _render(out, tasks, parameters, workers, progress, records)
     _write_annotations(out, records, parameters, bool(tasks))
     return _summary(out, records, len(tasks), time.monotonic() - start)
 
@@ -169,15 +179,22 @@ def _claim(out, parameters):
     if not wanted['anny']:
         anny_version()
     from .coco import write_json
-    for folder in ('annotations', 'records', *SPLITS):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
+    try:
+        for folder in ('annotations', 'records', *SPLITS):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        write_json(path, wanted)
+    except OSError as error:
+        raise OSError(f'cannot write to {out}: {error}') from error
+
+
+def _record_file(out, split):
+    return out / 'records' / f'{split}.jsonl'
 
 
 def _read_records(out, split):
     """Read what is finished; a line or picture that is not counts as missing.
     """
-    path = out / 'records' / f'{split}.jsonl'
+    path = _record_file(out, split)
     if not path.exists():
         return {}
     pictures = set(os.listdir(out / split))
@@ -195,71 +212,95 @@ def _read_records(out, split):
     return records
 
 
-def _render(out, tasks, parameters, workers,
-            progress) -> Iterator[tuple[str, dict]]:
+def _render(out, tasks, parameters, workers, progress, records):
+    """Render the tasks and add what is known of each to the records."""
     from tqdm import tqdm
     context = multiprocessing.get_context('spawn')
-    files = {}
-    bar = tqdm(total=len(tasks), unit='image', disable=not progress,
-               desc='starting', smoothing=0.05)  # yapf: disable
     executor = ProcessPoolExecutor(
         min(workers, len(tasks)), context, _start_worker,
         (str(out), parameters, context.Lock()))
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(
+                total=len(tasks),
+                unit='image',
+                desc='loading the body model',
+                disable=not progress))
+        files = {
+            split: stack.enter_context(open(_record_file(out, split), 'a'))
+            for split in dict.fromkeys(split for split, _ in tasks)
+        }
 
-    def keep(future: Future) -> tuple[str, dict]:
-        split, record = future.result()
-        if split not in files:
-            files[split] = open(  # noqa: SIM115
-                out / 'records' / f'{split}.jsonl', 'a')
-        files[split].write(json.dumps(record) + '\n')
-        files[split].flush()
-        bar.set_description(split)
-        bar.update()
-        return split, record
+        def keep(future: Future) -> None:
+            split, record = future.result()
+            files[split].write(json.dumps(record) + '\n')
+            files[split].flush()
+            records[split][record['index']] = record
+            bar.set_description(split, refresh=False)
+            bar.update()
 
-    pending: set[Future] = set()
-    try:
-        with _children_ignore_interrupts():
-            for split, index in tasks:
-                pending.add(executor.submit(_render_task, split, index))
-        for future in as_completed(list(pending)):
-            pending.discard(future)
-            yield keep(future)
-    except KeyboardInterrupt:
-        executor.shutdown(wait=True, cancel_futures=True)
-        for future in pending:
-            if future.done() and not future.cancelled():
+        pending: set[Future] = set()
+        try:
+            with _environment_of_workers():
+                for task in tasks:
+                    pending.add(executor.submit(_render_task, *task))
+            for future in as_completed(list(pending)):
+                pending.discard(future)
                 keep(future)
-        raise RenderInterrupted(
-            f'interrupted; {bar.n} of {len(tasks)} missing images were '
-            f'finished and are kept in {out}. The same command goes on from '
-            'there.') from None
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-        bar.close()
-        for file in files.values():
-            file.close()
+        except KeyboardInterrupt:
+            executor.shutdown(wait=True, cancel_futures=True)
+            for future in pending:
+                if future.done() and not future.cancelled():
+                    keep(future)
+            raise RenderInterrupted(
+                f'interrupted; {bar.n} of {len(tasks)} missing images were '
+                f'finished and are kept in {out}. The same command goes on '
+                'from there.') from None
+        except BrokenProcessPool:
+            raise RuntimeError(
+                f'a rendering process ended unexpectedly; {bar.n} of '
+                f'{len(tasks)} missing images were finished and are kept in '
+                f'{out}. The same command goes on from there, with fewer '
+                'workers if memory was short.') from None
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
-def _children_ignore_interrupts():
-    """Processes started within leave Ctrl-C to their parent."""
-    try:
+def _environment_of_workers():
+    """Processes started within leave Ctrl-C to their parent, one core each.
+
+    NumPy's linear algebra reads its number of threads when it is loaded.
+    """
+    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, '1'))
+    # Only the main thread may set handlers, and only it gets Ctrl-C.
+    main = threading.current_thread() is threading.main_thread()
+    if main:
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:
-        # Only the main thread may set handlers, and only it gets Ctrl-C.
-        yield
-        return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if main:
+            signal.signal(signal.SIGINT, previous)
+        for name, value in saved.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 _worker: dict = {}
 
 
+def _end_with_parent():
+    """A killed parent cannot stop its processes; they stop themselves."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _start_worker(out, parameters, lock):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2
     import torch
 
@@ -324,8 +365,7 @@ def _write_annotations(out, records, parameters, changed):
         if changed:
             # In order, whichever process was faster.
             lines = ''.join(json.dumps(x) + '\n' for x in ordered)
-            coco.write_bytes(out / 'records' / f'{split}.jsonl',
-                             lines.encode())
+            coco.write_bytes(_record_file(out, split), lines.encode())
     sheet = out / 'contact_sheet.jpg'
     labeled = next((s for s in ('train', 'val') if records[s]), None)
     if labeled and (changed or not sheet.exists()):

@@ -112,7 +112,8 @@ def _cover(points, faces, height, width):
                        constant[entry])
     u, v = weights
     w = 1 - u - v
-    inside = (u >= 0) & (v >= 0) & (w >= 0)
+    # Rounding must not open a gap between neighbours.
+    inside = np.minimum(np.minimum(u, v), w) >= -1e-4
     weights = np.stack([u[inside], v[inside], w[inside]], axis=1)
     pixel = y[inside].astype(np.int64) * width + x[inside]
     return pixel, kept[entry[inside]], weights.astype(np.float32)

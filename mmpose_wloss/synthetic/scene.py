@@ -10,7 +10,15 @@ from .body import Body, BodyModel
 from .camera import Camera
 from .poses import bone_rotations, sample_pose, sample_pose_class
 from .rasterizer import Fragments, vertex_normals
-from .scenery import background, expose, occluder, sample_light, shade
+from .scenery import (
+    background,
+    cast_shadow,
+    draw_seat,
+    expose,
+    occluder,
+    sample_light,
+    shade,
+)
 
 # Each pixel is the mean of this many squared.
 _SUPERSAMPLING = 2
@@ -113,6 +121,7 @@ class SceneRenderer:
             # Partly outside the picture.
             target[rng.integers(2)] += self.size * rng.choice([-1, 1]) * (
                 rng.uniform(0.15, 0.4))
+        target = np.clip(target, 0.1 * self.size, 0.9 * self.size)
         vertices, joints = body.vertices @ turn.T, body.joints @ turn.T
         shift = camera.place(vertices, target, extent * self.size)
         return Person(
@@ -152,21 +161,31 @@ class SceneRenderer:
                 _to_fine(pixels), skin[:, 2].astype(np.float32),
                 self.model.faces, number))
 
+        clothes = np.array([
+            color for person in persons
+            for color in (person.appearance.shirt, person.appearance.trousers)
+        ]).reshape(-1, 3)
         image = cv2.resize(
-            background(rng, self.size), (fine, fine),
+            background(rng, self.size, clothes), (fine, fine),
             interpolation=cv2.INTER_LINEAR)
+        for person, silhouette in zip(persons, silhouettes, strict=True):
+            cast_shadow(image, silhouette)
+            if person.pose_class == 'sitting' and rng.random() < 0.7:
+                joints = _to_fine(camera.project(person.body.joints))
+                draw_seat(rng, image, joints[11:13], joints[15:17])
         light = sample_light(rng)
         for number, person in enumerate(persons):
             seen = fragments.owner == number
-            face = fragments.face[seen]
-            normal = np.einsum('nk,nkd->nd', fragments.weights[seen],
+            face, weights = fragments.face[seen], fragments.weights[seen]
+            normal = np.einsum('nk,nkd->nd', weights,
                                normals[number][self.model.faces[face]])
-            image[seen] = shade(person.appearance.face_color[face], normal,
-                                light)
+            color = self.wardrobe.color(person.appearance, face, weights)
+            image[seen] = shade(color, normal, light)
 
         hidden = np.zeros((fine, fine), bool)
         if obstacle is not None:
-            hidden = np.kron(obstacle, np.ones((2, 2), bool))
+            hidden = np.kron(
+                obstacle, np.ones((_SUPERSAMPLING, _SUPERSAMPLING), bool))
             image[hidden] = 0.5
         elif rng.random() < self.occluders and silhouettes[0].any():
             hidden, color = occluder(rng, silhouettes[0])
@@ -194,13 +213,14 @@ class SceneRenderer:
         visible = (fragments.owner == number) & ~hidden
         low = np.clip(outline.min(axis=0), 0, self.size - 1)
         high = np.clip(outline.max(axis=0), 0, self.size - 1)
-        coarse = visible.reshape(self.size, 2, self.size, 2).sum(axis=(1, 3))
+        share = visible.reshape(self.size, _SUPERSAMPLING, self.size,
+                                _SUPERSAMPLING).mean(axis=(1, 3))
         return PersonLabel(
             pose_class=person.pose_class,
             keypoints=keypoints,
             keypoints_3d=joints,
             bbox=[round(float(x), 2) for x in (*low, *(high - low))],
-            visible=coarse >= 2,
+            visible=share >= 0.5,
             occlusion=1 - float(visible.sum() / max(silhouette.sum(), 1)))
 
     def _visibility(self, joint, pixel, person, number, fragments, hidden):

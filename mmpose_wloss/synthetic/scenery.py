@@ -6,37 +6,42 @@ import cv2
 import numpy as np
 
 
-def background(rng: np.random.Generator, size: int) -> np.ndarray:
+def background(rng: np.random.Generator, size: int,
+               clothes: np.ndarray) -> np.ndarray:
     """Draw a background: muted, soft, never sharp like a person.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         size (int): Width and height, pixels.
+        clothes (np.ndarray): Colours to stand out from, RGB 0 to 1 [N, 3].
 
     Returns:
         np.ndarray: RGB, 0 to 1 [size, size, 3].
     """
-    base = _muted(rng)
+    base = _contrasting(rng, clothes)
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size] / size - 0.5
     ramp = (x * np.cos(angle) + y * np.sin(angle))[..., None]
-    image = base + ramp * rng.normal(0, 0.25, 3)
-    for cells, strength in ((3, 0.10), (8, 0.06), (24, 0.04)):
-        noise = rng.normal(0, rng.uniform(0, strength), (cells, cells, 3))
-        image += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    image = base + ramp * (rng.normal(0, 0.2) + rng.normal(0, 0.06, 3))
+    for cells, strength in ((3, 0.1), (8, 0.06), (24, 0.04)):
+        strength = rng.uniform(0, strength)
+        grey = rng.normal(0, strength, (cells, cells, 1))
+        tint = rng.normal(0, 0.4 * strength, (cells, cells, 3))
+        image += cv2.resize(
+            grey + tint, (size, size), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.6:
-        _draw_floor(rng, image)
+        _draw_floor(rng, image, _contrasting(rng, clothes))
     for _ in range(rng.integers(0, 6)):
         _draw_shape(rng, image)
     blur = rng.uniform(0.5, 2.5) * size / 128
     return np.clip(cv2.GaussianBlur(image, (0, 0), blur), 0, 1)
 
 
-def _draw_floor(rng, image):
+def _draw_floor(rng, image, color):
     size = len(image)
     horizon = int(rng.uniform(0.45, 0.85) * size)
     depth = np.linspace(1, 0.8, size - horizon)[:, None, None]
-    image[horizon:] = image[horizon:] * 0.3 + 0.7 * _muted(rng) * depth
+    image[horizon:] = image[horizon:] * 0.3 + 0.7 * color * depth
 
 
 def _draw_shape(rng, image):
@@ -58,6 +63,52 @@ def _fill(rng, mask, box):
         cv2.fillPoly(mask, [cv2.boxPoints(box).astype(np.int32)], 1)
     else:
         cv2.ellipse(mask, box, 1, -1)
+
+
+def draw_seat(rng: np.random.Generator, image: np.ndarray, hips: np.ndarray,
+              feet: np.ndarray) -> None:
+    """Put something to sit on behind a person: a box with a lit top.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        image (np.ndarray): RGB, 0 to 1, is drawn upon [H, W, 3].
+        hips (np.ndarray): Where the hips are, pixels [2, 2].
+        feet (np.ndarray): Where the ankles are, pixels [2, 2].
+    """
+    x, y = hips.mean(axis=0)
+    floor = feet[:, 1].max()
+    drop = floor - y
+    if drop < 0.05 * len(image):
+        return
+    half = drop * rng.uniform(0.35, 0.7)
+    top, front = y + drop * rng.uniform(0.05, 0.15), y + 0.3 * drop
+    color = _muted(rng) * rng.uniform(0.5, 1.)
+    for upper, lower, light in ((top, front, 1.15), (front, floor, 0.85)):
+        corners = np.array([(x - half, upper), (x + half, upper),
+                            (x + half, lower), (x - half, lower)])
+        cv2.fillPoly(image, [np.round(corners).astype(np.int32)],
+                     np.clip(color * light, 0, 1).tolist())
+
+
+def cast_shadow(image: np.ndarray, silhouette: np.ndarray) -> None:
+    """Darken the floor where a person touches it.
+
+    Args:
+        image (np.ndarray): RGB, 0 to 1, is drawn upon [H, W, 3].
+        silhouette (np.ndarray): Where the person is, bool [H, W].
+    """
+    rows, columns = np.nonzero(silhouette)
+    if not len(rows):
+        return
+    height = max(np.ptp(rows), np.ptp(columns)) + 1
+    touching = columns[rows > rows.max() - 0.06 * height]
+    low, high = touching.min(), touching.max()
+    shadow = np.zeros(silhouette.shape, np.float32)
+    cv2.ellipse(shadow, (((low + high) / 2, float(rows.max() - 0.01 * height)),
+                         (high - low + 0.14 * height, 0.08 * height), 0.),
+                0.55, -1)
+    shadow = cv2.GaussianBlur(shadow, (0, 0), 0.02 * height + 0.5)
+    image *= 1 - shadow[..., None]
 
 
 def occluder(rng: np.random.Generator, silhouette: np.ndarray
@@ -160,3 +211,13 @@ def expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 def _muted(rng):
     return np.array(colorsys.hsv_to_rgb(
         rng.random(), rng.uniform(0, 0.35), rng.uniform(0.25, 0.9)))
+
+
+def _contrasting(rng, clothes):
+    """Of three muted colours, the farthest from the nearest garment."""
+    candidates = [_muted(rng) for _ in range(3)]
+    distances = [
+        np.abs(clothes - candidate).sum(axis=1).min(initial=np.inf)
+        for candidate in candidates
+    ]
+    return candidates[int(np.argmax(distances))]

@@ -29,6 +29,11 @@ from torch.autograd.function import once_differentiable
 ROUNDING = 2**-7
 
 
+def _at_least_float32(heatmaps: Tensor) -> Tensor:
+    half = heatmaps.dtype in (torch.float16, torch.bfloat16)
+    return heatmaps.float() if half else heatmaps
+
+
 def _check_heatmaps(output: Tensor,
                     target: Tensor,
                     heatmap_max: float = 1.,
@@ -40,7 +45,8 @@ def _check_heatmaps(output: Tensor,
             f'{tuple(output.shape)} and the target {tuple(target.shape)}')
     if not check_values or target.numel() == 0:
         return
-    low, high = (value.item() / heatmap_max for value in target.aminmax())
+    low, high = (value.item() / heatmap_max
+                 for value in _at_least_float32(target).aminmax())
     # written so that NaN, of which every comparison is false, fails it too
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ValueError(
@@ -53,18 +59,14 @@ def _check_heatmaps(output: Tensor,
 
 def _relative_target(target: Tensor, heatmap_max: float) -> Tensor:
     """Target in units of its peak, at least float32, without gradient."""
-    target = target.detach()
-    if target.dtype in (torch.float16, torch.bfloat16):
-        target = target.float()
-    # always a new tensor, which the callers then change in place
-    return target.clamp(min=0) if heatmap_max == 1 else (
-        target.clamp(min=0).div_(heatmap_max))
+    # a new tensor, which the callers change in place
+    target = _at_least_float32(target.detach()).clamp(min=0)
+    return target if heatmap_max == 1 else target.div_(heatmap_max)
 
 
 def _squared_error(output: Tensor, target: Tensor) -> Tensor:
     """Element-wise squared error in at least float32."""
-    if output.dtype in (torch.float16, torch.bfloat16):
-        output = output.float()
+    output = _at_least_float32(output)
     return F.mse_loss(output, target.to(output.dtype), reduction='none')
 
 
@@ -261,8 +263,7 @@ def weight_adaptive_mse_loss(output: Tensor,
     """
     _check_weight_adaptive_arguments(gamma, heatmap_max)
     _check_heatmaps(output, target, heatmap_max, check_values)
-    if output.dtype in (torch.float16, torch.bfloat16):
-        output = output.float()
+    output = _at_least_float32(output)
     power = _relative_target(target, heatmap_max).pow_(gamma)
     return _WeightAdaptiveMSE.apply(output, target.to(output.dtype),
                                     power.to(output.dtype), mask, heatmap_max)
