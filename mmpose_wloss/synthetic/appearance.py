@@ -93,7 +93,7 @@ class Wardrobe:
         """
         skin = _between(rng, _SKIN)
         hair = _HAIR[rng.integers(len(_HAIR))] / 255 * rng.uniform(0.8, 1.2)
-        shirt, stripes, trousers, shoes = (_cloth(rng) for _ in range(4))
+        shirt, stripes, trousers, shoes = (_cloth(rng, skin) for _ in range(4))
         if rng.random() > 0.3:
             stripes = shirt
         if rng.random() < 0.08:
@@ -209,8 +209,14 @@ def _between(rng, palette):
     return ((1 - share) * palette[low] + share * palette[high]) / 255
 
 
-def _cloth(rng):
-    if rng.random() < 0.3:
-        return np.full(3, rng.choice([0.08, 0.2, 0.45, 0.9]))
-    return np.array(colorsys.hsv_to_rgb(
-        rng.random(), rng.uniform(0.35, 0.95), rng.uniform(0.3, 0.95)))
+def _cloth(rng, skin):
+    """A colour that nobody takes for the skin's."""
+    while True:
+        if rng.random() < 0.3:
+            color = np.full(3, rng.choice([0.08, 0.2, 0.45, 0.9]))
+        else:
+            color = np.array(colorsys.hsv_to_rgb(
+                rng.random(), rng.uniform(0.35, 0.95),
+                rng.uniform(0.3, 0.95)))
+        if np.abs(color - skin).max() > 0.25:
+            return color

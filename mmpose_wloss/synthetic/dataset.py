@@ -366,6 +366,9 @@ def _write_annotations(out, records, parameters, changed):
             # In order, whichever process was faster.
             lines = ''.join(json.dumps(x) + '\n' for x in ordered)
             coco.write_bytes(_record_file(out, split), lines.encode())
+            # A killed run may leave a picture half written.
+            for leftover in (out / split).glob('.*'):
+                leftover.unlink()
     sheet = out / 'contact_sheet.jpg'
     labeled = next((s for s in ('train', 'val') if records[s]), None)
     if labeled and (changed or not sheet.exists()):

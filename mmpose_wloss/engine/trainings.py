@@ -1,0 +1,161 @@
+"""Several trainings side by side, each a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence
+
+from mmengine.config import Config
+from tqdm import tqdm
+
+TRAIN_TOOL = 'from mmpose_wloss.engine.launch import run_tool; run_tool("train")'
+
+
+class TrainingFailed(RuntimeError):
+    """A training ended with an error, whose log the message names."""
+
+
+class Training:
+    """One run of ``tools/train.py``, which goes on where it was interrupted.
+
+    Args:
+        config (str): Path of the config.
+        work_dir (str): Where checkpoints and logs go.
+        options (dict): Keys of the config to change. Defaults to none.
+    """
+
+    def __init__(self, config: str, work_dir: str,
+                 options: Optional[dict] = None):
+        self.config = str(config)
+        self.work_dir = Path(work_dir)
+        self.options = dict(options or {})
+        self.process = None
+        self.started = None
+
+    def load_config(self) -> Config:
+        """The config with the options merged."""
+        config = Config.fromfile(self.config)
+        config.merge_from_dict(self.options)
+        return config
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the config asks for."""
+        return self.load_config().train_cfg.max_epochs
+
+    def start(self, threads: int) -> None:
+        """Start the process with so many threads of computation."""
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        options = [f'{key}={value}' for key, value in self.options.items()]
+        command = [
+            sys.executable, '-c', TRAIN_TOOL, self.config, '--work-dir',
+            str(self.work_dir), '--resume'
+        ]
+        with open(self.work_dir / 'output.txt', 'a') as output:
+            self.process = subprocess.Popen(
+                command + (['--cfg-options', *options] if options else []),
+                stdout=output, stderr=subprocess.STDOUT,
+                env={**os.environ, 'OMP_NUM_THREADS': str(threads)})
+        self.started = time.monotonic()
+
+    def running(self) -> bool:
+        """Whether the process runs.
+
+        Raises:
+            TrainingFailed: If it ended with an error.
+        """
+        status = self.process.poll()
+        if status:
+            lines = (self.work_dir / 'output.txt').read_text().splitlines()
+            raise TrainingFailed(
+                f'Training {self.config} failed. Its last lines, from '
+                f'{self.work_dir / "output.txt"}:\n' + '\n'.join(lines[-5:]))
+        return status is None
+
+    def stop(self) -> None:
+        """End the process; the next start goes on from its last checkpoint."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+    def scalars(self) -> List[dict]:
+        """What the logger wrote, over all interruptions, in order."""
+        rows = []
+        for file in sorted(self.work_dir.glob('*/vis_data/scalars.json')):
+            for line in file.read_text().splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    continue  # the last line of an interrupted run
+        return rows
+
+    def validations(self) -> Dict[int, Dict[str, float]]:
+        """The metrics after each validated epoch, by epoch."""
+        return {
+            row['step']: {
+                key: value for key, value in row.items()
+                if key not in ('step', 'time', 'data_time')
+            } for row in self.scalars() if 'epoch' not in row
+        }
+
+    def epoch(self) -> int:
+        """The epoch that the log has come to."""
+        return max((row['epoch'] for row in self.scalars() if 'epoch' in row),
+                   default=0)
+
+    def done(self) -> bool:
+        """Whether the last epoch is validated and saved."""
+        return (self.epochs in self.validations() and
+                (self.work_dir / f'epoch_{self.epochs}.pth').exists())
+
+
+def run_trainings(trainings: Sequence[Training],
+                  processes: int = 2,
+                  threads: int = 1,
+                  deadline: Optional[float] = None,
+                  ended: Callable[[Training, float], None] = lambda *_: None
+                  ) -> None:
+    """Run trainings, some at a time, with a progress bar over their epochs.
+
+    Interrupted, it stops them; called again, they go on.
+
+    Args:
+        trainings (Sequence[Training]): What to run, in this order.
+        processes (int): How many run at a time.
+        threads (int): Threads of computation of each.
+        deadline (float, optional): Value of ``time.monotonic()`` from which
+            on no further training is started.
+        ended (Callable): Called with each training as it ends and the seconds
+            that this run of it took.
+
+    Raises:
+        TrainingFailed: If one ends with an error; the others are stopped.
+    """
+    waiting = list(trainings)
+    active: List[Training] = []
+    epochs = {training: training.epochs for training in trainings}
+    finished = 0
+    with tqdm(total=sum(epochs.values()), unit='epoch', desc='training',
+              mininterval=1 if sys.stderr.isatty() else 60) as bar:
+        try:
+            while waiting or active:
+                while waiting and len(active) < processes:
+                    if deadline is not None and time.monotonic() > deadline:
+                        waiting.clear()
+                        break
+                    active.append(waiting.pop(0))
+                    active[-1].start(threads)
+                for training in list(active):
+                    if not training.running():
+                        active.remove(training)
+                        finished += epochs[training]
+                        ended(training, time.monotonic() - training.started)
+                bar.n = finished + sum(training.epoch() for training in active)
+                bar.refresh() if sys.stderr.isatty() else bar.update(0)
+                time.sleep(1)
+        finally:
+            for training in active:
+                training.stop()

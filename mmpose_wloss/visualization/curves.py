@@ -1,0 +1,35 @@
+from pathlib import Path
+from typing import Dict, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def draw_curves(curves: Dict[str, Sequence[Dict[int, float]]], path: str,
+                title: str, ylabel: str, xlabel: str = 'epoch') -> None:
+    """Draw a figure over time, with the spread over seeds where there is one.
+
+    Args:
+        curves (Dict[str, Sequence[Dict[int, float]]]): For each name, one
+            dictionary from epoch to value a seed.
+        path (str): The picture's path; its ending decides the format.
+        title (str): Title.
+        ylabel (str): What the values are.
+        xlabel (str): What the keys are. Defaults to ``'epoch'``.
+    """
+    figure = Figure(figsize=(6, 4), layout='constrained')
+    axes = figure.subplots()
+    for name, seeds in curves.items():
+        epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
+        values = np.array([[seed[epoch] for epoch in epochs]
+                           for seed in seeds])
+        label = name if len(seeds) == 1 else f'{name} ({len(seeds)} seeds)'
+        line, = axes.plot(epochs, values.mean(0), marker='o', label=label)
+        if len(seeds) > 1:
+            axes.fill_between(epochs, values.min(0), values.max(0),
+                              color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
