@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Iterator, Sequence, Tuple
 
 import mmpose
+import torch
 from mmengine.config import Config, ConfigDict
 
 CONFIGS = 'configs'
@@ -26,7 +27,8 @@ SOURCES = {
 OTHER_SOURCES = ('see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
                  '2d_body_keypoint.html')
 RENDERED = 'python tools/render_dataset.py --out {}'
-DETECTIONS = ("for a detector's boxes see the same page; to evaluate on "
+DETECTIONS = ("a detector's boxes are linked at https://mmpose.readthedocs.io"
+              '/en/latest/dataset_zoo/2d_body_keypoint.html; to evaluate on '
               'ground-truth boxes instead, add --cfg-options {}=None')
 
 
@@ -71,6 +73,8 @@ def run_tool(name: str) -> None:
 
     def merge_and_check(cfg: Config, args: argparse.Namespace) -> Config:
         cfg = merge_args(cfg, args)
+        if args.launcher == 'pytorch' and not torch.cuda.is_available():
+            init_cpu_processes(cfg)
         if name == 'train':
             add_resumable_randomness(cfg)
             check_data_files(cfg, ['train', 'val'])
@@ -183,6 +187,16 @@ def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
             'If you have them elsewhere, link their folder to the place above '
             'or change the key by --cfg-options key=value.'
         ]))
+
+
+def init_cpu_processes(cfg: Config) -> None:
+    """Start a distributed run without GPUs, which MMEngine cannot by itself.
+
+    It takes a GPU for each process; what is initialised already it leaves.
+    """
+    torch.distributed.init_process_group('gloo')
+    cfg.setdefault('model_wrapper_cfg',
+                   dict(type='MMDistributedDataParallel', device_ids=None))
 
 
 def add_resumable_randomness(cfg: Config) -> None:

@@ -215,8 +215,10 @@ def _cloth(rng, skin):
         if rng.random() < 0.3:
             color = np.full(3, rng.choice([0.08, 0.2, 0.45, 0.9]))
         else:
+            # Skin, light or dark, is orange in hue; clothes never are.
+            hue = rng.random()
             color = np.array(colorsys.hsv_to_rgb(
-                rng.random(), rng.uniform(0.35, 0.95),
-                rng.uniform(0.3, 0.95)))
+                hue + 0.5 if 0.02 < hue < 0.13 else hue,
+                rng.uniform(0.35, 0.95), rng.uniform(0.3, 0.95)))
         if np.abs(color - skin).max() > 0.25:
             return color

@@ -10,7 +10,7 @@ JOINT_NAMES = (
     'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
     'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist',
     'left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_ankle',
-    'right_ankle')  # yapf: disable
+    'right_ankle')
 
 SKELETON = ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12),
             (5, 6), (5, 7), (6, 8), (7, 9), (8, 10), (1, 2), (0, 1), (0, 2),
@@ -27,7 +27,7 @@ _FLESH_OF_JOINT = {
     'shoulder': ('torso', 'upper_arm'), 'elbow': ('upper_arm', 'lower_arm'),
     'wrist': ('lower_arm', 'hand'), 'hip': ('torso', 'upper_leg'),
     'knee': ('upper_leg', 'lower_leg'),
-    'ankle': ('lower_leg', 'foot')}  # yapf: disable
+    'ankle': ('lower_leg', 'foot')}
 
 _PART_OF_BONE = (('neck', 'head'), ('head', 'head'), ('eye', 'head'),
                  ('upperarm', 'upper_arm'), ('lowerarm', 'lower_arm'),
@@ -80,7 +80,7 @@ class BodyModel:
     """Turns a shape and a pose into a surface and 17 joints.
 
     Loading takes about half a second once `anny` has filled its cache (by
-    default below ``~/.cache/anny``), and 10 to 20 seconds the first time.
+    default below ``~/.cache/anny``), and about a minute the first time.
 
     Attributes:
         faces (np.ndarray): Triangles, seen from outside counter-clockwise

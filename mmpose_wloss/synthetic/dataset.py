@@ -224,7 +224,7 @@ def _render(out, tasks, parameters, workers, progress, records):
             tqdm(
                 total=len(tasks),
                 unit='image',
-                desc='loading the body model',
+                desc='loading the body model (the first time: one minute)',
                 disable=not progress))
         files = {
             split: stack.enter_context(open(_record_file(out, split), 'a'))
@@ -248,6 +248,7 @@ def _render(out, tasks, parameters, workers, progress, records):
                 pending.discard(future)
                 keep(future)
         except KeyboardInterrupt:
+            bar.set_description('stopping after the images at work')
             executor.shutdown(wait=True, cancel_futures=True)
             for future in pending:
                 if future.done() and not future.cancelled():

@@ -205,7 +205,7 @@ def _walking(rng, pose):
     forward, back = ((pose.left_leg, pose.right_leg) if rng.random() < 0.5 else
                      (pose.right_leg, pose.left_leg))
     opposite = {id(pose.left_leg): pose.right_arm,
-                id(pose.right_leg): pose.left_arm}  # yapf: disable
+                id(pose.right_leg): pose.left_arm}
     forward.flexion = stride * rng.uniform(0.8, 1.4) + 25 * running
     forward.knee = rng.uniform(5, 35) + 45 * running
     back.flexion = -stride * rng.uniform(0.4, 0.7)

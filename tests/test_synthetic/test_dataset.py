@@ -157,6 +157,8 @@ def test_killed_runs_lose_nothing_and_repeat_nothing(
             [str(word) for word in command],
             stderr=subprocess.PIPE,
             text=True,
+            # Children of a background job inherit that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env=os.environ | dict(PYTHONPATH=os.pathsep.join(
                 [str(ROOT), os.environ.get('PYTHONPATH', '')])))
         deadline = time.monotonic() + 120

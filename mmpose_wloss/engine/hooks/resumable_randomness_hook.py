@@ -92,11 +92,25 @@ class ResumableRandomnessHook(Hook):
                 0, SeedSample(runner.seed, self.epoch))
 
     def before_train_epoch(self, runner) -> None:
-        """Seed what the epoch draws.
+        """Tell the pipelines the epoch.
 
         Args:
             runner (Runner): The runner of the training process.
         """
         if self.seeds_epochs:
             self.epoch.fill_(runner.epoch)
+
+    def before_train_iter(self, runner, batch_idx: int,
+                          data_batch=None) -> None:
+        """Seed what this process draws in the epoch.
+
+        Not before the first batch is here: a data loader draws when it starts
+        its workers, which persistent ones do in the first epoch alone.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The number of the batch in the epoch.
+            data_batch (dict): The batch.
+        """
+        if self.seeds_epochs and batch_idx == 0:
             set_random_seed((runner.seed + runner.epoch) % 2**32)

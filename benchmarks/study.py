@@ -1,0 +1,168 @@
+"""A study: trainings that differ in a few keys, over several seeds.
+
+Each row is written to ``benchmarks/results/{name}.json`` as its training ends,
+so a study can be cut off anywhere, goes on where it was, and can be rerun row
+by row. Not a script itself; the studies beside it use it.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from tabulate import tabulate
+
+from mmpose_wloss.engine.trainings import Training, run_trainings
+from mmpose_wloss.visualization import draw_curves
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'mmpose_wloss')
+
+
+class Study:
+    """Trainings of one config, changed by options, over seeds.
+
+    Args:
+        name (str): Name of the study and of its results.
+        config (str): Path of the config, relative to the repository.
+        configurations (dict): The options of each configuration, by name.
+        seeds (int): How many seeds each configuration is trained with.
+        epochs (int): Epochs of each training.
+        figures (dict): Which figures the table shows: heading by the metric's
+            name. The first one is drawn over time.
+    """
+
+    def __init__(self, name: str, config: str, configurations: dict[str, dict],
+                 seeds: int, epochs: int, figures: dict[str, str]):
+        self.name = name
+        self.config = config
+        self.configurations = configurations
+        self.seeds = seeds
+        self.epochs = epochs
+        self.figures = figures
+        self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
+        dataset = Config.fromfile(str(ROOT / config)).train_dataloader.dataset
+        self.annotations = Path(dataset.data_root, dataset.ann_file)
+
+    def rows(self) -> list[dict]:
+        """The rows that are there."""
+        if not self.file.exists():
+            return []
+        return json.loads(self.file.read_text())['rows']
+
+    def add(self, row: dict) -> None:
+        """Write one more row; a failed write leaves the old file whole."""
+        content = dict(format=1, study=self.name, config=self.config,
+                       rows=[*self.rows(), row])
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_suffix('.partial')
+        partial.write_text(json.dumps(content, indent=1) + '\n')
+        os.replace(partial, self.file)
+
+    def data_digest(self) -> str:
+        """SHA-256 of the annotations that are trained on."""
+        return hashlib.sha256(self.annotations.read_bytes()).hexdigest()
+
+    def missing(self, data: str) -> list[tuple[str, int]]:
+        """Configuration and seed of the rows that are not there yet."""
+        there = set()
+        for row in self.rows():
+            if row['data'] != data:
+                raise SystemExit(
+                    f'{self.file} holds rows on other annotations '
+                    f'({row["data"][:12]}…) than {self.annotations} '
+                    f'({data[:12]}…): render the data set again, or move the '
+                    'file away to begin anew')
+            if row['epochs'] == self.epochs and row['options'] == (
+                    self.configurations.get(row['configuration'])):
+                there.add((row['configuration'], row['seed']))
+        return [(name, seed) for seed in range(self.seeds)
+                for name in self.configurations if (name, seed) not in there]
+
+    def run(self, minutes: float, processes: int) -> None:
+        """Run the rows still missing within a time budget."""
+        data = self.data_digest()
+        jobs = {}
+        for name, seed in self.missing(data):
+            folder = f'{name}_{seed}'.replace(' ', '_')
+            training = Training(
+                ROOT / self.config, ROOT / 'work_dirs' / self.name / folder,
+                {
+                    'train_cfg.max_epochs': self.epochs,
+                    'param_scheduler.1.end': self.epochs,
+                    'randomness.seed': seed,
+                    **self.configurations[name]
+                })
+            jobs[training] = (name, seed)
+        print(f'{len(jobs)} of {self.seeds * len(self.configurations)} rows '
+              'are missing')
+
+        def ended(training: Training, seconds: float) -> None:
+            name, seed = jobs[training]
+            validations = training.validations()
+            self.add(dict(
+                configuration=name, options=self.configurations[name],
+                seed=seed, epochs=self.epochs, data=data,
+                figures=validations[self.epochs],
+                curve={epoch: figures[next(iter(self.figures))]
+                       for epoch, figures in validations.items()},
+                seconds=round(seconds, 1), processes=processes,
+                versions={package: importlib.metadata.version(package)
+                          for package in PACKAGES},
+                python=platform.python_version()))
+
+        run_trainings(list(jobs), processes,
+                      deadline=time.monotonic() + 60 * minutes, ended=ended)
+
+    def by_configuration(self) -> dict[str, list[dict]]:
+        """The rows of each configuration, in order."""
+        return {
+            name: rows for name in self.configurations
+            if (rows := [row for row in self.rows()
+                         if row['configuration'] == name
+                         and row['epochs'] == self.epochs])
+        }
+
+    def table(self) -> str:
+        """Mean and standard deviation over seeds, as Markdown."""
+        lines = []
+        for name, rows in self.by_configuration().items():
+            line = [name, len(rows)]
+            for figure in self.figures:
+                values = [row['figures'][figure] for row in rows]
+                spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
+                line.append(f'{np.mean(values):.3f} ± {spread:.3f}')
+            lines.append(line)
+        return tabulate(lines, ['configuration', 'seeds',
+                                *self.figures.values()], tablefmt='github')
+
+    def draw(self, path: str, title: str, names: Sequence[str]) -> None:
+        """Draw the first figure over time for some configurations."""
+        rows = self.by_configuration()
+        draw_curves(
+            {name: [{int(epoch): value for epoch, value in row['curve'].items()}
+                    for row in rows[name]] for name in names if name in rows},
+            str(path), title, next(iter(self.figures.values())))
+
+    def main(self, picture: str, title: str, names: Sequence[str]) -> None:
+        """Parse the command line, run what is missing, show what is there."""
+        parser = argparse.ArgumentParser(description=f'Study {self.name}')
+        parser.add_argument(
+            '--minutes', type=float, default=60,
+            help='start no further training after so many minutes; 0 only '
+            'shows what is there')
+        parser.add_argument('--processes', type=int, default=2,
+                            help='trainings at a time')
+        args = parser.parse_args()
+        if args.minutes > 0:
+            self.run(args.minutes, args.processes)
+        print(self.table())
+        self.draw(ROOT / picture, title, names)
+        print(f'drawn: {picture}')

@@ -1,0 +1,81 @@
+"""Small generated data sets in the layouts of COCO and MPII."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+IMAGE = (96, 128)  # height and width
+
+
+def write_images(folder: Path, names: list, rng: np.random.Generator) -> None:
+    import cv2
+
+    folder.mkdir(parents=True)
+    for name in names:
+        image = rng.integers(0, 255, (*IMAGE, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / name), cv2.GaussianBlur(image, (9, 9), 3))
+
+
+def random_joints(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Keypoints of one person inside the image, in shape [count, 2]."""
+    return rng.uniform((30, 20), (100, 80), (count, 2)).round(1)
+
+
+@pytest.fixture(scope='session')
+def coco_root(tmp_path_factory) -> Path:
+    """A data root for the COCO configs: 6 images to train, 4 to validate."""
+    root = tmp_path_factory.mktemp('coco')
+    rng = np.random.default_rng(0)
+    (root / 'annotations').mkdir()
+    for split, count in (('train2017', 6), ('val2017', 4)):
+        names = [f'{index:012d}.jpg' for index in range(1, count + 1)]
+        write_images(root / split, names, rng)
+        annotations = []
+        for index in range(1, count + 1):
+            joints = random_joints(rng, 17)
+            visible = np.full((17, 1), 2.)
+            visible[index % 17] = 0
+            keypoints = np.where(visible > 0, joints, 0)
+            annotations.append(dict(
+                id=index, image_id=index, category_id=1, iscrowd=0,
+                bbox=[25., 15., 80., 70.], area=4000., num_keypoints=16,
+                keypoints=np.hstack([keypoints, visible]).ravel().tolist(),
+                segmentation=[]))
+        content = dict(
+            images=[dict(id=index, file_name=name, height=IMAGE[0],
+                         width=IMAGE[1])
+                    for index, name in enumerate(names, start=1)],
+            annotations=annotations,
+            categories=[dict(id=1, name='person', supercategory='person')])
+        (root / 'annotations' / f'person_keypoints_{split}.json').write_text(
+            json.dumps(content))
+    return root
+
+
+@pytest.fixture(scope='session')
+def mpii_root(tmp_path_factory) -> Path:
+    """A data root for the MPII configs: 6 images to train, 4 to validate."""
+    from scipy.io import savemat
+
+    root = tmp_path_factory.mktemp('mpii')
+    rng = np.random.default_rng(1)
+    (root / 'annotations').mkdir()
+    names = [f'{index:09d}.jpg' for index in range(10)]
+    write_images(root / 'images', names, rng)
+    annotations = [
+        dict(image=name, center=[64., 48.], scale=0.35,
+             joints=random_joints(rng, 16).tolist(),
+             joints_vis=[1] * 15 + [0]) for name in names
+    ]
+    for split, part in (('train', annotations[:6]), ('val', annotations[6:])):
+        (root / 'annotations' / f'mpii_{split}.json').write_text(
+            json.dumps(part))
+    heads = np.tile(np.array([[10., 10.], [30., 30.]])[..., None], 4)
+    savemat(root / 'annotations' / 'mpii_gt_val.mat',
+            dict(headboxes_src=heads,
+                 jnt_missing=np.zeros((16, 4)),
+                 pos_gt_src=np.zeros((16, 2, 4)),
+                 dataset_joints=np.array([['nose']])))
+    return root

@@ -1,0 +1,155 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmpose_wloss.engine.launch import (
+    MissingFile,
+    add_resumable_randomness,
+    check_config_path,
+    check_data_files,
+    stock_tool,
+)
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools'
+CONFIG = ROOT / 'configs' / 'hrnet_fmse_coco.py'
+DEMO_CONFIG = ROOT / 'configs' / 'demo' / 'resnet18_fmse_annypose.py'
+
+
+def run(*command, cwd):
+    environment = dict(os.environ, OMP_NUM_THREADS='1',
+                       PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    return subprocess.run(
+        list(map(str, command)), cwd=cwd, text=True, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def small_options(root: Path, **more) -> list:
+    """Options that point the demo config to generated data."""
+    options = {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1,
+               'train_dataloader.batch_size': 2, **more}
+    for mode in ('train', 'val', 'test'):
+        split = 'train' if mode == 'train' else 'val'
+        dataset = f'{mode}_dataloader.dataset'
+        options[f'{dataset}.data_root'] = root
+        options[f'{dataset}.ann_file'] = (
+            f'annotations/person_keypoints_{split}2017.json')
+        options[f'{dataset}.data_prefix.img'] = f'{split}2017/'
+    for mode in ('val', 'test'):
+        options[f'{mode}_evaluator.0.ann_file'] = (
+            f'{root}/annotations/person_keypoints_val2017.json')
+    return ['--cfg-options', *(f'{k}={v}' for k, v in options.items())]
+
+
+def test_the_tools_take_the_arguments_of_mmpose(tmp_path):
+    for name in ('train', 'test'):
+        ours = run(sys.executable, TOOLS / f'{name}.py', '--help', cwd=tmp_path)
+        stock = run(sys.executable, stock_tool(name).__file__, '--help',
+                    cwd=tmp_path)
+        arguments = re.compile(r'--[a-z-]+')
+        assert ours.returncode == 0, ours.stdout
+        assert set(arguments.findall(ours.stdout)) == set(
+            arguments.findall(stock.stdout)) > {'--work-dir', '--cfg-options'}
+
+
+def test_a_wrong_config_path_suggests_the_nearest(tmp_path):
+    result = run(sys.executable, TOOLS / 'train.py', 'configs/hrnet_fsme_coco.py',
+                 cwd=ROOT)
+    assert result.returncode == 1
+    assert 'Did you mean:\n  configs/hrnet_fmse_coco.py' in result.stdout
+    assert 'Traceback' not in result.stdout
+    with pytest.raises(MissingFile, match='are in configs'):
+        check_config_path(str(tmp_path / 'xyz.py'))
+    check_config_path(str(CONFIG))
+
+
+def test_missing_data_is_named_before_a_model_is_built(tmp_path):
+    result = run(sys.executable, TOOLS / 'train.py', CONFIG, cwd=tmp_path)
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stdout
+    for text in (
+            'train_dataloader.dataset.ann_file: data/coco/annotations/'
+            'person_keypoints_train2017.json',
+            'val_dataloader.dataset.bbox_file: data/coco/person_detection',
+            'val_evaluator.ann_file: ', 'https://cocodataset.org/#download',
+            '--cfg-options val_dataloader.dataset.bbox_file=None'):
+        assert text in result.stdout
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_files_of_nested_datasets_and_evaluators(tmp_path, coco_root):
+    dataset = dict(
+        type='CocoDataset', data_root=str(coco_root),
+        ann_file='annotations/person_keypoints_train2017.json',
+        data_prefix=dict(img='train2017/'))
+    nested = dict(type='CombinedDataset', datasets=[
+        dataset, dict(dataset, ann_file='annotations/other.json')])
+    cfg = Config(dict(
+        train_dataloader=dict(dataset=dict(
+            type='RepeatDataset', dataset=nested)),
+        val_dataloader=dict(dataset=dataset),
+        val_evaluator=[dict(type='PCKAccuracy'),
+                       dict(type='CocoMetric', ann_file='nowhere.json')]))
+    with pytest.raises(MissingFile) as error:
+        check_data_files(cfg, ['train', 'val'])
+    assert 'train_dataloader.dataset.dataset.datasets.1.ann_file' in str(
+        error.value)
+    assert 'val_evaluator.1.ann_file: nowhere.json' in str(error.value)
+    cfg.train_dataloader.dataset.dataset.datasets.pop()
+    check_data_files(cfg, ['train'])
+
+
+@pytest.mark.parametrize('change', [
+    dict(ann_file='s3://bucket/annotations.json', data_root='',
+         data_prefix=dict(img='s3://bucket/images')),
+    dict(backend_args=dict(backend='petrel'), ann_file='elsewhere.json')])
+def test_remote_files_are_left_to_their_backend(change):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(
+        type='CocoDataset', data_root='data/coco',
+        data_prefix=dict(img='train2017/'), **{**dict(ann_file='a.json'),
+                                               **change}
+    ) if 'data_prefix' not in change else dict(type='CocoDataset', **change))))
+    check_data_files(cfg, ['train'])
+
+
+def test_the_rendered_data_set_names_its_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFile, match='render_dataset.py --out '
+                       'data/annypose'):
+        check_data_files(Config.fromfile(DEMO_CONFIG), ['train', 'val'])
+
+
+def test_a_config_with_the_hook_keeps_its_own():
+    own = dict(type='ResumableRandomnessHook', priority=10)
+    cfg = Config(dict(custom_hooks=[own]))
+    add_resumable_randomness(cfg)
+    assert cfg.custom_hooks == [own]
+    cfg = Config(dict(custom_hooks=[dict(type='EMAHook')]))
+    add_resumable_randomness(cfg)
+    assert [hook['type'] for hook in cfg.custom_hooks] == [
+        'EMAHook', 'ResumableRandomnessHook']
+
+
+def test_two_processes_train_and_test(tmp_path, coco_root):
+    """The shell scripts, over gloo on the CPU."""
+    options = small_options(coco_root)
+    environment = f'PORT={29500 + os.getpid() % 1000}'
+    result = run('env', environment, 'bash', TOOLS / 'dist_train.sh',
+                 DEMO_CONFIG, 2, '--work-dir', 'work', *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert 'Distributed launcher: pytorch' in result.stdout
+    # 6 people, 2 processes, 2 a batch
+    assert 'Epoch(val) [1]' in result.stdout
+    state = torch.load(tmp_path / 'work' / 'epoch_1.pth')
+    assert state['meta']['iter'] == 2
+    result = run('env', environment, 'bash', TOOLS / 'dist_test.sh',
+                 DEMO_CONFIG, 'work/epoch_1.pth', 2, '--work-dir', 'work',
+                 *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert 'coco/AP' in result.stdout

@@ -1,0 +1,73 @@
+"""The three lines of docs/use_in_your_config.md, on stock configs."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpose.registry import MODELS
+
+BODY = 'mmpose::body_2d_keypoint'
+COCO = f'{BODY}/topdown_heatmap/coco'
+FACE = 'mmpose::face_2d_keypoint/topdown_heatmap/wflw'
+LOSS = "dict(loss=dict(type='FocusMSELoss'))"
+MEGVII_LOSS = "dict(loss=dict(_delete_=True, type='FocusMSELoss', heatmap_max=255., use_target_weight=True))"
+STOCK_CONFIGS = {
+    'top-down heatmap': (f'{COCO}/td-hm_res50_8xb64-210e_coco-256x192', LOSS),
+    'UDP': (f'{COCO}/td-hm_hrnet-w32_udp-8xb64-210e_coco-256x192', LOSS),
+    'hourglass': (f'{COCO}/td-hm_hourglass52_8xb32-210e_coco-256x256', LOSS),
+    'CPM': (f'{COCO}/td-hm_cpm_8xb64-210e_coco-256x192', LOSS),
+    'MSPN': (f'{COCO}/td-hm_mspn50_8xb32-210e_coco-256x192', MEGVII_LOSS),
+    'associative embedding':
+    (f'{BODY}/associative_embedding/coco/'
+     'ae_hrnet-w32_8xb24-300e_coco-512x512',
+     "dict(keypoint_loss=dict(type='FocusMSELoss'))"),
+    'face': (f'{FACE}/td-hm_hrnetv2-w18_8xb64-60e_wflw-256x256', LOSS),
+}
+
+
+@pytest.fixture(scope='module')
+def wflw_root(coco_root, tmp_path_factory):
+    """The generated COCO images, annotated with 98 landmarks each."""
+    root = tmp_path_factory.mktemp('wflw')
+    (root / 'annotations').mkdir()
+    (root / 'images').symlink_to(coco_root / 'train2017')
+    content = json.loads((coco_root / 'annotations' /
+                          'person_keypoints_train2017.json').read_text())
+    rng = np.random.default_rng(2)
+    for annotation in content['annotations']:
+        landmarks = np.hstack([rng.uniform((40, 30), (90, 70), (98, 2)),
+                               np.full((98, 1), 2)])
+        annotation.update(keypoints=landmarks.ravel().tolist(),
+                          num_keypoints=98, center=[65., 50.], scale=0.3)
+    (root / 'annotations' / 'face_landmarks_wflw_train.json').write_text(
+        json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize('family', STOCK_CONFIGS)
+def test_three_lines_train_a_stock_config(family, tmp_path, coco_root,
+                                          wflw_root):
+    stock, head = STOCK_CONFIGS[family]
+    file = tmp_path / 'mine.py'
+    file.write_text(f"_base_ = '{stock}.py'\n"
+                    "custom_imports = dict(imports=['mmpose_wloss'])\n"
+                    f'model = dict(head={head})\n')
+    config = Config.fromfile(file)
+    config.model.backbone.init_cfg = None
+    loader = config.train_dataloader
+    loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    loader.dataset.data_root = str(wflw_root if family == 'face' else coco_root)
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+    model = MODELS.build(config.model).train()
+    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    assert math.isfinite(losses['loss_kpt']) and losses['loss_kpt'] > 0
+    losses['loss_kpt'].backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all()
+               for parameter in model.parameters())
