@@ -79,8 +79,9 @@ class Body:
 class BodyModel:
     """Turns a shape and a pose into a surface and 17 joints.
 
-    Loading takes about half a second once `anny` has filled its cache (by
-    default below ``~/.cache/anny``), and about a minute the first time.
+    Loading takes about half a second once `anny` has filled its cache (where
+    ``ANNY_CACHE_DIR`` points, by default below ``~/.cache/anny``), and about
+    a minute and 800 MB of disk the first time.
 
     Attributes:
         faces (np.ndarray): Triangles, seen from outside counter-clockwise

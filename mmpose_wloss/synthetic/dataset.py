@@ -312,8 +312,10 @@ def _start_worker(out, parameters, lock):
     # out the same everywhere.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    # Rendering writes nowhere but to its folder.
+    os.environ.setdefault('ANNY_CACHE_DIR', str(Path(out).resolve() / 'cache'))
     with lock:
-        # The first ever to load the model writes the cache the others read.
+        # The first to load the model writes the cache the others read.
         model = BodyModel()
     _worker['out'] = Path(out)
     _worker['seed'] = parameters.seed

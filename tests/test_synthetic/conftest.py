@@ -1,8 +1,17 @@
+import os
+
 import pytest
 
 from mmpose_wloss.synthetic import RenderParameters, render_dataset
 
 COUNTS = dict(train=20, val=5, unlabeled=6)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def body_model_cache(pytestconfig):
+    """Keep what anny prepares between runs, within this folder."""
+    os.environ.setdefault(
+        'ANNY_CACHE_DIR', str(pytestconfig.cache.mkdir('anny')))
 
 
 @pytest.fixture(scope='session')
