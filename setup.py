@@ -117,7 +117,7 @@ setup(
     # says that the layout is flat, so that an editable install puts the
     # checkout on the path (see point_to_mim_folder)
     package_dir={'': '.'},
-    python_requires='>=3.8',
+    python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
     extras_require={
         'mim': read_requirements('mminstall.txt'),

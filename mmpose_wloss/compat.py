@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import pickle
 from importlib import metadata
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -25,7 +25,7 @@ class Requirement(NamedTuple):
     """
 
     module: str
-    distributions: Tuple[str, ...]
+    distributions: tuple[str, ...]
     versions: str
     install: str
 
@@ -50,7 +50,7 @@ class StackError(ImportError):
     """The packages beside which ``mmpose_wloss`` runs are missing or unfit."""
 
 
-def installed_version(requirement: Requirement) -> Optional[str]:
+def installed_version(requirement: Requirement) -> str | None:
     """Version of a package, found without importing it where possible.
 
     Returns:
@@ -67,7 +67,7 @@ def installed_version(requirement: Requirement) -> Optional[str]:
     return importlib.import_module(requirement.module).__version__
 
 
-def _complaint(requirement: Requirement) -> Optional[str]:
+def _complaint(requirement: Requirement) -> str | None:
     found = installed_version(requirement)
     if found is None:
         problem = 'is not installed'
@@ -88,7 +88,7 @@ def check_stack() -> None:
         StackError: Names each package that does not fit, the version found,
             the range needed and the command that mends it.
     """
-    complaints: List[str] = []
+    complaints: list[str] = []
     for requirement in REQUIREMENTS:
         complaint = _complaint(requirement)
         if complaint is not None:

@@ -1,15 +1,13 @@
 """A comparison of configs that differ in little, with a report."""
 
 from pathlib import Path
-from typing import Dict
 
 from mmengine.dataset import BaseDataset
 from mmpose.registry import DATASETS
 from mmpose.utils import register_all_modules
 from tabulate import tabulate
 
-from ..visualization import (draw_curves, draw_heatmap_sheet,
-                             draw_predictions, predict)
+from ..visualization import draw_curves, draw_heatmap_sheet, draw_predictions, predict
 from .trainings import Training, run_trainings
 
 # heading in the table by the metric's name
@@ -65,7 +63,7 @@ class Demo:
         work_dir (str): Where checkpoints, logs and the report go.
     """
 
-    def __init__(self, configs: Dict[str, Path], work_dir: str):
+    def __init__(self, configs: dict[str, Path], work_dir: str):
         self.work_dir = Path(work_dir)
         self.trainings = {
             name: Training(str(config), self.work_dir / Path(config).stem)

@@ -4,9 +4,9 @@ import argparse
 import difflib
 import importlib.util
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Iterator, Sequence, Tuple
 
 import mmpose
 import torch
@@ -115,7 +115,7 @@ def check_config_path(path: str) -> None:
 
 
 def _dataset_files(key: str,
-                   dataset: ConfigDict) -> Iterator[Tuple[str, Path, str]]:
+                   dataset: ConfigDict) -> Iterator[tuple[str, Path, str]]:
     """Key, path and dataset class of each file that a dataset reads."""
     for child in ('dataset', 'datasets'):
         children = dataset.get(child) or []
@@ -139,7 +139,7 @@ def _dataset_files(key: str,
 
 
 def _config_files(cfg: Config,
-                  modes: Sequence[str]) -> Iterator[Tuple[str, Path, str]]:
+                  modes: Sequence[str]) -> Iterator[tuple[str, Path, str]]:
     for mode in modes:
         loader = cfg.get(f'{mode}_dataloader')
         if not loader:

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 from tqdm import tqdm
@@ -28,7 +28,7 @@ class Training:
     """
 
     def __init__(self, config: str, work_dir: str,
-                 options: Optional[dict] = None):
+                 options: dict | None = None):
         self.config = str(config)
         self.work_dir = Path(work_dir)
         self.options = dict(options or {})
@@ -81,7 +81,7 @@ class Training:
             self.process.terminate()
             self.process.wait()
 
-    def scalars(self) -> List[dict]:
+    def scalars(self) -> list[dict]:
         """What the logger wrote, over all interruptions, in order."""
         rows = []
         for file in sorted(self.work_dir.glob('*/vis_data/scalars.json')):
@@ -92,7 +92,7 @@ class Training:
                     continue  # the last line of an interrupted run
         return rows
 
-    def validations(self) -> Dict[int, Dict[str, float]]:
+    def validations(self) -> dict[int, dict[str, float]]:
         """The metrics after each validated epoch, by epoch."""
         return {
             row['step']: {
@@ -115,7 +115,7 @@ class Training:
 def run_trainings(trainings: Sequence[Training],
                   processes: int = 2,
                   threads: int = 1,
-                  deadline: Optional[float] = None,
+                  deadline: float | None = None,
                   ended: Callable[[Training, float], None] = lambda *_: None
                   ) -> None:
     """Run trainings, some at a time, with a progress bar over their epochs.
@@ -135,7 +135,7 @@ def run_trainings(trainings: Sequence[Training],
         TrainingFailed: If one ends with an error; the others are stopped.
     """
     waiting = list(trainings)
-    active: List[Training] = []
+    active: list[Training] = []
     epochs = {training: training.epochs for training in trainings}
     finished = 0
     with tqdm(total=sum(epochs.values()), unit='epoch', desc='training',

@@ -1,11 +1,11 @@
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 
-def draw_curves(curves: Dict[str, Sequence[Dict[int, float]]], path: str,
+def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
                 title: str, ylabel: str, xlabel: str = 'epoch') -> None:
     """Draw a figure over time, with the spread over seeds where there is one.
 

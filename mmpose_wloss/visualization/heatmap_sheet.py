@@ -1,12 +1,11 @@
 from pathlib import Path
-from typing import Dict, List
 
 from matplotlib.figure import Figure
 
 from .predictions import Prediction
 
 
-def draw_heatmap_sheet(predictions: Dict[str, List[Prediction]],
+def draw_heatmap_sheet(predictions: dict[str, list[Prediction]],
                        path: str) -> None:
     """Draw each model's heatmaps, the highest of all joints at each pixel.
 
@@ -22,10 +21,10 @@ def draw_heatmap_sheet(predictions: Dict[str, List[Prediction]],
                              1.75 * (1 + len(predictions))),
                     layout='constrained')
     grid = figure.subplots(1 + len(predictions), len(persons), squeeze=False)
-    for axes, person in zip(grid[0], persons):
+    for axes, person in zip(grid[0], persons, strict=True):
         axes.imshow(person.crop)
     for row, (name, found) in enumerate(predictions.items(), start=1):
-        for axes, person in zip(grid[row], found):
+        for axes, person in zip(grid[row], found, strict=True):
             height, width = person.crop.shape[:2]
             image = axes.imshow(
                 person.heatmaps.max(0), cmap='inferno', vmin=0, vmax=1,

@@ -1,5 +1,6 @@
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Prediction(NamedTuple):
 
 
 def predict(config: Config, checkpoint: str,
-            samples: Sequence[int]) -> List[Prediction]:
+            samples: Sequence[int]) -> list[Prediction]:
     """Predict on samples of a config's test set.
 
     Args:
@@ -54,7 +55,7 @@ def predict(config: Config, checkpoint: str,
         results = model.test_step(batch)
 
     predictions = []
-    for crop, result in zip(batch['inputs'], results):
+    for crop, result in zip(batch['inputs'], results, strict=True):
         truth, found = result.gt_instances, result.pred_instances
         size = np.array([crop.shape[2], crop.shape[1]])
         centre, scale = truth.bbox_centers[0], truth.bbox_scales[0]
@@ -81,7 +82,7 @@ def draw_skeleton(axes, points: np.ndarray, visible: np.ndarray,
             axes.plot(*points[[first, second]].T, linewidth=1.2, **style)
 
 
-def draw_predictions(predictions: Dict[str, List[Prediction]],
+def draw_predictions(predictions: dict[str, list[Prediction]],
                      path: str) -> None:
     """Draw the truth and each model's predictions, a column a person.
 

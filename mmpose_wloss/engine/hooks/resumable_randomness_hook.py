@@ -1,5 +1,5 @@
 import random
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch

@@ -1,7 +1,11 @@
-from .heatmap_losses import (FocusMSELoss, HeatmapWeightingMSELoss,
-                             WeightAdaptiveMSELoss, focus_mse_loss,
+from .heatmap_losses import (
+                             FocusMSELoss,
+                             HeatmapWeightingMSELoss,
+                             WeightAdaptiveMSELoss,
+                             focus_mse_loss,
                              heatmap_weighting_mse_loss,
-                             weight_adaptive_mse_loss)
+                             weight_adaptive_mse_loss,
+)
 
 __all__ = [
     'FocusMSELoss', 'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss',

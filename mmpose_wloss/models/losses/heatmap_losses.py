@@ -14,8 +14,8 @@ loss                            weight of a pixel with target y, output p
 ==============================  ==========================================
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Callable, Optional
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ from torch.autograd.function import once_differentiable
 # how far a target may lie outside [0, 1] and still count as rounding: two
 # units in the last place of bfloat16 at 1
 ROUNDING = 2**-7
+# how far MegviiHeatmap, whose blur mirrors at the border, exceeds its peak
+OVERSHOOT = 0.5
 
 
 def _at_least_float32(heatmaps: Tensor) -> Tensor:
@@ -47,8 +49,9 @@ def _check_heatmaps(output: Tensor,
         return
     low, high = (value.item() / heatmap_max
                  for value in _at_least_float32(target).aminmax())
+    above = ROUNDING if heatmap_max == 1 else OVERSHOOT
     # written so that NaN, of which every comparison is false, fails it too
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    if not (low >= -ROUNDING and high <= 1 + above):
         raise ValueError(
             f'target heatmaps must lie in [0, {heatmap_max:g}], but their '
             f'values run from {low * heatmap_max:g} to '
@@ -71,7 +74,7 @@ def _squared_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _weighted_mean(error: Tensor, weight: Tensor,
-                   mask: Optional[Tensor]) -> Tensor:
+                   mask: Tensor | None) -> Tensor:
     if mask is not None:
         weight.mul_(mask)
     # the backward of neither the error nor this product needs the error
@@ -81,7 +84,7 @@ def _weighted_mean(error: Tensor, weight: Tensor,
 
 def focus_mse_loss(output: Tensor,
                    target: Tensor,
-                   mask: Optional[Tensor] = None,
+                   mask: Tensor | None = None,
                    gamma: float = 2.,
                    delta: float = 1.,
                    normalize: bool = False,
@@ -185,7 +188,7 @@ class _WeightAdaptiveMSE(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, output: Tensor, target: Tensor, power: Tensor,
-                mask: Optional[Tensor], heatmap_max: float) -> Tensor:
+                mask: Tensor | None, heatmap_max: float) -> Tensor:
         error = output - target
         masked_error = error if mask is None else error * mask
         if heatmap_max != 1:
@@ -218,7 +221,7 @@ class _WeightAdaptiveMSE(torch.autograd.Function):
 
 def weight_adaptive_mse_loss(output: Tensor,
                              target: Tensor,
-                             mask: Optional[Tensor] = None,
+                             mask: Tensor | None = None,
                              gamma: float = 0.01,
                              heatmap_max: float = 1.,
                              check_values: bool = True) -> Tensor:
@@ -286,7 +289,7 @@ HEATMAP_WEIGHTING_FUNCTIONS = {
 
 def heatmap_weighting_mse_loss(output: Tensor,
                                target: Tensor,
-                               mask: Optional[Tensor] = None,
+                               mask: Tensor | None = None,
                                function: str = 'linear',
                                heatmap_max: float = 1.,
                                check_values: bool = True) -> Tensor:
@@ -375,8 +378,8 @@ class _HeatmapLoss(KeypointMSELoss):
     def forward(self,
                 output: Tensor,
                 target: Tensor,
-                target_weights: Optional[Tensor] = None,
-                mask: Optional[Tensor] = None) -> Tensor:
+                target_weights: Tensor | None = None,
+                mask: Tensor | None = None) -> Tensor:
         """Forward function of loss.
 
         Args:

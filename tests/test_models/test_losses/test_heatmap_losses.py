@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmpose.codecs import MSRAHeatmap, UDPHeatmap
+from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, UDPHeatmap
 from mmpose.models.losses import KeypointMSELoss
 from mmpose.registry import MODELS
 
@@ -298,6 +298,20 @@ def test_targets_of_stock_codecs(config, codec):
         MODELS.build(config), torch.zeros_like(target), target, weights)
     assert 0 < value.item() < math.inf
     assert gradient.isfinite().all()
+
+
+@every_loss
+def test_the_peak_of_megvii_heatmaps_may_be_exceeded(config):
+    codec = MegviiHeatmap(
+        input_size=(192, 256), heatmap_size=(48, 64), kernel_size=5)
+    target = torch.from_numpy(
+        codec.encode(np.array([[[4., 4.]]]), np.ones((1, 1)))['heatmaps'])[None]
+    assert target.max() > 1.2 * 255
+    value, gradient = value_and_gradient(
+        MODELS.build(dict(config, heatmap_max=255.)), target + 1, target)
+    assert value.isfinite() and gradient.isfinite().all()
+    with pytest.raises(ValueError, match='255 for MegviiHeatmap'):
+        MODELS.build(config)(target, target)
 
 
 @pytest.mark.parametrize('name', ['focus', 'weight_adaptive',
