@@ -72,7 +72,8 @@ def point_to_mim_folder(target: Path) -> None:
         elif source.suffix == '.sh':
             pointer.write_text('#!/usr/bin/env bash\n'
                                f'exec bash {str(source)!r} "$@"\n')
-    shutil.copy2(ROOT / 'model-index.yml', folder)
+    for source in (ROOT / 'model-index.yml', ROOT / 'configs' / 'metafile.yml'):
+        shutil.copy2(source, folder / source.relative_to(ROOT))
 
 
 class BuildWithMim(build_py):

@@ -28,7 +28,7 @@ STUDY = Study(
         'focal γ=1 δ=0.1': focus(1., 0.1),
         'focal γ=2 δ=0.1': focus(2., 0.1),
         'WAHR': loss('WeightAdaptiveMSELoss'),
-        'HWL linear': loss('HeatmapWeightingMSELoss', function='linear'),
+        'HWL exponential': loss('HeatmapWeightingMSELoss', function='exponential'),
     },
     seeds=3,
     epochs=10,

@@ -183,20 +183,23 @@ class _WeightAdaptiveMSE(torch.autograd.Function):
 
     Its weight depends on the output, so autograd would keep a dozen tensors
     of the heatmaps' size for the way back; this keeps one, and writes into
-    what it has made wherever it can.
+    what it has made wherever it can, ``power`` included.
     """
 
     @staticmethod
     def forward(ctx, output: Tensor, target: Tensor, power: Tensor,
                 mask: Tensor | None, heatmap_max: float) -> Tensor:
         error = output - target
-        masked_error = error if mask is None else error * mask
         if heatmap_max != 1:
             output = output / heatmap_max
-        beyond = output - 1
-        buffer = beyond.abs()
-        weight = output.abs().lerp_(buffer, power)
-        slope = torch.sign(output, out=buffer).lerp_(beyond.sign_(), power)
+        # with s = power: w'(p) = (1 - s) sign(p) + s sign(p - 1)
+        #                 w(p) = w'(p) p - s sign(p - 1)
+        beyond = (output - 1).sign_()
+        slope = output.sign().lerp_(beyond, power)
+        beyond.mul_(power)
+        weight = torch.mul(slope, output, out=power).sub_(beyond)
+        masked_error = error if mask is None else torch.mul(
+            error, mask, out=beyond)
         # d/dp [w(p) e^2] = (w'(p) e + 2 w(p)) e
         gradient = slope.mul_(error)
         if heatmap_max != 1:

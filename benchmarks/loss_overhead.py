@@ -1,0 +1,136 @@
+"""What the losses cost beside the stock one, alone and in a training step.
+
+Rounds go over all losses in turn, so that what else the machine does meets
+all of them; a ratio is the median over rounds of loss over stock.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+from mmpose.testing import get_packed_inputs
+from tabulate import tabulate
+from tqdm import tqdm
+
+import mmpose_wloss
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'benchmarks' / 'results' / 'loss_overhead.json'
+SHAPE = (64, 17, 64, 48)
+LOSSES = {
+    'MSE (stock)': dict(type='KeypointMSELoss'),
+    'focal MSE γ=2 δ=1': dict(type='FocusMSELoss', gamma=2., delta=1.),
+    'focal MSE γ=2 δ=1 normalized':
+    dict(type='FocusMSELoss', gamma=2., delta=1., normalize=True),
+    'focal MSE γ=1.5 δ=0.5': dict(type='FocusMSELoss', gamma=1.5, delta=0.5),
+    'WAHR': dict(type='WeightAdaptiveMSELoss'),
+    'HWL linear': dict(type='HeatmapWeightingMSELoss', function='linear'),
+    'HWL power': dict(type='HeatmapWeightingMSELoss', function='power'),
+    'HWL exponential':
+    dict(type='HeatmapWeightingMSELoss', function='exponential'),
+}
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def measure(functions: dict, rounds: int, device: torch.device,
+            description: str) -> dict:
+    """Seconds of each function in each round, after one round to warm up."""
+    seconds = {name: [] for name in functions}
+    for _ in tqdm(range(rounds + 1), desc=description):
+        for name, function in functions.items():
+            synchronize(device)
+            start = time.perf_counter()
+            function()
+            synchronize(device)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: values[1:] for name, values in seconds.items()}
+
+
+def alone(rounds: int, device: torch.device) -> dict:
+    """Forward and backward of each loss."""
+    target = torch.rand(SHAPE, device=device)**20
+    output = (target + 0.1 * torch.randn_like(target)).requires_grad_()
+    weights = torch.ones(SHAPE[:2], device=device)
+
+    def step(loss):
+        def function():
+            output.grad = None
+            loss(output, target, weights).backward()
+        return function
+
+    return measure({name: step(MODELS.build(dict(config, use_target_weight=True)))
+                    for name, config in LOSSES.items()},
+                   rounds, device, 'losses alone')
+
+
+def training_step(rounds: int, batch: int, device: torch.device) -> dict:
+    """A whole training step of HRNet-W32, with each loss in its head."""
+    config = Config.fromfile(str(ROOT / 'configs' / 'hrnet_fmse_coco.py'))
+    config.model.backbone.init_cfg = None
+    model = MODELS.build(config.model).to(device).train()
+    optimizer = OptimWrapper(torch.optim.Adam(model.parameters(), 5e-4))
+    data = get_packed_inputs(batch, num_keypoints=17, input_size=(192, 256),
+                             heatmap_size=(48, 64))
+
+    def step(loss):
+        def function():
+            model.head.loss_module = loss
+            model.train_step(data, optimizer)
+        return function
+
+    return measure({name: step(MODELS.build(dict(config, use_target_weight=True)))
+                    for name, config in LOSSES.items()},
+                   rounds, device, 'training steps')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--rounds', type=int, default=30)
+    parser.add_argument('--step-rounds', type=int, default=8)
+    parser.add_argument('--batch', type=int, default=8,
+                        help='images in a training step')
+    parser.add_argument('--device', default='cpu')
+    args = parser.parse_args()
+    init_default_scope('mmpose')
+    device = torch.device(args.device)
+    torch.manual_seed(0)
+    parts = dict(alone=alone(args.rounds, device),
+                 step=training_step(args.step_rounds, args.batch, device))
+
+    rows, result = [], {}
+    for name in LOSSES:
+        row = [name]
+        for part, seconds in parts.items():
+            stock = seconds['MSE (stock)']
+            ratio = statistics.median(
+                ours / theirs
+                for ours, theirs in zip(seconds[name], stock, strict=True))
+            row += [1e3 * statistics.median(seconds[name]), ratio]
+            result.setdefault(name, {})[part] = dict(
+                milliseconds=row[-2], ratio=ratio)
+        rows.append(row)
+    print(tabulate(rows, ['loss', 'alone, ms', 'over stock', 'step, ms',
+                          'over stock'], tablefmt='github',
+                   floatfmt=('', '.1f', '.2f', '.0f', '.3f')))
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(dict(
+        format=1, losses=result, shape=SHAPE, batch=args.batch,
+        device=args.device, threads=torch.get_num_threads(),
+        versions=dict(torch=torch.__version__, python=platform.python_version(),
+                      mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
