@@ -152,3 +152,19 @@ def add_safe_globals() -> None:
         (history_method, 'builtins.getattr'),
         *sorted(dtypes, key=lambda dtype: dtype.__name__)
     ])
+
+
+def crop_window(sample) -> tuple:
+    """Centre and size of the crop that a top-down sample was made from.
+
+    Args:
+        sample (PoseDataSample): A packed sample. MMPose up to 1.1 says this in
+            its instances, later versions in its metainfo.
+
+    Returns:
+        tuple[np.ndarray]: Centre and size in pixels of the image, each (x, y).
+    """
+    if 'input_center' in sample.metainfo:
+        return sample.input_center, sample.input_scale
+    instances = sample.gt_instances
+    return instances.bbox_centers[0], instances.bbox_scales[0]

@@ -11,7 +11,20 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
-TRAIN_TOOL = 'from mmpose_wloss.engine.launch import run_tool; run_tool("train")'
+# A training ends with whoever started it: two that write into one folder would
+# spoil each other. (A killed process cannot stop its children itself.)
+TRAIN_TOOL = '''
+import os, threading, time
+
+def end_with_parent(parent=os.getppid()):
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+from mmpose_wloss.engine.launch import run_tool
+run_tool("train")
+'''
 
 
 class TrainingFailed(RuntimeError):

@@ -11,6 +11,8 @@ from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 
+from ..compat import crop_window
+
 
 class Prediction(NamedTuple):
     """A model's prediction beside the truth, for one person.
@@ -58,7 +60,7 @@ def predict(config: Config, checkpoint: str,
     for crop, result in zip(batch['inputs'], results, strict=True):
         truth, found = result.gt_instances, result.pred_instances
         size = np.array([crop.shape[2], crop.shape[1]])
-        centre, scale = truth.bbox_centers[0], truth.bbox_scales[0]
+        centre, scale = crop_window(result)
 
         def to_crop(points, size=size, centre=centre, scale=scale):
             return (points - centre + scale / 2) / scale * size
