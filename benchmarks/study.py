@@ -19,7 +19,11 @@ import numpy as np
 from mmengine.config import Config
 from tabulate import tabulate
 
-from mmpose_wloss.engine.trainings import Training, run_trainings
+from mmpose_wloss.engine.trainings import (
+    Training,
+    annotation_file,
+    run_trainings,
+)
 from mmpose_wloss.visualization import draw_curves
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,8 +52,8 @@ class Study:
         self.epochs = epochs
         self.figures = figures
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
-        dataset = Config.fromfile(str(ROOT / config)).train_dataloader.dataset
-        self.annotations = Path(dataset.data_root, dataset.ann_file)
+        self.annotations = annotation_file(
+            Config.fromfile(str(ROOT / config)))
 
     def rows(self) -> list[dict]:
         """The rows that are there."""
@@ -70,6 +74,11 @@ class Study:
         """SHA-256 of the annotations that are trained on."""
         return hashlib.sha256(self.annotations.read_bytes()).hexdigest()
 
+    def fits(self, row: dict) -> bool:
+        """Whether a row is one of this study's, as it is defined now."""
+        return (row['epochs'] == self.epochs and row['seed'] < self.seeds and
+                row['options'] == self.configurations.get(row['configuration']))
+
     def missing(self, data: str) -> list[tuple[str, int]]:
         """Configuration and seed of the rows that are not there yet."""
         there = set()
@@ -80,8 +89,7 @@ class Study:
                     f'({row["data"][:12]}…) than {self.annotations} '
                     f'({data[:12]}…): render the data set again, or move the '
                     'file away to begin anew')
-            if row['epochs'] == self.epochs and row['options'] == (
-                    self.configurations.get(row['configuration'])):
+            if self.fits(row):
                 there.add((row['configuration'], row['seed']))
         return [(name, seed) for seed in range(self.seeds)
                 for name in self.configurations if (name, seed) not in there]
@@ -91,15 +99,13 @@ class Study:
         data = self.data_digest()
         jobs = {}
         for name, seed in self.missing(data):
-            folder = f'{name}_{seed}'.replace(' ', '_')
             training = Training(
-                ROOT / self.config, ROOT / 'work_dirs' / self.name / folder,
-                {
+                ROOT / self.config, ROOT / 'work_dirs' / self.name, {
                     'train_cfg.max_epochs': self.epochs,
                     'param_scheduler.1.end': self.epochs,
                     'randomness.seed': seed,
                     **self.configurations[name]
-                })
+                }, f'{name}_{seed}'.replace(' ', '_'))
             jobs[training] = (name, seed)
         print(f'{len(jobs)} of {self.seeds * len(self.configurations)} rows '
               'are missing')
@@ -126,8 +132,7 @@ class Study:
         return {
             name: rows for name in self.configurations
             if (rows := [row for row in self.rows()
-                         if row['configuration'] == name
-                         and row['epochs'] == self.epochs])
+                         if row['configuration'] == name and self.fits(row)])
         }
 
     def table(self) -> str:

@@ -85,11 +85,13 @@ class Builder:
         self.constraints = constraints
 
     def create(self) -> None:
-        if self.folder.exists() and subprocess.call(
-                [self.python, '-m', 'pip', '--version'],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) != 0:
-            # half made, or left behind by a Python that is gone
-            shutil.rmtree(self.folder)
+        if self.folder.exists():
+            found = subprocess.run(
+                [self.python, '-c', 'import pip, sys; print(sys.version)'],
+                capture_output=True, text=True) if self.python.exists() else None
+            if found is None or found.stdout.strip() != sys.version:
+                # half made, or made by another Python
+                shutil.rmtree(self.folder)
         if not self.folder.exists():
             subprocess.check_call([sys.executable, '-m', 'venv', self.folder])
 

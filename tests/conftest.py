@@ -79,3 +79,35 @@ def mpii_root(tmp_path_factory) -> Path:
                  pos_gt_src=np.zeros((16, 2, 4)),
                  dataset_joints=np.array([['nose']])))
     return root
+
+
+@pytest.fixture
+def demo_configs(tmp_path, coco_root) -> dict:
+    """The demo's configs, for two epochs on the generated data."""
+    configs = Path(__file__).parents[1] / 'configs' / 'demo'
+
+    def dataset(split):
+        return dict(
+            data_root=str(coco_root), data_prefix=dict(img=f'{split}2017/'),
+            ann_file=f'annotations/person_keypoints_{split}2017.json')
+
+    evaluator = [
+        dict(type='CocoMetric', ann_file=str(
+            coco_root / 'annotations' / 'person_keypoints_val2017.json')),
+        dict(type='PCKAccuracy', thr=0.1)
+    ]
+    files = {}
+    for name in ('mse', 'fmse'):
+        base = configs / f'resnet18_{name}_annypose.py'
+        files[name] = tmp_path / f'{name}.py'
+        files[name].write_text(f"""
+_base_ = {str(base)!r}
+train_cfg = dict(max_epochs=2, val_interval=1)
+train_dataloader = dict(batch_size=2, dataset={dataset('train')!r})
+val_dataloader = dict(dataset={dataset('val')!r})
+test_dataloader = dict(dataset={dataset('val')!r})
+val_evaluator = {evaluator!r}
+test_evaluator = {evaluator!r}
+default_hooks = dict(logger=dict(interval=1))
+""")
+    return files

@@ -95,6 +95,5 @@ val_evaluator = [
 test_evaluator = val_evaluator
 
 default_hooks = dict(
-    checkpoint=dict(interval=1, max_keep_ckpts=1, save_best='coco/AP',
-                    rule='greater'),
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
     logger=dict(interval=20))

@@ -66,7 +66,7 @@ class Demo:
     def __init__(self, configs: dict[str, Path], work_dir: str):
         self.work_dir = Path(work_dir)
         self.trainings = {
-            name: Training(str(config), self.work_dir / Path(config).stem)
+            name: Training(str(config), self.work_dir)
             for name, config in configs.items()
         }
 
@@ -95,11 +95,11 @@ class Demo:
                 for name, training in self.trainings.items()
             }, self.work_dir / file, f'Validation {label}', label)
         register_all_modules()
-        config = next(iter(self.trainings.values())).load_config()
+        config = next(iter(self.trainings.values())).config
         samples = one_of_each_class(
             DATASETS.build(config.test_dataloader.dataset), 8)
         predictions = {
-            name: predict(training.load_config(),
+            name: predict(training.config,
                           training.work_dir / f'epoch_{training.epochs}.pth',
                           samples)
             for name, training in self.trainings.items()
@@ -117,6 +117,6 @@ class Demo:
         report = self.work_dir / 'report.md'
         report.write_text(REPORT.format(
             table=self.table(),
-            configs='\n'.join(f'- {name}: `{training.config}`'
+            configs='\n'.join(f'- {name}: `{training.work_dir.name}/config.py`'
                               for name, training in self.trainings.items())))
         return report

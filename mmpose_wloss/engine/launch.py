@@ -11,6 +11,7 @@ from types import ModuleType
 import mmpose
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 
 CONFIGS = 'configs'
 
@@ -73,7 +74,7 @@ def run_tool(name: str) -> None:
 
     def merge_and_check(cfg: Config, args: argparse.Namespace) -> Config:
         cfg = merge_args(cfg, args)
-        if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        if args.launcher == 'pytorch' and get_device() == 'cpu':
             init_cpu_processes(cfg)
         if name == 'train':
             add_resumable_randomness(cfg)
@@ -102,10 +103,11 @@ def check_config_path(path: str) -> None:
     if Path(path).is_file():
         return
     known = {}
-    for folder in (Path(path).parent, Path(CONFIGS),
-                   Path(__file__).parents[1] / '.mim' / CONFIGS):
-        for config in sorted(folder.rglob('*.py')) if folder.is_dir() else ():
+    for folder in (Path(CONFIGS), Path(__file__).parents[1] / '.mim' / CONFIGS):
+        for config in sorted(folder.rglob('*.py')):
             known.setdefault(config.name, config)
+    for config in sorted(Path(path).parent.glob('*.py')):
+        known.setdefault(config.name, config)
     near = difflib.get_close_matches(Path(path).name, known, n=3, cutoff=0.5)
     suggestion = ''.join(f'\n  {known[name]}' for name in near)
     raise MissingFile(
@@ -200,7 +202,17 @@ def init_cpu_processes(cfg: Config) -> None:
 
 
 def add_resumable_randomness(cfg: Config) -> None:
-    """Add :class:`ResumableRandomnessHook`, unless the config has it."""
+    """Add :class:`ResumableRandomnessHook`, unless the config has it.
+
+    The import goes with it, so that MMPose's own tools can use the config that
+    the training writes into its folder.
+    """
     hooks = cfg.get('custom_hooks') or []
-    if all(hook['type'] != 'ResumableRandomnessHook' for hook in hooks):
-        cfg.custom_hooks = [*hooks, dict(type='ResumableRandomnessHook')]
+    if any(hook['type'] == 'ResumableRandomnessHook' for hook in hooks):
+        return
+    cfg.custom_hooks = [*hooks, dict(type='ResumableRandomnessHook')]
+    imports = cfg.get('custom_imports') or dict(imports=[])
+    names = imports['imports']
+    names = [names] if isinstance(names, str) else list(names)
+    if 'mmpose_wloss' not in names:
+        cfg.custom_imports = dict(imports, imports=[*names, 'mmpose_wloss'])

@@ -1,5 +1,6 @@
 """Several trainings side by side, each a process of its own."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -27,6 +28,12 @@ run_tool("train")
 '''
 
 
+def annotation_file(config: Config) -> Path:
+    """The annotations that a config trains on."""
+    dataset = config.train_dataloader.dataset
+    return Path(dataset.data_root, dataset.ann_file)
+
+
 class TrainingFailed(RuntimeError):
     """A training ended with an error, whose log the message names."""
 
@@ -36,43 +43,61 @@ class Training:
 
     Args:
         config (str): Path of the config.
-        work_dir (str): Where checkpoints and logs go.
+        root (str): Below it lies the training's folder, whose name ends in a
+            digest of the config and of the annotations: a training of anything
+            else has another folder.
         options (dict): Keys of the config to change. Defaults to none.
+        name (str): What the folder's name begins with. Defaults to the
+            config's.
+
+    Attributes:
+        config (Config): The config with the options merged.
+        epochs (int): How many epochs it asks for.
+        work_dir (Path): Where checkpoints and logs go.
     """
 
-    def __init__(self, config: str, work_dir: str,
-                 options: dict | None = None):
-        self.config = str(config)
-        self.work_dir = Path(work_dir)
-        self.options = dict(options or {})
+    def __init__(self, config: str, root: str, options: dict | None = None,
+                 name: str | None = None):
+        self.config = Config.fromfile(str(config))
+        self.config.merge_from_dict(dict(options or {}))
+        self.epochs = self.config.train_cfg.max_epochs
+        digest = hashlib.sha256(self.config.pretty_text.encode())
+        digest.update(annotation_file(self.config).read_bytes())
+        self.work_dir = Path(
+            root, f'{name or Path(config).stem}_{digest.hexdigest()[:8]}')
         self.process = None
         self.started = None
-
-    def load_config(self) -> Config:
-        """The config with the options merged."""
-        config = Config.fromfile(self.config)
-        config.merge_from_dict(self.options)
-        return config
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs the config asks for."""
-        return self.load_config().train_cfg.max_epochs
 
     def start(self, threads: int) -> None:
         """Start the process with so many threads of computation."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        options = [f'{key}={value}' for key, value in self.options.items()]
-        command = [
-            sys.executable, '-c', TRAIN_TOOL, self.config, '--work-dir',
-            str(self.work_dir), '--resume'
-        ]
+        self._forget_unvalidated_end()
+        file = self.work_dir / 'config.py'
+        self.config.dump(str(file))
         with open(self.work_dir / 'output.txt', 'a') as output:
             self.process = subprocess.Popen(
-                command + (['--cfg-options', *options] if options else []),
+                [sys.executable, '-c', TRAIN_TOOL, str(file), '--work-dir',
+                 str(self.work_dir), '--resume'],
                 stdout=output, stderr=subprocess.STDOUT,
                 env={**os.environ, 'OMP_NUM_THREADS': str(threads)})
         self.started = time.monotonic()
+
+    def _forget_unvalidated_end(self) -> None:
+        """Take a last checkpoint back whose validation was interrupted.
+
+        MMEngine saves before it validates, and does nothing when it resumes
+        after the last epoch; so the last epoch is trained again.
+        """
+        last = self.work_dir / f'epoch_{self.epochs}.pth'
+        if not last.exists() or self.epochs in self.validations():
+            return
+        last.unlink()
+        before = self.work_dir / f'epoch_{self.epochs - 1}.pth'
+        pointer = self.work_dir / 'last_checkpoint'
+        if before.exists():
+            pointer.write_text(str(before))
+        else:
+            pointer.unlink(missing_ok=True)
 
     def running(self) -> bool:
         """Whether the process runs.
@@ -84,7 +109,7 @@ class Training:
         if status:
             lines = (self.work_dir / 'output.txt').read_text().splitlines()
             raise TrainingFailed(
-                f'Training {self.config} failed. Its last lines, from '
+                f'Training {self.work_dir.name} failed. Its last lines, from '
                 f'{self.work_dir / "output.txt"}:\n' + '\n'.join(lines[-5:]))
         return status is None
 

@@ -58,7 +58,7 @@ def anny_version() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise MissingAnnyError(
             'rendering people needs the package "anny", which is not '
-            'installed: pip install "mmpose_wloss[synthetic]"') from None
+            'installed: pip install "anny>=0.6.2,<0.7"') from None
 
 
 @dataclass(frozen=True)

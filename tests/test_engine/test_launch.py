@@ -30,23 +30,6 @@ def run(*command, cwd):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def small_options(root: Path, **more) -> list:
-    """Options that point the demo config to generated data."""
-    options = {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1,
-               'train_dataloader.batch_size': 2, **more}
-    for mode in ('train', 'val', 'test'):
-        split = 'train' if mode == 'train' else 'val'
-        dataset = f'{mode}_dataloader.dataset'
-        options[f'{dataset}.data_root'] = root
-        options[f'{dataset}.ann_file'] = (
-            f'annotations/person_keypoints_{split}2017.json')
-        options[f'{dataset}.data_prefix.img'] = f'{split}2017/'
-    for mode in ('val', 'test'):
-        options[f'{mode}_evaluator.0.ann_file'] = (
-            f'{root}/annotations/person_keypoints_val2017.json')
-    return ['--cfg-options', *(f'{k}={v}' for k, v in options.items())]
-
-
 def test_the_tools_take_the_arguments_of_mmpose(tmp_path):
     for name in ('train', 'test'):
         ours = run(sys.executable, TOOLS / f'{name}.py', '--help', cwd=tmp_path)
@@ -66,6 +49,8 @@ def test_a_wrong_config_path_suggests_the_nearest(tmp_path):
     assert 'Traceback' not in result.stdout
     with pytest.raises(MissingFile, match='are in configs'):
         check_config_path(str(tmp_path / 'xyz.py'))
+    with pytest.raises(MissingFile, match='mean:\n.*configs/hrnet_fmse_coco'):
+        check_config_path('hrnet_fsme_coco.py')
     check_config_path(str(CONFIG))
 
 
@@ -136,20 +121,34 @@ def test_a_config_with_the_hook_keeps_its_own():
         'EMAHook', 'ResumableRandomnessHook']
 
 
-def test_two_processes_train_and_test(tmp_path, coco_root):
+def test_two_processes_train_and_test(tmp_path, demo_configs):
     """The shell scripts, over gloo on the CPU."""
-    options = small_options(coco_root)
-    environment = f'PORT={29500 + os.getpid() % 1000}'
-    result = run('env', environment, 'bash', TOOLS / 'dist_train.sh',
-                 DEMO_CONFIG, 2, '--work-dir', 'work', *options, cwd=tmp_path)
+    port = f'PORT={29500 + os.getpid() % 1000}'
+    result = run('env', port, 'bash', TOOLS / 'dist_train.sh',
+                 demo_configs['fmse'], 2, '--work-dir', 'work', cwd=tmp_path)
     assert result.returncode == 0, result.stdout[-3000:]
     assert 'Distributed launcher: pytorch' in result.stdout
+    assert 'Epoch(val) [2]' in result.stdout
     # 6 people, 2 processes, 2 a batch
-    assert 'Epoch(val) [1]' in result.stdout
-    state = torch.load(tmp_path / 'work' / 'epoch_1.pth')
-    assert state['meta']['iter'] == 2
-    result = run('env', environment, 'bash', TOOLS / 'dist_test.sh',
-                 DEMO_CONFIG, 'work/epoch_1.pth', 2, '--work-dir', 'work',
-                 *options, cwd=tmp_path)
+    state = torch.load(tmp_path / 'work' / 'epoch_2.pth')
+    assert state['meta']['iter'] == 4
+    result = run('env', port, 'bash', TOOLS / 'dist_test.sh',
+                 demo_configs['fmse'], 'work/epoch_2.pth', 2, '--work-dir',
+                 'work', cwd=tmp_path)
     assert result.returncode == 0, result.stdout[-3000:]
     assert 'coco/AP' in result.stdout
+
+
+def test_the_stock_tool_takes_the_config_that_a_training_wrote(
+        tmp_path, demo_configs):
+    """Also where the stock config did not import this package."""
+    stock = Config.fromfile(demo_configs['mse'])
+    stock.pop('custom_imports')
+    stock.train_cfg.max_epochs = 1
+    stock.dump(str(tmp_path / 'stock.py'))
+    result = run(sys.executable, TOOLS / 'train.py', 'stock.py', '--work-dir',
+                 'work', cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:]
+    result = run(sys.executable, stock_tool('test').__file__, 'work/stock.py',
+                 'work/epoch_1.pth', cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:]

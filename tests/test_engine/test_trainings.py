@@ -13,36 +13,11 @@ from mmpose_wloss.engine.trainings import (
     run_trainings,
 )
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'demo'
 
-
-@pytest.fixture
-def options(coco_root):
-    options = {
-        'train_cfg.max_epochs': 2,
-        'train_cfg.val_interval': 1,
-        'train_dataloader.batch_size': 2,
-        'default_hooks.logger.interval': 1
-    }
-    for mode in ('train', 'val', 'test'):
-        split = 'train' if mode == 'train' else 'val'
-        dataset = f'{mode}_dataloader.dataset'
-        options[f'{dataset}.data_root'] = str(coco_root)
-        options[f'{dataset}.ann_file'] = (
-            f'annotations/person_keypoints_{split}2017.json')
-        options[f'{dataset}.data_prefix.img'] = f'{split}2017/'
-    for mode in ('val', 'test'):
-        options[f'{mode}_evaluator.0.ann_file'] = str(
-            coco_root / 'annotations' / 'person_keypoints_val2017.json')
-    return options
-
-
-def test_trainings_run_and_a_report_compares_them(options, tmp_path):
-    demo = Demo({'MSE': CONFIGS / 'resnet18_mse_annypose.py',
-                 'focal MSE': CONFIGS / 'resnet18_fmse_annypose.py'}, tmp_path)
-    for training in demo.trainings.values():
-        training.options = options
-        assert not training.done()
+def test_trainings_run_and_a_report_compares_them(demo_configs, tmp_path):
+    demo = Demo({'MSE': demo_configs['mse'],
+                 'focal MSE': demo_configs['fmse']}, tmp_path / 'work')
+    assert not any(training.done() for training in demo.trainings.values())
     demo.train(processes=2)
     assert all(training.done() for training in demo.trainings.values())
     validations = demo.trainings['MSE'].validations()
@@ -53,19 +28,45 @@ def test_trainings_run_and_a_report_compares_them(options, tmp_path):
     assert '| MSE ' in report and '| focal MSE ' in report
     for name in ('ap', 'pck', 'predictions', 'heatmaps'):
         assert f'({name}.png)' in report
-        assert (tmp_path / f'{name}.png').stat().st_size > 1000
+        assert (tmp_path / 'work' / f'{name}.png').stat().st_size > 1000
 
     # nothing is trained again
-    before = (tmp_path / 'resnet18_mse_annypose' / 'output.txt').stat()
+    output = demo.trainings['MSE'].work_dir / 'output.txt'
+    before = output.stat().st_mtime_ns
     demo.train(processes=2)
-    assert (tmp_path / 'resnet18_mse_annypose' /
-            'output.txt').stat().st_mtime == before.st_mtime
+    assert output.stat().st_mtime_ns == before
 
 
-def test_a_stopped_training_goes_on(options, tmp_path):
-    config = CONFIGS / 'resnet18_fmse_annypose.py'
-    whole = Training(config, tmp_path / 'whole', options)
-    parts = Training(config, tmp_path / 'parts', options)
+def test_another_config_or_other_data_is_another_training(demo_configs,
+                                                          tmp_path):
+    one = Training(demo_configs['mse'], tmp_path)
+    assert Training(demo_configs['mse'], tmp_path).work_dir == one.work_dir
+    other = Training(demo_configs['mse'], tmp_path, {'randomness.seed': 5})
+    assert other.work_dir != one.work_dir
+    annotations = tmp_path / 'other.json'
+    annotations.write_text('{}')
+    other = Training(demo_configs['mse'], tmp_path, {
+        'train_dataloader.dataset.ann_file': str(annotations)})
+    assert other.work_dir != one.work_dir
+
+
+def test_an_interrupted_last_validation_is_made_up_for(demo_configs, tmp_path):
+    training = Training(demo_configs['mse'], tmp_path)
+    run_trainings([training])
+    weights = torch.load(training.work_dir / 'epoch_2.pth')['state_dict']
+    for file in training.work_dir.glob('*/vis_data/scalars.json'):
+        lines = file.read_text().splitlines()
+        file.write_text('\n'.join(lines[:-1]) + '\n')
+    assert not training.done()
+    run_trainings([training])
+    assert training.done()
+    again = torch.load(training.work_dir / 'epoch_2.pth')['state_dict']
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
+
+
+def test_a_stopped_training_goes_on(demo_configs, tmp_path):
+    whole = Training(demo_configs['fmse'], tmp_path / 'whole')
+    parts = Training(demo_configs['fmse'], tmp_path / 'parts')
     parts.start(threads=1)
     while not (parts.work_dir / 'epoch_1.pth').exists():
         assert parts.running()
@@ -82,29 +83,31 @@ def test_a_stopped_training_goes_on(options, tmp_path):
                for key in states[0])
 
 
-def test_a_training_that_fails_is_told_with_its_log(options, tmp_path):
-    broken = Training(CONFIGS / 'resnet18_fmse_annypose.py', tmp_path,
-                      {**options, 'model.head.loss.gamma': -1})
+def test_a_training_that_fails_is_told_with_its_log(demo_configs, tmp_path):
+    broken = Training(demo_configs['fmse'], tmp_path,
+                      {'model.head.loss.gamma': -1})
     with pytest.raises(TrainingFailed, match='gamma must be at least 0'):
         run_trainings([broken])
 
 
-def test_no_training_is_started_after_the_deadline(options, tmp_path):
-    late = Training(CONFIGS / 'resnet18_fmse_annypose.py', tmp_path / 'late',
-                    options)
+def test_no_training_is_started_after_the_deadline(demo_configs, tmp_path):
+    late = Training(demo_configs['fmse'], tmp_path / 'late')
     run_trainings([late], deadline=time.monotonic() - 1)
     assert late.process is None
     assert not (tmp_path / 'late').exists()
 
 
-def test_trainings_end_with_the_process_that_started_them(options, tmp_path):
-    training = Training(CONFIGS / 'resnet18_fmse_annypose.py', tmp_path,
-                        {**options, 'train_cfg.max_epochs': 1000})
+def test_trainings_end_with_the_process_that_started_them(demo_configs, tmp_path):
+    training = Training(demo_configs['fmse'], tmp_path,
+                        {'train_cfg.max_epochs': 1000})
     parent = os.fork()
     if parent == 0:
-        training.start(threads=1)
-        (tmp_path / 'started').write_text(str(training.process.pid))
-        time.sleep(60)
+        try:
+            training.start(threads=1)
+            (tmp_path / 'started').write_text(str(training.process.pid))
+            time.sleep(60)
+        finally:
+            os._exit(0)
     while not (tmp_path / 'started').exists() or not (
             tmp_path / 'started').read_text():
         time.sleep(0.1)

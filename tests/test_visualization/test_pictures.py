@@ -16,7 +16,7 @@ def predictions():
 
     def one():
         return Prediction(
-            crop=rng.integers(0, 255, (64, 48, 3), dtype=np.uint8),
+            crop=np.full((64, 48, 3), 128, np.uint8),
             truth=rng.uniform(0, 48, (17, 2)),
             visible=rng.random(17) > 0.2,
             keypoints=rng.uniform(0, 48, (17, 2)),
@@ -26,9 +26,13 @@ def predictions():
     return {'MSE': [one(), one(), one()], 'focal MSE': [one(), one(), one()]}
 
 
-def colours(path) -> int:
-    image = cv2.imread(str(path))
-    return len(np.unique(image.reshape(-1, 3), axis=0))
+def share_of(path, colour) -> float:
+    """Share of a picture's pixels that have nearly this colour (RGB)."""
+    image = cv2.imread(str(path))[..., ::-1].astype(int)
+    return (np.abs(image - colour).max(-1) < 40).mean()
+
+
+BLUE, ORANGE, LIME = (31, 119, 180), (255, 127, 14), (0, 255, 0)
 
 
 def test_curves(tmp_path):
@@ -36,15 +40,29 @@ def test_curves(tmp_path):
     draw_curves({'one seed': [{2: 0.1, 4: 0.3}],
                  'two seeds': [{2: 0.1, 4: 0.2}, {2: 0.2, 4: 0.4, 6: 0.5}]},
                 str(path), 'title', 'AP')
-    assert colours(path) > 3
+    assert share_of(path, BLUE) > 1e-3
+    assert share_of(path, ORANGE) > 1e-3
 
 
-@pytest.mark.parametrize('draw', [draw_predictions, draw_heatmap_sheet])
-def test_sheets(draw, predictions, tmp_path):
-    path = tmp_path / 'sheet.png'
-    draw(predictions, str(path))
-    assert colours(path) > 100
-    larger = {**predictions, 'third': predictions['MSE']}
-    draw(larger, str(tmp_path / 'larger.png'))
-    assert cv2.imread(str(tmp_path / 'larger.png')).shape[0] > (
-        cv2.imread(str(path)).shape[0])
+def test_predictions_show_truth_and_each_model(predictions, tmp_path):
+    draw_predictions(predictions, str(tmp_path / 'all.png'))
+    for colour in (LIME, BLUE, ORANGE):
+        assert share_of(tmp_path / 'all.png', colour) > 1e-3
+    predictions.pop('focal MSE')
+    draw_predictions(predictions, str(tmp_path / 'one.png'))
+    assert share_of(tmp_path / 'one.png', ORANGE) == 0
+
+
+def test_heatmap_sheet_shows_height(predictions, tmp_path):
+    """Dark where all heatmaps are 0, bright where they are 1."""
+    bright = [person._replace(heatmaps=np.ones_like(person.heatmaps))
+              for person in predictions['MSE']]
+    dark = [person._replace(heatmaps=np.zeros_like(person.heatmaps))
+            for person in predictions['MSE']]
+    shares = {}
+    for name, persons in (('bright', bright), ('dark', dark)):
+        path = tmp_path / f'{name}.png'
+        draw_heatmap_sheet({name: persons}, str(path))
+        shares[name] = share_of(path, (0, 0, 4)), share_of(path, (252, 255, 164))
+    assert shares['dark'][0] > shares['bright'][0] + 0.2
+    assert shares['bright'][1] > shares['dark'][1] + 0.2

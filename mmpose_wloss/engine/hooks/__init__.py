@@ -1,3 +1,3 @@
-from .resumable_randomness_hook import ResumableRandomnessHook, SeedSample
+from .resumable_randomness_hook import ResumableRandomnessHook
 
-__all__ = ['ResumableRandomnessHook', 'SeedSample']
+__all__ = ['ResumableRandomnessHook']

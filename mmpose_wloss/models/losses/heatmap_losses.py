@@ -4,14 +4,14 @@ Each is a pure function and a thin module that stands where MMPose's
 ``KeypointMSELoss`` stands. All are a mean squared error with a weight for
 every pixel; they differ in where that weight comes from:
 
-==============================  ==========================================
-loss                            weight of a pixel with target y, output p
-==============================  ==========================================
-``KeypointMSELoss`` (stock)     :math:`1`
-:class:`FocusMSELoss`           :math:`(y + \\delta)^\\gamma`
-:class:`HeatmapWeightingMSELoss`  :math:`F(y) + 1`
-:class:`WeightAdaptiveMSELoss`  :math:`y^\\gamma |1-p| + (1-y^\\gamma) |p|`
-==============================  ==========================================
+=================================  ==========================================
+loss                               weight of a pixel with target y, output p
+=================================  ==========================================
+``KeypointMSELoss`` (stock)        :math:`1`
+:class:`FocusMSELoss`              :math:`(y + \\delta)^\\gamma`
+:class:`HeatmapWeightingMSELoss`   :math:`F(y) + 1`
+:class:`WeightAdaptiveMSELoss`     :math:`y^\\gamma |1-p| + (1-y^\\gamma) |p|`
+=================================  ==========================================
 """
 
 from collections.abc import Callable
@@ -139,6 +139,7 @@ def focus_mse_loss(output: Tensor,
     _check_focus_arguments(gamma, delta, heatmap_max)
     _check_heatmaps(output, target, heatmap_max, check_values)
     if gamma == 0:
+        output, target = _at_least_float32(output), _at_least_float32(target)
         if mask is None:
             return F.mse_loss(output, target)
         return (F.mse_loss(output, target, reduction='none') * mask).mean()
@@ -425,9 +426,9 @@ class FocusMSELoss(_HeatmapLoss):
             fractional. Defaults to 1.
         normalize (bool): Divide by the mean weight of the unmasked pixels of
             the batch, so that the loss keeps the scale of plain MSE. Useful
-            beside other losses or with SGD; Adam, which the stock recipes
-            train with, does not see a loss's scale. Defaults to ``False``,
-            the equation as published.
+            beside other losses, with SGD or with clipped gradients; Adam,
+            which the recipes here train with, does not see a loss's scale.
+            Defaults to ``False``, the equation as published.
         heatmap_max (float): Peak value of the codec's heatmaps: 1 for
             MSRAHeatmap and UDPHeatmap, 255 for MegviiHeatmap. Defaults to 1.
         use_target_weight (bool): As in ``KeypointMSELoss``.

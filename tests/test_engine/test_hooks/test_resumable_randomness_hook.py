@@ -1,7 +1,6 @@
 import copy
 import random
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -10,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from mmpose_wloss.engine.hooks import ResumableRandomnessHook, SeedSample
+from mmpose_wloss.engine.hooks import ResumableRandomnessHook
 
 CONFIG = 'configs/demo/resnet18_fmse_annypose.py'
 EPOCHS = 3
@@ -101,58 +100,63 @@ def test_a_training_without_a_seed_resumes_with_its_own(config, tmp_path):
     assert same(whole, parts)
 
 
-def test_workers_do_not_change_the_result(config, tmp_path):
-    results = [train(config, tmp_path / f'{workers}{persistent}', workers,
-                     persistent)
-               for workers, persistent in ((0, False), (1, True), (2, False))]
-    assert same(results[0], results[1])
-    assert same(results[0], results[2])
+SEEN = []
 
 
-def test_seeds_and_epochs_differ(config, tmp_path):
-    first = train(config, tmp_path / 'first')
-    other = train(config, tmp_path / 'other', randomness=dict(seed=1))
-    assert not same(first, other)
+@HOOKS.register_module()
+class RecordingHook(Hook):
+    """Keep a number for each image that is trained on, by epoch."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for image, sample in zip(data_batch['inputs'],
+                                 data_batch['data_samples'], strict=True):
+            SEEN.append((runner.epoch, sample.img_id, int(image.long().sum())))
 
 
-def test_a_sample_draws_by_seed_epoch_and_index():
-    epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    def draw(seed, index):
-        SeedSample(seed, epoch)(dict(sample_idx=index))
-        return np.random.rand(), random.random()
-
-    first = draw(0, 0)
-    assert draw(0, 0) == first
-    assert draw(1, 0) != first
-    assert draw(0, 1) != first
-    epoch.fill_(1)
-    assert draw(0, 0) != first
+def drawn(config, work_dir, **arguments) -> list:
+    SEEN.clear()
+    config.custom_hooks = [dict(type='ResumableRandomnessHook'),
+                           dict(type='RecordingHook')]
+    train(config, work_dir, **arguments)
+    return list(SEEN)
 
 
-def test_iteration_based_loops_keep_their_stream(config, tmp_path):
+@pytest.mark.parametrize('workers', [0, 2])
+def test_epochs_and_seeds_draw_anew(config, tmp_path, workers):
+    images = drawn(config, tmp_path / 'first', workers=workers,
+                   persistent=workers > 0)
+    # six people in three epochs, each augmented as never before
+    assert len(images) == 18
+    assert len({value for _, _, value in images}) == 18
+    orders = [[image for epoch, image, _ in images if epoch == number]
+              for number in range(EPOCHS)]
+    assert len({tuple(order) for order in orders}) > 1
+    other = drawn(config, tmp_path / 'other', workers=workers,
+                  randomness=dict(seed=1))
+    assert not set(images) & set(other)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_repeated_sample_is_augmented_anew(config, tmp_path, workers):
+    loader = config.train_dataloader
+    loader.dataset = dict(type='mmengine.RepeatDataset', times=3,
+                          dataset=loader.dataset)
+    config.train_cfg.max_epochs = 1
+    images = drawn(config, tmp_path / 'repeated', workers=workers)
+    assert len({value for _, _, value in images}) == 18
+
+
+def test_iteration_based_loops_resume_their_stream(config, tmp_path):
     config.train_cfg = dict(by_epoch=False, max_iters=4)
     config.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
     config.param_scheduler = []
     config.default_hooks.checkpoint = dict(
         type='CheckpointHook', interval=2, by_epoch=False)
-    seen = []
-
-    @HOOKS.register_module(force=True)
-    class RecordingHook(Hook):
-
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            seen.append(data_batch['data_samples'][0].img_id)
-
-    config.custom_hooks = [dict(type='ResumableRandomnessHook'),
-                           dict(type='RecordingHook')]
-    train(config, tmp_path / 'whole')
-    whole, seen[:] = list(seen), []
+    whole = drawn(config, tmp_path / 'whole', workers=2)
     checkpoint = str(tmp_path / 'whole' / 'iter_2.pth')
-    # its own seed comes from the checkpoint, though the config says another
-    train(config, tmp_path / 'resumed', resume=True, load_from=checkpoint,
-          randomness=dict(seed=7))
-    assert seen == whole[2:]
+    resumed = drawn(config, tmp_path / 'resumed', workers=2, resume=True,
+                    load_from=checkpoint)
+    assert resumed == whole[4:]
 
 
 def test_registered():

@@ -21,6 +21,7 @@ FIXTURE = Path(__file__).parents[2] / 'data' / 'fmse.npz'
 SHAPE = (2, 3, 16, 12)
 LOSSES = {
     'focus': dict(type='FocusMSELoss'),
+    'focus_neutral': dict(type='FocusMSELoss', gamma=0),
     'focus_fractional': dict(type='FocusMSELoss', gamma=1.5, delta=0.1),
     'focus_no_offset': dict(type='FocusMSELoss', gamma=2, delta=0),
     'focus_normalized': dict(type='FocusMSELoss', normalize=True),
