@@ -1,7 +1,8 @@
 """What the losses cost beside the stock one, alone and in a training step.
 
-Rounds go over all losses in turn, so that what else the machine does meets
-all of them; a ratio is the median over rounds of loss over stock.
+Rounds go over all losses in turn, so that what else the machine does meets all
+of them; a ratio is the median over rounds of loss over stock, with its
+quartiles.
 """
 
 import argparse
@@ -27,9 +28,10 @@ RESULTS = ROOT / 'benchmarks' / 'results' / 'loss_overhead.json'
 SHAPE = (64, 17, 64, 48)
 LOSSES = {
     'MSE (stock)': dict(type='KeypointMSELoss'),
+    'focal MSE γ=1 δ=1': dict(type='FocusMSELoss', gamma=1., delta=1.),
+    'focal MSE γ=1 δ=1 normalized':
+    dict(type='FocusMSELoss', gamma=1., delta=1., normalize=True),
     'focal MSE γ=2 δ=1': dict(type='FocusMSELoss', gamma=2., delta=1.),
-    'focal MSE γ=2 δ=1 normalized':
-    dict(type='FocusMSELoss', gamma=2., delta=1., normalize=True),
     'focal MSE γ=1.5 δ=0.5': dict(type='FocusMSELoss', gamma=1.5, delta=0.5),
     'WAHR': dict(type='WeightAdaptiveMSELoss'),
     'HWL linear': dict(type='HeatmapWeightingMSELoss', function='linear'),
@@ -46,10 +48,14 @@ def synchronize(device: torch.device) -> None:
 
 def measure(functions: dict, rounds: int, device: torch.device,
             description: str) -> dict:
-    """Seconds of each function in each round, after one round to warm up."""
+    """Seconds of each function in each round, after one round to warm up.
+
+    Every other round goes backwards, so that none always follows the same.
+    """
     seconds = {name: [] for name in functions}
-    for _ in tqdm(range(rounds + 1), desc=description):
-        for name, function in functions.items():
+    for number in tqdm(range(rounds + 1), desc=description):
+        order = list(functions.items())
+        for name, function in order[::-1] if number % 2 else order:
             synchronize(device)
             start = time.perf_counter()
             function()
@@ -98,8 +104,8 @@ def training_step(rounds: int, batch: int, device: torch.device) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--rounds', type=int, default=30)
-    parser.add_argument('--step-rounds', type=int, default=8)
-    parser.add_argument('--batch', type=int, default=8,
+    parser.add_argument('--step-rounds', type=int, default=20)
+    parser.add_argument('--batch', type=int, default=2,
                         help='images in a training step')
     parser.add_argument('--device', default='cpu')
     args = parser.parse_args()
@@ -114,16 +120,17 @@ def main() -> None:
         row = [name]
         for part, seconds in parts.items():
             stock = seconds['MSE (stock)']
-            ratio = statistics.median(
-                ours / theirs
-                for ours, theirs in zip(seconds[name], stock, strict=True))
-            row += [1e3 * statistics.median(seconds[name]), ratio]
+            ratios = [ours / theirs for ours, theirs in
+                      zip(seconds[name], stock, strict=True)]
+            low, ratio, high = statistics.quantiles(ratios, n=4)
+            milliseconds = 1e3 * statistics.median(seconds[name])
+            row += [f'{milliseconds:.1f}',
+                    f'{ratio:.3f} ({low:.3f} … {high:.3f})']
             result.setdefault(name, {})[part] = dict(
-                milliseconds=row[-2], ratio=ratio)
+                milliseconds=milliseconds, ratio=ratio, quartiles=[low, high])
         rows.append(row)
     print(tabulate(rows, ['loss', 'alone, ms', 'over stock', 'step, ms',
-                          'over stock'], tablefmt='github',
-                   floatfmt=('', '.1f', '.2f', '.0f', '.3f')))
+                          'over stock'], tablefmt='github'))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(dict(
         format=1, losses=result, shape=SHAPE, batch=args.batch,

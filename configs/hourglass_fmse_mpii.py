@@ -2,4 +2,4 @@ _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/mpii/td-hm_hourglass52_8xb64-
 
 custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)
 
-model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=2., delta=1.)))
+model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=1., delta=1.)))

@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 RECIPES = sorted(CONFIGS.rglob('*.py'))
 STOCK = 'mmpose::body_2d_keypoint/topdown_heatmap'
 # the losses have arguments of their own beside the stock ones
-FMSE = dict(type='FocusMSELoss', gamma=2., delta=1., use_target_weight=True)
+FMSE = dict(type='FocusMSELoss', gamma=1., delta=1., use_target_weight=True)
 WAHR = dict(type='WeightAdaptiveMSELoss', gamma=0.01, use_target_weight=True)
 HWL = dict(type='HeatmapWeightingMSELoss', function='linear',
            use_target_weight=True)

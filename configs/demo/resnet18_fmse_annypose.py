@@ -1,3 +1,3 @@
 _base_ = 'resnet18_mse_annypose.py'
 
-model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=2., delta=1.)))
+model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=1., delta=1.)))

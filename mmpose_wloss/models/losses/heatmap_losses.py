@@ -85,7 +85,7 @@ def _weighted_mean(error: Tensor, weight: Tensor,
 def focus_mse_loss(output: Tensor,
                    target: Tensor,
                    mask: Tensor | None = None,
-                   gamma: float = 2.,
+                   gamma: float = 1.,
                    delta: float = 1.,
                    normalize: bool = False,
                    heatmap_max: float = 1.,
@@ -421,7 +421,7 @@ class FocusMSELoss(_HeatmapLoss):
 
     Args:
         gamma (float): Exponent, at least 0; 0 is ``KeypointMSELoss`` bit for
-            bit. Defaults to 2.
+            bit. Defaults to 1.
         delta (float): Offset, at least 0, above 0 where ``gamma`` is
             fractional. Defaults to 1.
         normalize (bool): Divide by the mean weight of the unmasked pixels of
@@ -440,7 +440,7 @@ class FocusMSELoss(_HeatmapLoss):
     """
 
     def __init__(self,
-                 gamma: float = 2.,
+                 gamma: float = 1.,
                  delta: float = 1.,
                  normalize: bool = False,
                  heatmap_max: float = 1.,

@@ -1,3 +1,4 @@
+import doctest
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmpose_wloss.models.losses import (
     HeatmapWeightingMSELoss,
     WeightAdaptiveMSELoss,
     focus_mse_loss,
+    heatmap_losses,
     heatmap_weighting_mse_loss,
     weight_adaptive_mse_loss,
 )
@@ -388,3 +390,8 @@ def test_target_outside_its_range_by_rounding(config):
 def test_modules_show_their_parameters():
     assert 'gamma=3, delta=0.5' in repr(FocusMSELoss(3, 0.5))
     assert "function='power'" in repr(HeatmapWeightingMSELoss('power'))
+
+
+def test_examples_of_the_docstrings():
+    failed, attempted = doctest.testmod(heatmap_losses)
+    assert attempted > 5 and failed == 0
