@@ -103,7 +103,7 @@ def training_step(rounds: int, batch: int, device: torch.device) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--rounds', type=int, default=30)
+    parser.add_argument('--rounds', type=int, default=150)
     parser.add_argument('--step-rounds', type=int, default=20)
     parser.add_argument('--batch', type=int, default=2,
                         help='images in a training step')
