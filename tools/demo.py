@@ -30,10 +30,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     start = time.monotonic()
-    print('1/3 rendering 2,400 images (once; about 75 s on two cores)')
+    print('1/3 rendering 2,400 images (once; about 75 s on two cores, and a '
+          'minute more to prepare the body model)')
     render_dataset(DATA, dict(train=2000, val=400, unlabeled=0),
                    RenderParameters(), args.processes)
-    print('2/3 training with MSE and with focal MSE (about 4 minutes on two '
+    print('2/3 training with MSE and with focal MSE (about 5 minutes on two '
           'cores)')
     demo = Demo({
         'MSE': CONFIGS / 'resnet18_mse_annypose.py',

@@ -174,9 +174,9 @@ def run_trainings(trainings: Sequence[Training],
     """
     waiting = list(trainings)
     active: list[Training] = []
-    epochs = {training: training.epochs for training in trainings}
     finished = 0
-    with tqdm(total=sum(epochs.values()), unit='epoch', desc='training',
+    with tqdm(total=sum(training.epochs for training in trainings),
+              unit='epoch', desc='training',
               mininterval=1 if sys.stderr.isatty() else 60) as bar:
         try:
             while waiting or active:
@@ -189,7 +189,7 @@ def run_trainings(trainings: Sequence[Training],
                 for training in list(active):
                     if not training.running():
                         active.remove(training)
-                        finished += epochs[training]
+                        finished += training.epochs
                         ended(training, time.monotonic() - training.started)
                 bar.n = finished + sum(training.epoch() for training in active)
                 bar.refresh() if sys.stderr.isatty() else bar.update(0)
