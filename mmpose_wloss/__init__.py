@@ -10,6 +10,11 @@ from .version import __version__
 check_stack()
 add_safe_globals()
 
-from . import engine, models  # noqa: E402  (only where the stack fits)
+from . import (  # noqa: E402  (only where the stack fits)
+    datasets,
+    engine,
+    evaluation,
+    models,
+)
 
-__all__ = ['__version__', 'engine', 'models']
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']

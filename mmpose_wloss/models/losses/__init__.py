@@ -1,3 +1,4 @@
+from .consistency_losses import heatmap_consistency_loss
 from .heatmap_losses import (
                              FocusMSELoss,
                              HeatmapWeightingMSELoss,
@@ -9,5 +10,6 @@ from .heatmap_losses import (
 
 __all__ = [
     'FocusMSELoss', 'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss',
-    'focus_mse_loss', 'heatmap_weighting_mse_loss', 'weight_adaptive_mse_loss'
+    'focus_mse_loss', 'heatmap_consistency_loss', 'heatmap_weighting_mse_loss',
+    'weight_adaptive_mse_loss'
 ]

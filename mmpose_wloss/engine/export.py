@@ -1,0 +1,151 @@
+"""Networks out of a semi-supervised training, as plain stock checkpoints."""
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
+from mmpose.registry import MODELS
+from torch import Tensor
+
+# where a checkpoint keeps a network, by the name it is asked for; the average
+# of a single network is simply 'ema'
+PLACES = {
+    'first': 'networks.first.',
+    'second': 'networks.second.',
+    'ema': 'averages.first.module.',
+    'ema_first': 'averages.first.module.',
+    'ema_second': 'averages.second.module.',
+}
+
+
+def network_state(state_dict: dict[str, Tensor],
+                  name: str) -> 'OrderedDict[str, Tensor]':
+    """The part of a state that belongs to one network, under its own names.
+
+    Args:
+        state_dict (dict): State of a :class:`PoseCons` or :class:`PoseDual`.
+        name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or
+            ``'ema'``), ``'ema_second'``.
+
+    Returns:
+        OrderedDict: As the stock model's ``state_dict()`` gives it.
+
+    Raises:
+        KeyError: If the state has no such network; names those that it has.
+    """
+    there = [known for known, place in PLACES.items()
+             if any(key.startswith(place) for key in state_dict)]
+    if name not in there:
+        raise KeyError(
+            f'there is no network {name!r}: ' +
+            (f'there are {", ".join(there)}' if there else
+             'this is no checkpoint of PoseCons or PoseDual'))
+    place = PLACES[name]
+    state = OrderedDict((key[len(place):], value)
+                        for key, value in state_dict.items()
+                        if key.startswith(place))
+    # modules read the version of their own state here
+    metadata = getattr(state_dict, '_metadata', {})
+    state._metadata = OrderedDict(
+        (key[len(place):], value) for key, value in metadata.items()
+        if f'{key}.'.startswith(place))
+    return state
+
+
+def stock_config(config: Config) -> Config:
+    """The config of the network alone, with its own evaluation.
+
+    Args:
+        config (Config): Config of a semi-supervised training.
+
+    Returns:
+        Config: The same with the stock model, the stock evaluators and
+        without what only trains.
+
+    Raises:
+        KeyError: If the config's model has no ``network``.
+    """
+    if 'network' not in config.model:
+        raise KeyError(
+            f'the model {config.model.type} has no `network`: only PoseCons '
+            'and PoseDual have networks to export')
+    stock = Config(config.to_dict())
+    stock.model = config.model.network
+    for key in ('val_evaluator', 'test_evaluator'):
+        if isinstance(stock.get(key), dict) and 'metrics' in stock[key]:
+            stock[key] = stock[key]['metrics']
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper',
+                'param_scheduler', 'auto_scale_lr'):
+        stock.pop(key, None)
+    stock.custom_hooks = [hook for hook in stock.get('custom_hooks') or []
+                          if hook['type'] != 'DualNetworkHook']
+    return stock
+
+
+def save_whole(content: dict, path: Path) -> None:
+    """Save a checkpoint; a failed write leaves an old file whole."""
+    partial = path.with_name(f'{path.name}.partial')
+    torch.save(content, partial)
+    os.replace(partial, path)
+
+
+def export_network(checkpoint: str, name: str, out: str) -> tuple[Path, Path]:
+    """Write one network of a checkpoint as a stock checkpoint and its config.
+
+    Args:
+        checkpoint (str): Checkpoint of a training of :class:`PoseCons` or
+            :class:`PoseDual`, which holds its config.
+        name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or
+            ``'ema'``), ``'ema_second'``.
+        out (str): The file to write, ``.pth``; the config is written beside
+            it as ``.py``.
+
+    Returns:
+        tuple[Path]: Checkpoint and config.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        KeyError: If it holds no such network or no config.
+        RuntimeError: If the network does not load strictly into the config.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+    out = Path(out)
+    if out.suffix != '.pth':
+        raise ValueError(f'--out must end in .pth, but it is {out}')
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    meta = content.get('meta', {})
+    if 'cfg' not in meta:
+        raise KeyError(f'{checkpoint} does not hold the config that it was '
+                       'trained with: it was not written by a training')
+    state = network_state(content['state_dict'], name)
+    config = stock_config(Config.fromstring(meta['cfg'], '.py'))
+    init_default_scope(config.get('default_scope', 'mmpose'))
+    MODELS.build(config.model).load_state_dict(state, strict=True)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_whole(stock_checkpoint(state, meta, config), out)
+    config.dump(str(out.with_suffix('.py')))
+    return out, out.with_suffix('.py')
+
+
+def stock_checkpoint(state: dict[str, Tensor], meta: dict,
+                     config: Config) -> dict:
+    """What a stock checkpoint holds, without what only trains.
+
+    Args:
+        state (dict): State of the network.
+        meta (dict): Meta information of the training's checkpoint.
+        config (Config): The network's config.
+
+    Returns:
+        dict: ``meta`` and ``state_dict``.
+    """
+    kept = {key: meta[key] for key in (
+        'epoch', 'iter', 'dataset_meta', 'mmengine_version', 'seed')
+        if key in meta}
+    return dict(meta=dict(kept, cfg=config.pretty_text), state_dict=state)

@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.runner.amp import autocast
+from mmpose.registry import OPTIM_WRAPPERS
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16OptimWrapper(OptimWrapper):
+    """Trains under autocast in bfloat16, on a CPU too.
+
+    Bfloat16 has float32's range, so the loss needs no scaling, and nothing is
+    left of MMEngine's ``AmpOptimWrapper``, which refuses the CPU, but its
+    context. Its arguments are those of ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast, and no synchronisation while gradients accumulate.
+
+        Args:
+            model (nn.Module): The model that is trained.
+        """
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield

@@ -1,0 +1,1 @@
+from .evaluators import *  # noqa: F401, F403

@@ -1,0 +1,3 @@
+from .networks_evaluator import NetworksEvaluator
+
+__all__ = ['NetworksEvaluator']

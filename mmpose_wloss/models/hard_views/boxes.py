@@ -1,0 +1,47 @@
+"""Boxes of random sizes that hide something."""
+
+import torch
+from torch import Tensor
+
+
+def check_boxes(count: int, half_size: tuple[int, int]) -> None:
+    """Raise a ``ValueError`` for a number or for sizes that make no box."""
+    if not count >= 1:
+        raise ValueError(f'there must be at least 1 box, but {count} are '
+                         'asked for')
+    if not (len(half_size) == 2 and 1 <= half_size[0] <= half_size[1]):
+        raise ValueError('half_size must be the smallest and the largest half '
+                         f'side in pixels, from 1 on, but it is {half_size}')
+
+
+def draw_half_sizes(shape: tuple[int, ...],
+                    half_size: tuple[int, int]) -> Tensor:
+    """Half sides (x, y) in pixels, whole numbers, in shape [*shape, 2]."""
+    low, high = half_size
+    return torch.randint(low, high + 1, (*shape, 2))
+
+
+def inside_boxes(centers: Tensor, half_sizes: Tensor,
+                 size: tuple[int, int]) -> Tensor:
+    """Which pixels lie in any of an image's boxes.
+
+    A box holds the pixels from centre - half side to centre + half side - 1.
+
+    Args:
+        centers (Tensor): (x, y) in whole pixels, in shape [B, N, 2].
+        half_sizes (Tensor): Half sides (x, y), in shape [B, N, 2].
+        size (tuple): Width and height of the images.
+
+    Returns:
+        Tensor: Booleans in shape [B, 1, H, W].
+    """
+    low, high = centers - half_sizes, centers + half_sizes
+    width, height = size
+
+    def along(axis: int, length: int) -> Tensor:
+        pixels = torch.arange(length, device=centers.device)
+        return ((pixels >= low[..., axis, None]) &
+                (pixels < high[..., axis, None])).float()
+
+    # the outer product of rows and columns, summed over the boxes
+    return (along(1, height).mT @ along(0, width) > 0)[:, None]

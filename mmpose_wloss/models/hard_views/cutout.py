@@ -1,0 +1,100 @@
+import torch
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+from .boxes import check_boxes, draw_half_sizes, inside_boxes
+from .hard_view import HardView
+
+
+def draw_boxes(view: HardView, count: int, half_size: tuple[int, int]
+               ) -> tuple[Tensor, Tensor]:
+    """Boxes anywhere in the images, the same for all students."""
+    width, height = view.size
+    centers = torch.stack([
+        torch.randint(width, (view.batch, count)),
+        torch.randint(height, (view.batch, count))
+    ], dim=-1)
+    half_sizes = draw_half_sizes((view.batch, count), half_size)
+    return tuple(tensor.repeat(view.students, 1, 1).to(
+        view.image.device, non_blocking=True)
+        for tensor in (centers, half_sizes))
+
+
+def another_image(view: HardView) -> Tensor:
+    """The index of another image of the batch, for each image.
+
+    In a batch of one, it is the image itself.
+    """
+    shift = int(torch.randint(1, view.batch, ())) if view.batch > 1 else 0
+    index = torch.arange(len(view.image)).view(view.students, view.batch)
+    return index.roll(shift, dims=1).flatten().to(
+        view.image.device, non_blocking=True)
+
+
+@MODELS.register_module()
+class Cutout(nn.Module):
+    """Fills boxes anywhere in the images with 0, the mean colour.
+
+    DeVries & Taylor, `Improved Regularization of Convolutional Neural
+    Networks with Cutout <https://arxiv.org/abs/1708.04552>`_.
+
+    Args:
+        num_holes (int): Boxes in an image. Defaults to 4.
+        half_size (tuple): Smallest and largest half side in pixels of the
+            network's input. Defaults to (10, 19).
+    """
+
+    def __init__(self, num_holes: int = 4,
+                 half_size: tuple[int, int] = (10, 19)):
+        super().__init__()
+        check_boxes(num_holes, half_size)
+        self.num_holes = num_holes
+        self.half_size = half_size
+
+    def forward(self, view: HardView) -> HardView:
+        """Hide parts of a view.
+
+        Args:
+            view (HardView): The view so far.
+
+        Returns:
+            HardView: The view with holes.
+        """
+        boxes = draw_boxes(view, self.num_holes, self.half_size)
+        holes = inside_boxes(*boxes, view.size)
+        return view.replace(image=view.image.masked_fill(holes, 0))
+
+
+@MODELS.register_module()
+class CutMix(nn.Module):
+    """Fills boxes with the same place of another image of the batch.
+
+    Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_; the target stays
+    the first image's, as in MultiAugs.
+
+    Args:
+        num_patches (int): Boxes in an image. Defaults to 2.
+        half_size (tuple): Smallest and largest half side in pixels of the
+            network's input. Defaults to (10, 19).
+    """
+
+    def __init__(self, num_patches: int = 2,
+                 half_size: tuple[int, int] = (10, 19)):
+        super().__init__()
+        check_boxes(num_patches, half_size)
+        self.num_patches = num_patches
+        self.half_size = half_size
+
+    def forward(self, view: HardView) -> HardView:
+        """Paste patches into a view.
+
+        Args:
+            view (HardView): The view so far.
+
+        Returns:
+            HardView: The view with patches.
+        """
+        boxes = draw_boxes(view, self.num_patches, self.half_size)
+        patches = inside_boxes(*boxes, view.size)
+        donor = view.image[another_image(view)]
+        return view.replace(image=torch.where(patches, donor, view.image))

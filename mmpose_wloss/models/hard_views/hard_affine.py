@@ -1,0 +1,98 @@
+import math
+
+import torch
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+from .hard_view import HardView, compose, warp
+
+
+def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
+                        rigid: bool) -> Tensor:
+    """Maps of pixels that turn and scale a view about its centre.
+
+    Args:
+        angle (Tensor): Degrees in shape [B].
+        scale (Tensor): How many pixels of the old view one of the new view
+            stands for, in shape [B].
+        size (tuple): Width and height of the view in pixels.
+        rigid (bool): Whether to turn in pixels, or in coordinates from -1 to
+            1, which shears a crop that is not square.
+
+    Returns:
+        Tensor: Maps from new pixels to old ones, in shape [B, 2, 3].
+    """
+    cosine = scale * torch.cos(angle * (math.pi / 180))
+    sine = scale * torch.sin(angle * (math.pi / 180))
+    width, height = size
+    aspect = 1. if rigid else width / height
+    linear = torch.stack([cosine, sine * aspect, -sine / aspect, cosine],
+                         dim=1).view(-1, 2, 2)
+    center = angle.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    offset = center - linear @ center
+    return torch.cat([linear, offset[:, :, None]], dim=2)
+
+
+@MODELS.register_module()
+class HardAffine(nn.Module):
+    """Turns and scales each image of a hard view about its centre.
+
+    All students see the same turn. The angle is ``rotate_factor`` times a
+    normal number, at most twice ``rotate_factor``; the scale is 1 plus
+    ``scale_factor`` times a normal number, within 1 ± ``scale_factor``.
+
+    Args:
+        rotate_factor (float): Degrees. Defaults to 30.
+        rotate_prob (float): Probability to turn at all. Defaults to 0.8.
+        scale_factor (float): Below 1. Defaults to 0.25.
+        rigid (bool): Turn in pixels, and move heatmaps as the codec lays them
+            on the image. ``False`` is the source: it turns coordinates that
+            run from -1 to 1 on both axes, which shears a crop that is not
+            square, and lays heatmaps on images edge to edge, which moves them
+            by up to half of a heatmap's pixel. Defaults to ``True``.
+    """
+
+    def __init__(self, rotate_factor: float = 30., rotate_prob: float = 0.8,
+                 scale_factor: float = 0.25, rigid: bool = True):
+        super().__init__()
+        if not rotate_factor >= 0:
+            raise ValueError('rotate_factor must be at least 0 degrees, but '
+                             f'it is {rotate_factor}')
+        if not 0 <= rotate_prob <= 1:
+            raise ValueError('rotate_prob must lie in [0, 1], but it is '
+                             f'{rotate_prob}')
+        if not 0 <= scale_factor < 1:
+            raise ValueError('scale_factor must lie in [0, 1), but it is '
+                             f'{scale_factor}')
+        self.rotate_factor = rotate_factor
+        self.rotate_prob = rotate_prob
+        self.scale_factor = scale_factor
+        self.rigid = rigid
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """Angles in degrees and scales, each in shape [count]."""
+        angle = (self.rotate_factor * torch.randn(count)).clamp(
+            -2 * self.rotate_factor, 2 * self.rotate_factor)
+        angle = angle * (torch.rand(count) < self.rotate_prob)
+        scale = (1 + self.scale_factor * torch.randn(count)).clamp(
+            1 - self.scale_factor, 1 + self.scale_factor)
+        return angle, scale
+
+    def forward(self, view: HardView) -> HardView:
+        """Move a view.
+
+        Args:
+            view (HardView): The view so far.
+
+        Returns:
+            HardView: The moved view.
+        """
+        # drawn on the CPU: the same numbers on every device
+        matrix = affine_about_center(*self.draw(view.batch), view.size,
+                                     self.rigid)
+        matrix = matrix.repeat(view.students, 1, 1)
+        matrix = matrix.to(view.image.device, non_blocking=True)
+        return view.replace(
+            image=warp(view.image, matrix),
+            matrix=compose(view.matrix, matrix),
+            half_pixels=view.half_pixels or not self.rigid)

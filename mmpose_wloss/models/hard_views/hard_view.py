@@ -1,0 +1,141 @@
+"""A batch of images on the way from the easy view to the hard one."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """The affine map that does ``inner`` first, then ``outer``, [B, 2, 3]."""
+    linear = outer[:, :, :2] @ inner[:, :, :2]
+    offset = outer[:, :, :2] @ inner[:, :, 2:] + outer[:, :, 2:]
+    return torch.cat([linear, offset], dim=2)
+
+
+def invert(matrix: Tensor) -> Tensor:
+    """The inverse of affine maps in shape [B, 2, 3]."""
+    (a, b), (c, d) = matrix[:, 0, :2].unbind(1), matrix[:, 1, :2].unbind(1)
+    # in closed form: a batched solver is a hundred times slower on such a size
+    linear = torch.stack([d, -b, -c, a], dim=1).view(-1, 2, 2)
+    linear = linear / (a * d - b * c).view(-1, 1, 1)
+    return torch.cat([linear, -linear @ matrix[:, :, 2:]], dim=2)
+
+
+def rescale(matrix: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    """The same map in other coordinates.
+
+    Args:
+        matrix (Tensor): Affine maps x -> Ax + t in shape [B, 2, 3].
+        scale (Tensor): Old units of one new unit, (x, y).
+        offset (Tensor): Old coordinates of the new origin, (x, y).
+
+    Returns:
+        Tensor: The maps of new coordinates in shape [B, 2, 3].
+    """
+    linear = matrix[:, :, :2] * (scale[None, :] / scale[:, None])
+    shift = matrix[:, :, :2] @ offset + matrix[:, :, 2] - offset
+    return torch.cat([linear, (shift / scale)[:, :, None]], dim=2)
+
+
+def warp(images: Tensor, matrix: Tensor) -> Tensor:
+    """Resample images or heatmaps, bilinearly, with zeros outside.
+
+    Args:
+        images (Tensor): In shape [B, C, H, W].
+        matrix (Tensor): Maps a pixel (x, y) of the result to the pixel that
+            it shows, in shape [B, 2, 3].
+
+    Returns:
+        Tensor: In the shape of the images, of at least float32.
+    """
+    images = images.to(torch.promote_types(images.dtype, torch.float32))
+    size = matrix.new_tensor([images.shape[-1], images.shape[-2]])
+    # grid_sample's coordinates run from -1 to 1 between the outer edges
+    theta = rescale(matrix, size / 2, (size - 1) / 2)
+    grid = F.affine_grid(theta.to(images.dtype), list(images.shape),
+                         align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+@dataclass(frozen=True)
+class HardView:
+    """Images that become harder step by step, and how they were moved.
+
+    Steps return a new view and never write into the one that they are given.
+    Several students can share one view; a step that looks at their teachers'
+    joints gives each its own (:meth:`for_each_student`).
+
+    Args:
+        image (Tensor): Normalised images in shape [B, 3, H, W], or
+            [S * B, 3, H, W] where each of S students has its own.
+        joints (Tensor): The joints that each student's teacher predicts on
+            the easy view, in its pixels, in shape [S, B, K, 2].
+        mean (Tensor): What was subtracted from 0 … 255 to normalise, in shape
+            [3, 1, 1].
+        std (Tensor): By what it was divided then, in shape [3, 1, 1].
+        rgb (bool): Whether channels are in the order red, green, blue.
+        matrix (Tensor): Maps a pixel (x, y) of this view to the easy view's,
+            in shape [B, 2, 3] or [S * B, 2, 3]. Defaults to the identity.
+        half_pixels (bool): Whether heatmaps lie on images edge to edge, as
+            the source has it, and not as the codec says. Defaults to
+            ``False``.
+    """
+
+    image: Tensor
+    joints: Tensor
+    mean: Tensor
+    std: Tensor
+    rgb: bool = True
+    matrix: Tensor = field(default=None)
+    half_pixels: bool = False
+
+    def __post_init__(self):
+        if self.matrix is None:
+            identity = torch.eye(2, 3, device=self.image.device)
+            object.__setattr__(
+                self, 'matrix', identity.repeat(len(self.image), 1, 1))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the images in pixels."""
+        return self.image.shape[-1], self.image.shape[-2]
+
+    @property
+    def batch(self) -> int:
+        """B, the number of easy views."""
+        return self.joints.shape[1]
+
+    @property
+    def students(self) -> int:
+        """How many students have images of their own here: 1 or S."""
+        return len(self.image) // self.batch
+
+    def replace(self, **changes) -> 'HardView':
+        """A view with other attributes."""
+        return replace(self, **changes)
+
+    def for_each_student(self) -> 'HardView':
+        """A view in which each student has images of its own."""
+        if self.students == len(self.joints):
+            return self
+        copies = len(self.joints)
+        return self.replace(image=self.image.repeat(copies, 1, 1, 1),
+                            matrix=self.matrix.repeat(copies, 1, 1))
+
+    def moved_joints(self) -> Tensor:
+        """The joints in this view's pixels, in shape [S * B, K, 2].
+
+        Only where each student has its own images.
+        """
+        inverse = invert(self.matrix)
+        joints = self.joints.flatten(0, 1)
+        return joints @ inverse[:, :, :2].mT + inverse[:, None, :, 2]
+
+    def of_student(self, student: int) -> tuple[Tensor, Tensor]:
+        """Images and matrix of one student."""
+        if self.students == 1:
+            return self.image, self.matrix
+        part = slice(student * self.batch, (student + 1) * self.batch)
+        return self.image[part], self.matrix[part]

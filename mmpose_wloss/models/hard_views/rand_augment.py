@@ -1,0 +1,120 @@
+import torch
+import torchvision.transforms.v2.functional as F
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+from .boxes import inside_boxes
+from .hard_view import HardView
+
+# the largest magnitude of the scale
+MAGNITUDES = 30
+
+
+def solarize_add(image: Tensor, addition: int) -> Tensor:
+    """Add to what is below 128, and invert what is above it then."""
+    brighter = (image.int() + addition).clamp_(max=255).to(image.dtype)
+    return F.solarize(brighter, 128)
+
+
+def cut(image: Tensor, side: float) -> Tensor:
+    """Fill a square of each image with grey."""
+    count, _, height, width = image.shape
+    center = torch.stack([torch.randint(width, (count, 1)),
+                          torch.randint(height, (count, 1))], dim=-1)
+    half = torch.full_like(center, max(1, round(side / 2)))
+    hole = inside_boxes(*(tensor.to(image.device, non_blocking=True)
+                          for tensor in (center, half)), (width, height))
+    return image.masked_fill(hole, 124)
+
+
+# what each operation does at a strength from 0 to 1, which the first four of
+# them turn to either side
+OPERATIONS = {
+    'color': lambda image, x: F.adjust_saturation(image, 1 + 0.9 * x),
+    'contrast': lambda image, x: F.adjust_contrast(image, 1 + 0.9 * x),
+    'brightness': lambda image, x: F.adjust_brightness(image, 1 + 0.9 * x),
+    'sharpness': lambda image, x: F.adjust_sharpness(image, 1 + 0.9 * x),
+    'posterize': lambda image, x: F.posterize(image, max(2, 6 - int(4 * x))),
+    'solarize': lambda image, x: F.solarize(image, 255 - int(255 * x)),
+    'solarize_add': lambda image, x: solarize_add(image, int(110 * x)),
+    'autocontrast': lambda image, x: F.autocontrast(image),
+    'equalize': lambda image, x: F.equalize(image),
+    'invert': lambda image, x: F.invert(image),
+    'cutout': lambda image, x: cut(image, 80 * x),
+}
+TWO_SIDED = ('color', 'contrast', 'brightness', 'sharpness')
+
+
+@MODELS.register_module()
+class RandAugment(nn.Module):
+    """Random colour operations, and a cut square, on each image.
+
+    Cubuk et al., `RandAugment <https://arxiv.org/abs/1909.13719>`_, without
+    its geometric operations, which :class:`HardAffine` stands for. All
+    students see the same colours.
+
+    Args:
+        num_ops (int): How many operations an image gets, drawn with
+            replacement. Defaults to 2.
+        magnitude (int): Strength from 0 to 30. Defaults to 10.
+        operations (Sequence[str]): From which to draw. Defaults to all:
+            color, contrast, brightness, sharpness, posterize, solarize,
+            solarize_add, autocontrast, equalize, invert, cutout.
+    """
+
+    def __init__(self, num_ops: int = 2, magnitude: int = 10,
+                 operations=tuple(OPERATIONS)):
+        super().__init__()
+        unknown = [name for name in operations if name not in OPERATIONS]
+        if unknown or not operations:
+            raise ValueError(
+                f'operations must be some of {list(OPERATIONS)}, but they '
+                f'are {list(operations)}')
+        if not num_ops >= 1:
+            raise ValueError(f'num_ops must be at least 1, but it is {num_ops}')
+        if not 0 <= magnitude <= MAGNITUDES:
+            raise ValueError(f'magnitude must lie in [0, {MAGNITUDES}], but '
+                             f'it is {magnitude}')
+        self.num_ops = num_ops
+        self.strength = magnitude / MAGNITUDES
+        # an operation that turns to either side counts twice as one of two
+        self.choices = [
+            [(name, sign * self.strength) for sign in
+             ((1, -1) if name in TWO_SIDED else (1, ))] for name in operations]
+
+    def forward(self, view: HardView) -> HardView:
+        """Change the colours of a view.
+
+        Args:
+            view (HardView): The view so far.
+
+        Returns:
+            HardView: The view in other colours.
+        """
+        image = view.image * view.std + view.mean
+        image = image.round_().clamp_(0, 255).to(torch.uint8)
+        if not view.rgb:
+            image = image.flip(1)
+        for _ in range(self.num_ops):
+            image = self._apply_one(image, view)
+        if not view.rgb:
+            image = image.flip(1)
+        image = (image.to(view.image.dtype) - view.mean) / view.std
+        return view.replace(image=image)
+
+    def _apply_one(self, image: Tensor, view: HardView) -> Tensor:
+        """One operation for each image; each runs once, on all its images."""
+        groups = {}
+        which = torch.randint(len(self.choices), (view.batch, )).tolist()
+        sides = torch.rand(view.batch).tolist()
+        for index, (choice, side) in enumerate(zip(which, sides, strict=True)):
+            signs = self.choices[choice]
+            groups.setdefault(signs[int(side * len(signs))], []).append(index)
+        result = image.clone()
+        for (name, strength), indices in groups.items():
+            rows = torch.tensor([index + student * view.batch
+                                 for student in range(view.students)
+                                 for index in indices])
+            rows = rows.to(image.device, non_blocking=True)
+            result[rows] = OPERATIONS[name](image[rows], strength)
+        return result
