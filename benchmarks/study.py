@@ -41,16 +41,23 @@ class Study:
         epochs (int): Epochs of each training.
         figures (dict): Which figures the table shows: heading by the metric's
             name. The first one is drawn over time.
+        scalars (Sequence[str]): What else of the training's log a row keeps,
+            averaged over each epoch.
+
+    Where the options of a configuration have a ``config``, it is trained
+    instead of the study's.
     """
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
-                 seeds: int, epochs: int, figures: dict[str, str]):
+                 seeds: int, epochs: int, figures: dict[str, str],
+                 scalars: Sequence[str] = ()):
         self.name = name
         self.config = config
         self.configurations = configurations
         self.seeds = seeds
         self.epochs = epochs
         self.figures = figures
+        self.scalars = scalars
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
         self.annotations = annotation_file(
             Config.fromfile(str(ROOT / config)))
@@ -99,12 +106,14 @@ class Study:
         data = self.data_digest()
         jobs = {}
         for name, seed in self.missing(data):
+            options = dict(self.configurations[name])
+            config = options.pop('config', self.config)
             training = Training(
-                ROOT / self.config, ROOT / 'work_dirs' / self.name, {
+                ROOT / config, ROOT / 'work_dirs' / self.name, {
                     'train_cfg.max_epochs': self.epochs,
                     'param_scheduler.1.end': self.epochs,
                     'randomness.seed': seed,
-                    **self.configurations[name]
+                    **options
                 }, f'{name}_{seed}'.replace(' ', '_'))
             jobs[training] = (name, seed)
         print(f'{len(jobs)} of {self.seeds * len(self.configurations)} rows '
@@ -119,6 +128,7 @@ class Study:
                 figures=validations[self.epochs],
                 curve={epoch: figures[next(iter(self.figures))]
                        for epoch, figures in validations.items()},
+                **self.epoch_means(training),
                 seconds=round(seconds, 1), processes=processes,
                 versions={package: importlib.metadata.version(package)
                           for package in PACKAGES},
@@ -126,6 +136,18 @@ class Study:
 
         run_trainings(list(jobs), processes,
                       deadline=time.monotonic() + 60 * minutes, ended=ended)
+
+    def epoch_means(self, training: Training) -> dict:
+        """The kept scalars of the training's log by epoch, under one key."""
+        values = {name: {} for name in self.scalars}
+        for row in training.scalars():
+            for name in values:
+                if name in row and 'epoch' in row:
+                    values[name].setdefault(row['epoch'], []).append(row[name])
+        means = {name: {epoch: float(np.mean(of_epoch))
+                        for epoch, of_epoch in epochs.items()}
+                 for name, epochs in values.items() if epochs}
+        return dict(scalars=means) if self.scalars else {}
 
     def by_configuration(self) -> dict[str, list[dict]]:
         """The rows of each configuration, in order."""

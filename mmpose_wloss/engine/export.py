@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import CheckpointLoader
-from mmpose.registry import MODELS
+from mmpose.registry import HOOKS, MODELS
 from torch import Tensor
 
 # where a checkpoint keeps a network, by the name it is asked for; the average
@@ -82,8 +82,23 @@ def stock_config(config: Config) -> Config:
                 'param_scheduler', 'auto_scale_lr'):
         stock.pop(key, None)
     stock.custom_hooks = [hook for hook in stock.get('custom_hooks') or []
-                          if hook['type'] != 'DualNetworkHook']
+                          if hook['type'] not in names_of_ours(HOOKS)]
+    if not any(name in str(stock.model)
+               for name in names_of_ours(MODELS)):
+        # MMPose alone can run it
+        imports = stock.get('custom_imports') or dict(imports=[])
+        others = [name for name in imports['imports']
+                  if name != 'mmpose_wloss']
+        stock.pop('custom_imports', None)
+        if others:
+            stock.custom_imports = dict(imports, imports=others)
     return stock
+
+
+def names_of_ours(registry: Registry) -> list[str]:
+    """What this package has registered."""
+    return [name for name, member in registry.module_dict.items()
+            if member.__module__.startswith('mmpose_wloss.')]
 
 
 def save_whole(content: dict, path: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,9 +25,19 @@ SOURCES = {
     'the images from http://human-pose.mpi-inf.mpg.de and the annotations '
     'that MMPose links at https://mmpose.readthedocs.io/en/latest/'
     'dataset_zoo/2d_body_keypoint.html#mpii',
+    'UnlabeledPoseDataset':
+    'any images of people serve, with boxes of annotations or of a detector in '
+    "COCO's format, or as a folder. Those of the recipes are COCO's "
+    'unlabeled2017 from https://cocodataset.org/#download and AI Challenger, '
+    'see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
+    '2d_body_keypoint.html',
 }
 OTHER_SOURCES = ('see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
                  '2d_body_keypoint.html')
+# names that make_subset gives
+SUBSET = re.compile(r'(.+)_(?:first|random)(\d+)(?:_seed(\d+))?(?:_by_(\w+?))?'
+                    r'(?:_rest)?\.json')
+SUBSETS = 'python tools/make_subset.py {} --count {}'
 RENDERED = 'python tools/render_dataset.py --out {}'
 DETECTIONS = ("a detector's boxes are linked at https://mmpose.readthedocs.io"
               '/en/latest/dataset_zoo/2d_body_keypoint.html; to evaluate on '
@@ -149,12 +160,24 @@ def _config_files(cfg: Config,
         yield from _dataset_files(f'{mode}_dataloader.dataset',
                                   loader['dataset'])
         evaluator = cfg.get(f'{mode}_evaluator') or []
+        key = f'{mode}_evaluator'
+        if isinstance(evaluator, dict) and 'metrics' in evaluator:
+            evaluator, key = evaluator['metrics'], f'{key}.metrics'
         evaluators = evaluator if isinstance(evaluator, list) else [evaluator]
         for index, one in enumerate(evaluators):
             if one.get('ann_file'):
                 place = f'.{index}' if evaluators is evaluator else ''
-                yield (f'{mode}_evaluator{place}.ann_file',
+                yield (f'{key}{place}.ann_file',
                        Path(one['ann_file']), loader['dataset'].get('type'))
+
+
+def subset_command(path: Path, stem: str, count: str, seed: str | None,
+                   stratify: str | None) -> str:
+    """The command that writes a subset of annotations, given its name."""
+    command = SUBSETS.format(path.with_name(f'{stem}.json'), count)
+    if seed is not None:
+        command += f' --seed {seed}'
+    return command if stratify is None else f'{command} --stratify {stratify}'
 
 
 def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
@@ -174,12 +197,15 @@ def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
         if '://' in str(path) or ':/' in str(path) or path.exists():
             continue
         missing.append(f'  {key}: {path}')
-        if 'annypose' in path.parts:
+        subset = SUBSET.fullmatch(path.name)
+        if subset:
+            advice.append(subset_command(path, *subset.groups()))
+        elif 'annypose' in path.parts:
             folder = Path(*path.parts[:path.parts.index('annypose') + 1])
             advice.append(RENDERED.format(folder))
         else:
             advice.append(SOURCES.get(kind, OTHER_SOURCES))
-        if key.endswith('bbox_file'):
+        if key.endswith('bbox_file') and not key.startswith('train'):
             advice.append(DETECTIONS.format(key))
     if missing:
         raise MissingFile('\n'.join([

@@ -29,8 +29,10 @@ run_tool("train")
 
 
 def annotation_file(config: Config) -> Path:
-    """The annotations that a config trains on."""
+    """The annotations that a config trains on, of several sets the first."""
     dataset = config.train_dataloader.dataset
+    while 'ann_file' not in dataset:  # a wrapper
+        dataset = dataset.get('dataset') or dataset.datasets[0]
     return Path(dataset.data_root, dataset.ann_file)
 
 

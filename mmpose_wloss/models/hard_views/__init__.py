@@ -1,10 +1,10 @@
 from .cutout import CutMix, Cutout
 from .hard_affine import HardAffine
-from .hard_view import HardView
+from .hard_view import HardView, HardViewStep
 from .joint_cutout import JointCutOcclude, JointCutout
 from .rand_augment import RandAugment
 
 __all__ = [
-    'CutMix', 'Cutout', 'HardAffine', 'HardView', 'JointCutOcclude',
-    'JointCutout', 'RandAugment'
+    'CutMix', 'Cutout', 'HardAffine', 'HardView', 'HardViewStep',
+    'JointCutOcclude', 'JointCutout', 'RandAugment'
 ]

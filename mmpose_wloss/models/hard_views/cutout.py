@@ -1,9 +1,9 @@
 import torch
 from mmpose.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from .boxes import check_boxes, draw_half_sizes, inside_boxes
-from .hard_view import HardView
+from .hard_view import HardView, HardViewStep
 
 
 def draw_boxes(view: HardView, count: int, half_size: tuple[int, int]
@@ -32,7 +32,7 @@ def another_image(view: HardView) -> Tensor:
 
 
 @MODELS.register_module()
-class Cutout(nn.Module):
+class Cutout(HardViewStep):
     """Fills boxes anywhere in the images with 0, the mean colour.
 
     DeVries & Taylor, `Improved Regularization of Convolutional Neural
@@ -52,21 +52,14 @@ class Cutout(nn.Module):
         self.half_size = half_size
 
     def forward(self, view: HardView) -> HardView:
-        """Hide parts of a view.
-
-        Args:
-            view (HardView): The view so far.
-
-        Returns:
-            HardView: The view with holes.
-        """
+        """Hide parts of a view."""
         boxes = draw_boxes(view, self.num_holes, self.half_size)
         holes = inside_boxes(*boxes, view.size)
         return view.replace(image=view.image.masked_fill(holes, 0))
 
 
 @MODELS.register_module()
-class CutMix(nn.Module):
+class CutMix(HardViewStep):
     """Fills boxes with the same place of another image of the batch.
 
     Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_; the target stays
@@ -86,14 +79,7 @@ class CutMix(nn.Module):
         self.half_size = half_size
 
     def forward(self, view: HardView) -> HardView:
-        """Paste patches into a view.
-
-        Args:
-            view (HardView): The view so far.
-
-        Returns:
-            HardView: The view with patches.
-        """
+        """Paste patches into a view."""
         boxes = draw_boxes(view, self.num_patches, self.half_size)
         patches = inside_boxes(*boxes, view.size)
         donor = view.image[another_image(view)]

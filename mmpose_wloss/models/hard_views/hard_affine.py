@@ -2,9 +2,9 @@ import math
 
 import torch
 from mmpose.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from .hard_view import HardView, compose, warp
+from .hard_view import HardView, HardViewStep, compose, warp
 
 
 def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
@@ -34,7 +34,7 @@ def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
 
 
 @MODELS.register_module()
-class HardAffine(nn.Module):
+class HardAffine(HardViewStep):
     """Turns and scales each image of a hard view about its centre.
 
     All students see the same turn. The angle is ``rotate_factor`` times a
@@ -79,15 +79,7 @@ class HardAffine(nn.Module):
         return angle, scale
 
     def forward(self, view: HardView) -> HardView:
-        """Move a view.
-
-        Args:
-            view (HardView): The view so far.
-
-        Returns:
-            HardView: The moved view.
-        """
-        # drawn on the CPU: the same numbers on every device
+        """Move a view."""
         matrix = affine_about_center(*self.draw(view.batch), view.size,
                                      self.rigid)
         matrix = matrix.repeat(view.students, 1, 1)

@@ -1,10 +1,11 @@
 """A batch of images on the way from the easy view to the hard one."""
 
-from dataclasses import dataclass, field, replace
+from abc import ABCMeta, abstractmethod
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
@@ -21,6 +22,11 @@ def invert(matrix: Tensor) -> Tensor:
     linear = torch.stack([d, -b, -c, a], dim=1).view(-1, 2, 2)
     linear = linear / (a * d - b * c).view(-1, 1, 1)
     return torch.cat([linear, -linear @ matrix[:, :, 2:]], dim=2)
+
+
+def move(points: Tensor, matrix: Tensor) -> Tensor:
+    """Points in shape [B, N, 2], moved by affine maps in shape [B, 2, 3]."""
+    return points @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
 
 
 def rescale(matrix: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
@@ -59,6 +65,28 @@ def warp(images: Tensor, matrix: Tensor) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
+class HardViewStep(nn.Module, metaclass=ABCMeta):
+    """One step from the easy view to the hard one.
+
+    A step draws its random numbers on the CPU, so that they are the same on
+    every device and nothing waits for one.
+    """
+
+    # whether it looks at what the teachers predict
+    uses_joints = False
+
+    @abstractmethod
+    def forward(self, view: 'HardView') -> 'HardView':
+        """Make a view harder.
+
+        Args:
+            view (HardView): The view so far, which is left as it is.
+
+        Returns:
+            HardView: The harder view.
+        """
+
+
 @dataclass(frozen=True)
 class HardView:
     """Images that become harder step by step, and how they were moved.
@@ -88,7 +116,7 @@ class HardView:
     mean: Tensor
     std: Tensor
     rgb: bool = True
-    matrix: Tensor = field(default=None)
+    matrix: Tensor | None = None
     half_pixels: bool = False
 
     def __post_init__(self):
@@ -129,9 +157,7 @@ class HardView:
 
         Only where each student has its own images.
         """
-        inverse = invert(self.matrix)
-        joints = self.joints.flatten(0, 1)
-        return joints @ inverse[:, :, :2].mT + inverse[:, None, :, 2]
+        return move(self.joints.flatten(0, 1), invert(self.matrix))
 
     def of_student(self, student: int) -> tuple[Tensor, Tensor]:
         """Images and matrix of one student."""

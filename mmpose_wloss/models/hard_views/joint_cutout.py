@@ -1,10 +1,10 @@
 import torch
 from mmpose.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from .boxes import check_boxes, draw_half_sizes, inside_boxes
 from .cutout import another_image
-from .hard_view import HardView
+from .hard_view import HardView, HardViewStep
 
 
 def around_joints(joints: Tensor, count: int, jitter: float) -> Tensor:
@@ -28,7 +28,7 @@ def around_joints(joints: Tensor, count: int, jitter: float) -> Tensor:
 
 
 @MODELS.register_module()
-class JointCutout(nn.Module):
+class JointCutout(HardViewStep):
     """Fills boxes around predicted joints with 0, the mean colour.
 
     The joints are those that the student's teacher sees in the easy view. Xie
@@ -44,6 +44,8 @@ class JointCutout(nn.Module):
             joint, along each axis, in pixels. Defaults to 10.
     """
 
+    uses_joints = True
+
     def __init__(self, num_joints: int = 5,
                  half_size: tuple[int, int] = (10, 19), jitter: float = 10.):
         super().__init__()
@@ -53,14 +55,7 @@ class JointCutout(nn.Module):
         self.jitter = jitter
 
     def forward(self, view: HardView) -> HardView:
-        """Hide joints of a view.
-
-        Args:
-            view (HardView): The view so far.
-
-        Returns:
-            HardView: The view with holes, other ones for each student.
-        """
+        """Hide joints of a view."""
         view = view.for_each_student()
         centers = around_joints(view.moved_joints(), self.num_joints,
                                 self.jitter)
@@ -72,7 +67,7 @@ class JointCutout(nn.Module):
 
 
 @MODELS.register_module()
-class JointCutOcclude(nn.Module):
+class JointCutOcclude(HardViewStep):
     """Pastes surroundings of other people's joints onto predicted joints.
 
     Each patch shows a joint that the teacher sees in another image of the
@@ -89,6 +84,8 @@ class JointCutOcclude(nn.Module):
             joint that it hides, along each axis, in pixels. Defaults to 10.
     """
 
+    uses_joints = True
+
     def __init__(self, num_joints: int = 2,
                  half_size: tuple[int, int] = (10, 19), jitter: float = 10.):
         super().__init__()
@@ -98,14 +95,7 @@ class JointCutOcclude(nn.Module):
         self.jitter = jitter
 
     def forward(self, view: HardView) -> HardView:
-        """Hide joints of a view behind those of others.
-
-        Args:
-            view (HardView): The view so far.
-
-        Returns:
-            HardView: The view with patches, other ones for each student.
-        """
+        """Hide joints of a view behind those of others."""
         view = view.for_each_student()
         joints, other = view.moved_joints(), another_image(view)
         centers = around_joints(joints, self.num_joints, self.jitter)

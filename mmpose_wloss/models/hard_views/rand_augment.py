@@ -1,10 +1,10 @@
 import torch
 import torchvision.transforms.v2.functional as F
 from mmpose.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from .boxes import inside_boxes
-from .hard_view import HardView
+from .hard_view import HardView, HardViewStep
 
 # the largest magnitude of the scale
 MAGNITUDES = 30
@@ -46,7 +46,7 @@ TWO_SIDED = ('color', 'contrast', 'brightness', 'sharpness')
 
 
 @MODELS.register_module()
-class RandAugment(nn.Module):
+class RandAugment(HardViewStep):
     """Random colour operations, and a cut square, on each image.
 
     Cubuk et al., `RandAugment <https://arxiv.org/abs/1909.13719>`_, without
@@ -83,14 +83,7 @@ class RandAugment(nn.Module):
              ((1, -1) if name in TWO_SIDED else (1, ))] for name in operations]
 
     def forward(self, view: HardView) -> HardView:
-        """Change the colours of a view.
-
-        Args:
-            view (HardView): The view so far.
-
-        Returns:
-            HardView: The view in other colours.
-        """
+        """Change the colours of a view."""
         image = view.image * view.std + view.mean
         image = image.round_().clamp_(0, 255).to(torch.uint8)
         if not view.rgb:

@@ -10,6 +10,7 @@ from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
 from ..hard_views import HardView
+from ..hard_views.hard_view import compose, invert, move
 from .keypoint_outputs import Output, keypoint_outputs
 
 
@@ -58,6 +59,14 @@ def average(outputs: Sequence[Output]) -> Output:
     return kind(average(parts) for parts in zip(*outputs, strict=True))
 
 
+@torch.no_grad()
+def take(view: HardView, steps: Sequence[nn.Module]) -> HardView:
+    """Make a view harder, step by step."""
+    for step in steps:
+        view = step(view)
+    return view
+
+
 def average_fields(fields: Sequence[Sequence[PixelData | None]]
                    ) -> list[PixelData] | None:
     """The mean of the heatmaps that networks give with their predictions."""
@@ -92,6 +101,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             this model; the rest of it is left as it is.
         hard_views (list): Steps from the easy view to the hard one, or a list
             of such lists, of which each is a path of its own.
+        teacher_views (list): Steps from the easy view to the one that the
+            teacher sees, for experiments: where it is as hard as the
+            student's, or harder, networks collapse. Defaults to none.
         supervised_weight (float, optional): :math:`w_s`. Defaults to
             ``None``: 1 over the number of networks, as in the source.
         consistency_weight (float): :math:`w_c`, which
@@ -111,6 +123,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         channels_last (bool): Lay out weights and images with the channels
             last, which speeds up convolutions on many devices. Defaults to
             ``False``.
+        train_cfg (None): What MMPose sets for inference. That of the networks
+            stands in ``network``.
         test_cfg (dict): ``predict_with``: which prediction is the result:
             a network's name (``'first'``, ``'second'``, ``'ema_first'``, …)
             or, of several networks, ``'ensemble'``, decoded from the mean of
@@ -125,15 +139,20 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     def __init__(self,
                  network: ConfigType,
                  hard_views: list,
+                 teacher_views: list = (),
                  supervised_weight: float | None = None,
                  consistency_weight: float = 1.,
                  teacher: str | dict = 'train',
                  confidence_threshold: float = 0.,
                  peak_threshold: float = 0.3,
                  channels_last: bool = False,
+                 train_cfg: None = None,
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None):
+        if train_cfg:
+            raise ValueError('train_cfg belongs into `network`, which reads '
+                             f'it, but the model has {train_cfg}')
         network = dict(network)
         preprocessor = network.pop('data_preprocessor', None)
         super().__init__(data_preprocessor or preprocessor, init_cfg)
@@ -171,6 +190,12 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         self.hard_views = nn.ModuleList(
             nn.ModuleList(MODELS.build(step) for step in path)
             for path in paths)
+        self.teacher_views = nn.ModuleList(
+            MODELS.build(step) for step in teacher_views)
+        if any(step.uses_joints for step in self.teacher_views):
+            raise ValueError(
+                'teacher_views cannot hold steps that look at what teachers '
+                f'predict: {[step["type"] for step in teacher_views]}')
 
         self.supervised_weight = (1 / len(self.networks)
                                   if supervised_weight is None
@@ -320,18 +345,25 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
     def _consistency(self, inputs: Tensor, data_samples: SampleList) -> dict:
         weights = keypoint_weights(data_samples).to(inputs.device)
-        seen = {name: self._teach(name, inputs)
+        easy = self._easy_view(inputs)
+        taught_on = take(easy, self.teacher_views)
+        seen = {name: self._teach(name, taught_on.image)
                 for name in set(self.TEACHERS.values())}
         peaks = {name: self.outputs.peaks(output)
                  for name, output in seen.items()}
+        easy = easy.replace(joints=torch.stack([
+            move(self.outputs.joints(seen[teacher]), taught_on.matrix)
+            for teacher in self.TEACHERS.values()]))
         losses = {f'{name}.loss_consistency': 0. for name in self.TEACHERS}
-        for view in self._hard_views(inputs, [
-                seen[teacher] for teacher in self.TEACHERS.values()]):
+        for path in self.hard_views:
+            view = take(easy, path)
             for student, (name, teacher) in enumerate(self.TEACHERS.items()):
                 image, matrix = view.of_student(student)
                 with torch.no_grad():
                     targets, inside = self.outputs.targets(
-                        seen[teacher], matrix, view.size, view.half_pixels)
+                        seen[teacher],
+                        compose(invert(taught_on.matrix), matrix),
+                        view.size, view.half_pixels)
                 taught = weights if inside is None else weights * inside
                 if self.confidence_threshold > 0:
                     taught = taught * (
@@ -359,27 +391,17 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         self.outputs.final(output)  # checks what the head gives
         return output
 
-    @torch.no_grad()
-    def _hard_views(self, inputs: Tensor,
-                    teachers: list[Output]) -> list[HardView]:
-        """The hard view of each path."""
+    def _easy_view(self, inputs: Tensor) -> HardView:
+        """The view that the data pipeline made, before any joint is seen."""
         preprocessor = self.data_preprocessor
         ones = inputs.new_ones(3, 1, 1)
-        view = HardView(
+        return HardView(
             image=inputs,
-            joints=torch.stack([self.outputs.joints(output)
-                                for output in teachers]),
+            joints=inputs.new_empty(len(self.TEACHERS), len(inputs), 0, 2),
             mean=getattr(preprocessor, 'mean', 0 * ones),
             std=getattr(preprocessor, 'std', ones),
             # MMCV loads images as BGR
             rgb=getattr(preprocessor, '_channel_conversion', False))
-        views = []
-        for path in self.hard_views:
-            hard = view
-            for step in path:
-                hard = step(hard)
-            views.append(hard)
-        return views
 
     def _figures(self, name: str, peaks: Tensor, which: Tensor) -> dict:
         """Mean score of some joints, and the share above the threshold."""

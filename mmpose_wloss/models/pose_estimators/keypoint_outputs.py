@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
 from torch import Tensor, nn
 
-from ..hard_views.hard_view import invert, rescale, warp
+from ..hard_views.hard_view import invert, move, rescale, warp
 from ..losses.consistency_losses import heatmap_consistency_loss
 
 # a head's output: heatmaps, those of several stages, or a pair (x, y)
@@ -53,12 +53,12 @@ class KeypointOutputs(metaclass=ABCMeta):
     @abstractmethod
     def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
                 half_pixels: bool) -> tuple[Output, Tensor | None]:
-        """What a teacher's output on the easy view teaches on the hard one.
+        """What a teacher's output on its view teaches on the hard one.
 
         Args:
             output (Output): The teacher's output.
-            matrix (Tensor): Maps pixels of the hard view to the easy one's,
-                in shape [B, 2, 3].
+            matrix (Tensor): Maps pixels of the hard view to those of the view
+                that the teacher saw, in shape [B, 2, 3].
             size (tuple): Width and height of the views in pixels.
             half_pixels (bool): Whether heatmaps lie on images edge to edge.
 
@@ -167,9 +167,7 @@ class SimCCOutputs(KeypointOutputs):
     def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
                 half_pixels: bool) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """The teacher's joints, moved and encoded."""
-        inverse = invert(matrix)
-        joints = self.joints(output)
-        joints = joints @ inverse[:, :, :2].mT + inverse[:, None, :, 2]
+        joints = move(self.joints(output), invert(matrix))
         centers = (joints * self.decoder.simcc_split_ratio).round()
         lengths = [x.shape[2] for x in self.final(output)]
         inside = ((centers >= 0) &

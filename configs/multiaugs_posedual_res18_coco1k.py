@@ -1,0 +1,3 @@
+_base_ = 'multiaugs_posecons_res18_coco1k.py'
+
+model = dict(type='PoseDual')

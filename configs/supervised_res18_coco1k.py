@@ -1,0 +1,39 @@
+# The baseline of the semi-supervised recipes. Write its annotation files by
+# python tools/make_subset.py data/coco/annotations/person_keypoints_train2017.json --count 1000
+_base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'
+
+custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+auto_scale_lr = dict(base_batch_size=32)
+
+model = dict(
+    backbone=dict(
+        depth=18,
+        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')),
+    head=dict(in_channels=512),
+    test_cfg=dict(flip_test=False))
+
+# as far as RandomBBoxTransform, which draws from truncated normal numbers,
+# comes near to the source's 30 degrees times a normal number up to 60 degrees
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(
+        type='RandomBBoxTransform',
+        shift_prob=0.,
+        scale_factor=(0.75, 1.25),
+        rotate_factor=60.),
+    dict(type='TopdownAffine', input_size=_base_.codec.input_size),
+    dict(type='GenerateTarget', encoder=_base_.codec),
+    dict(type='PackPoseInputs')
+]
+train_dataloader = dict(
+    batch_size=32,
+    dataset=dict(
+        ann_file='annotations/person_keypoints_train2017_first1000.json',
+        pipeline=train_pipeline))
+# ground-truth boxes
+val_dataloader = dict(dataset=dict(bbox_file=None))
+test_dataloader = val_dataloader
