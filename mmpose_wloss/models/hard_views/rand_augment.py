@@ -51,7 +51,8 @@ class RandAugment(HardViewStep):
 
     Cubuk et al., `RandAugment <https://arxiv.org/abs/1909.13719>`_, without
     its geometric operations, which :class:`HardAffine` stands for. All
-    students see the same colours.
+    students see the same colours; a square is cut for each of them, where
+    they have images of their own.
 
     Args:
         num_ops (int): How many operations an image gets, drawn with

@@ -1,5 +1,5 @@
 from abc import ABCMeta
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -15,20 +15,24 @@ from .keypoint_outputs import Output, keypoint_outputs
 
 
 @contextmanager
-def recorded(module: nn.Module, method: str) -> Iterator[list]:
+def recorded(module: nn.Module, method: str,
+             change: Callable = lambda result: result) -> Iterator[list]:
     """What a method of a module returns, call by call.
 
     Args:
         module (nn.Module): The module.
         method (str): Name of the method.
+        change (Callable): What is done to each result before it is returned.
+            Defaults to nothing.
 
     Yields:
         list: Grows by ``(arguments, result)`` with each call.
     """
     calls, stock = [], getattr(module, method)
+    replaced = method in vars(module)
 
     def call(*args, **kwargs):
-        result = stock(*args, **kwargs)
+        result = change(stock(*args, **kwargs))
         calls.append((args, result))
         return result
 
@@ -37,6 +41,8 @@ def recorded(module: nn.Module, method: str) -> Iterator[list]:
         yield calls
     finally:
         delattr(module, method)
+        if replaced:
+            setattr(module, method, stock)
 
 
 @contextmanager
@@ -49,6 +55,13 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+def at_least_float32(output: Output) -> Output:
+    """A head's output without half precision."""
+    if isinstance(output, Tensor):
+        return output.to(torch.promote_types(output.dtype, torch.float32))
+    return type(output)(at_least_float32(part) for part in output)
 
 
 def average(outputs: Sequence[Output]) -> Output:
@@ -328,8 +341,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     def _supervised(self, name: str, inputs: Tensor,
                     data_samples: SampleList) -> dict:
         network = self.networks[name]
-        # the head computes its outputs and keeps them to itself
-        with recorded(network.head, 'forward') as calls:
+        # the head computes its outputs and keeps them to itself; NumPy, by
+        # which it computes an accuracy, knows no bfloat16
+        with recorded(network.head, 'forward', at_least_float32) as calls:
             losses = network.loss(inputs, data_samples)
         weight = self.supervised_weight / 2
         results = {}

@@ -1,0 +1,3 @@
+from .unlabeled import UnlabeledPoseDataset
+
+__all__ = ['UnlabeledPoseDataset']

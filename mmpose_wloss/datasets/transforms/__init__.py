@@ -1,0 +1,3 @@
+from .formatting import PackSemiSupervisedPoseInputs
+
+__all__ = ['PackSemiSupervisedPoseInputs']

@@ -1,0 +1,85 @@
+import numpy as np
+from mmpose.datasets.transforms import PackPoseInputs
+from mmpose.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackSemiSupervisedPoseInputs(PackPoseInputs):
+    """Pack labelled and unlabelled samples, and say which is which.
+
+    It stands at the end of the pipeline of a ``CombinedDataset``, in place of
+    ``PackPoseInputs``; the pipelines of the data sets in it end before.
+
+    .. code-block:: python
+
+        dataset = dict(
+            type='CombinedDataset',
+            metainfo=dict(from_file='configs/_base_/datasets/coco.py'),
+            datasets=[labeled, unlabeled],
+            pipeline=[dict(type='PackSemiSupervisedPoseInputs')])
+
+    A labelled sample is packed as ``PackPoseInputs`` does it. Of an unlabelled
+    one, which has ``labeled=False``, are packed:
+
+    - the image,
+    - the metainfo, except ``raw_ann_info``,
+    - the box, in ``gt_instances``,
+    - ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's
+      data set defines, 0 for one that it lacks. This is the only label.
+
+    The metainfo of both says ``labeled``.
+
+    Required Keys:
+
+        - img
+        - keypoints_visible (of an unlabelled sample), in shape [1, K] or, from
+          ``KeypointConverter``, [1, K, 2]
+        - flip_indices (optional)
+        - labeled (optional)
+
+    Args:
+        meta_keys (Sequence[str]): As in ``PackPoseInputs``.
+        pack_transformed (bool): As in ``PackPoseInputs``, for labelled
+            samples.
+    """
+
+    BOX_KEYS = ('bbox', 'bbox_center', 'bbox_scale', 'bbox_score')
+
+    def transform(self, results: dict) -> dict:
+        """Pack one sample.
+
+        Args:
+            results (dict): The sample, from the pipeline.
+
+        Returns:
+            dict: ``inputs``, the image as a tensor in shape [3, H, W], and
+            ``data_samples``, a ``PoseDataSample``.
+
+        Raises:
+            ValueError: If an unlabelled sample has not the joints that the
+                ``CombinedDataset`` defines.
+        """
+        labeled = bool(results.get('labeled', True))
+        if not labeled:
+            results = self._without_labels(results)
+        packed = super().transform(results)
+        packed['data_samples'].set_metainfo(dict(labeled=labeled))
+        return packed
+
+    def _without_labels(self, results: dict) -> dict:
+        # named one by one, so that no label passes that a transform adds
+        kept = {'img', *self.BOX_KEYS, *self.meta_keys} - {'raw_ann_info'}
+        unlabeled = {key: results[key] for key in kept if key in results}
+        exists = results['keypoints_visible']
+        if exists.ndim == 3:
+            exists = exists[..., 0]
+        defined = results.get('flip_indices')
+        if defined is not None and len(defined) != exists.shape[1]:
+            raise ValueError(
+                f'An unlabelled sample has {exists.shape[1]} joints, and the '
+                f'metainfo of the CombinedDataset defines {len(defined)}. Put '
+                "a KeypointConverter into the pipeline of the sample's own "
+                'data set, and a flip before it or into the pipeline of the '
+                'CombinedDataset')
+        unlabeled['keypoint_weights'] = np.array(exists, dtype=np.float32)
+        return unlabeled

@@ -1,0 +1,466 @@
+import copy
+import json
+import math
+import os
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmpose.codecs import MSRAHeatmap
+from mmpose.datasets.datasets import CocoDataset
+from mmpose.registry import DATASETS, TRANSFORMS
+from PIL import Image
+
+from mmpose_wloss.datasets import (
+    PackSemiSupervisedPoseInputs,
+    UnlabeledPoseDataset,
+)
+
+LABELS = ('keypoints', 'num_keypoints', 'segmentation', 'area')
+CODEC = dict(type='MSRAHeatmap', input_size=(48, 64), heatmap_size=(12, 16),
+             sigma=2)
+CROP = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='RandomFlip'),
+    dict(type='RandomBBoxTransform'),
+    dict(type='TopdownAffine', input_size=CODEC['input_size']),
+]
+COCO = dict(from_file='configs/_base_/datasets/coco.py')
+MPII = dict(from_file='configs/_base_/datasets/mpii.py')
+AIC = dict(from_file='configs/_base_/datasets/aic.py')
+# AIC has neither MPII's pelvis (6) nor its upper neck (8)
+AIC_TO_MPII = [(0, 12), (1, 11), (2, 10), (3, 13), (4, 14), (5, 15), (6, 2),
+               (7, 1), (8, 0), (9, 3), (10, 4), (11, 5), (12, 9), (13, 7)]
+
+
+# serializing collects garbage, a fifth of a second each time
+QUICK = dict(serialize_data=False)
+
+
+def annotations_of(root) -> dict:
+    return json.loads((root / 'annotations' /
+                       'person_keypoints_train2017.json').read_text())
+
+
+def unlabeled(root, content=None, boxes=None, **arguments):
+    """The data set on changed annotations of ``coco_root``'s images."""
+    ann_file = arguments.pop('ann_file', None)
+    folder = arguments.pop('folder')
+    if content is not None:
+        ann_file = folder / 'annotations.json'
+        ann_file.write_text(json.dumps(content))
+    if boxes is not None:
+        arguments.setdefault('bbox_file', str(folder / 'boxes.json'))
+        (folder / 'boxes.json').write_text(json.dumps(boxes))
+    return UnlabeledPoseDataset(**{
+        **QUICK, **dict(ann_file=str(ann_file), data_root=str(root),
+                        data_prefix=dict(img='train2017/')), **arguments})
+
+
+def image_folder(path, names, shape=(8, 12)):
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(path / name)
+    return path
+
+
+def in_folder(path, **arguments):
+    return UnlabeledPoseDataset(**{
+        **QUICK, **dict(data_root=str(path.parent),
+                        data_prefix=dict(img=path.name)), **arguments})
+
+
+def combined(datasets, metainfo=COCO, pipeline=()):
+    return DATASETS.build(dict(
+        type='CombinedDataset', metainfo=metainfo, datasets=datasets,
+        pipeline=[*pipeline, dict(type='PackSemiSupervisedPoseInputs')]))
+
+
+def flat(sample) -> dict:
+    """Everything that a packed sample holds."""
+    of = dict(inputs=sample['inputs'], **sample['data_samples'].metainfo)
+    for name in sample['data_samples'].keys():
+        for key, value in getattr(sample['data_samples'], name).items():
+            of[f'{name}.{key}'] = value
+    return of
+
+
+def same(first, second) -> bool:
+    return first.keys() == second.keys() and all(
+        np.array_equal(np.asarray(first[key]), np.asarray(second[key]))
+        for key in first)
+
+
+def test_a_sample_before_the_pipeline(coco_root, tmp_path):
+    sample = unlabeled(coco_root, annotations_of(coco_root),
+                       folder=tmp_path)[0]
+    assert sample['labeled'] is False
+    assert (sample['img_id'], sample['id'], sample['category_id']) == (1, 1, 1)
+    assert sample['img_path'] == f'{coco_root}/train2017/000000000001.jpg'
+    assert sample['bbox'].tolist() == [[25, 15, 105, 85]]
+    assert sample['bbox_score'].tolist() == [1]
+    assert sample['keypoints'].shape == (1, 17, 2)
+    assert not sample['keypoints'].any()
+    assert sample['keypoints_visible'].tolist() == [[1] * 17]
+    for key in ('bbox', 'bbox_score', 'keypoints', 'keypoints_visible'):
+        assert sample[key].dtype == np.float32
+    assert not {'raw_ann_info', 'num_keypoints', 'segmentation'} & set(sample)
+
+
+def test_boxes_are_those_of_the_stock_data_set(coco_root, tmp_path):
+    content = annotations_of(coco_root)
+    boxes = [[-10, 20, 40.5, 500], [100, 60, 90, 90], [0, 0, 128, 96],
+             [3.3, 4.4, 5.5, 6.6], [127, 0, 3, 9], [-9, -9, 5, 5]]
+    for annotation, box in zip(content['annotations'], boxes, strict=True):
+        annotation['bbox'] = box
+    content['images'].reverse()
+    ours = unlabeled(coco_root, content, folder=tmp_path)
+    stock = CocoDataset(ann_file=ours.ann_file, data_root=str(coco_root),
+                        data_prefix=dict(img='train2017/'), **QUICK)
+    assert len(ours) == len(stock) == 4
+    for one, other in zip(ours, stock, strict=True):
+        for key in ('bbox', 'bbox_score', 'img_path', 'img_id', 'id',
+                    'category_id', 'flip_indices'):
+            assert np.array_equal(one[key], other[key]), key
+
+
+def test_annotations_that_are_no_person_to_look_at(coco_root, tmp_path):
+    content = annotations_of(coco_root)
+    first, *others = content['annotations']
+    others[0]['iscrowd'] = 1
+    others[1]['bbox'] = [10, 10, 0, 20]
+    others[2]['bbox'] = [10, math.nan, 20, 20]
+    others[3]['category_id'] = 7
+    others[4]['image_id'] = 99
+    content['annotations'].append(dict(id=9, image_id=2, category_id=1))
+    content['categories'].append(dict(id=7, name='horse'))
+    assert [sample['id'] for sample in unlabeled(
+        coco_root, content, folder=tmp_path)] == [1]
+
+    content['categories'] = [dict(id=1, name='cow'), dict(id=7, name='horse')]
+    kept = unlabeled(coco_root, content, folder=tmp_path)
+    assert [sample['category_id'] for sample in kept] == [1, 7]
+
+
+@pytest.mark.parametrize('labels', [
+    dict(keypoints=[math.nan] * 51, num_keypoints=math.nan,
+         segmentation=[[math.nan] * 6], area=math.nan),
+    dict(keypoints='none', num_keypoints=0, segmentation=None, area=None),
+    dict.fromkeys(LABELS)
+], ids=['nan', 'nonsense', 'none'])
+def test_labels_change_nothing(coco_root, tmp_path, labels):
+    samples = []
+    for changed in (False, True):
+        content = annotations_of(coco_root)
+        for annotation in content['annotations'] if changed else ():
+            annotation.update(labels)
+        folder = tmp_path / str(changed)
+        folder.mkdir()
+        path = folder / 'annotations.json'
+        path.write_text(json.dumps(content))
+        dataset = combined([
+            dict(type='CocoDataset', data_root=str(coco_root),
+                 ann_file='annotations/person_keypoints_train2017.json',
+                 data_prefix=dict(img='train2017/'),
+                 pipeline=[*CROP, dict(type='GenerateTarget', encoder=CODEC)]),
+            dict(type='UnlabeledPoseDataset', data_root=str(coco_root),
+                 ann_file=str(path), data_prefix=dict(img='train2017/'),
+                 pipeline=CROP)
+        ])
+        np.random.seed(0)
+        samples.append([flat(dataset[index]) for index in range(12)])
+    for index, (before, after) in enumerate(zip(*samples, strict=True)):
+        assert same(before, after)
+        assert before['labeled'] is (index < 6)
+        assert torch.isfinite(before['inputs'].float()).all()
+
+
+def box(image_id=1, category_id=1, score=0.9, bbox=(5, 6, 70, 80)):
+    return dict(image_id=image_id, category_id=category_id, score=score,
+                bbox=list(bbox))
+
+
+def images_only(root) -> dict:
+    return dict(images=annotations_of(root)['images'])
+
+
+def test_detected_boxes(coco_root, tmp_path):
+    boxes = [
+        box(3, score=0.5), box(1), box(1, score=0.49), box(2, category_id=18),
+        box(2, bbox=(5, 5, 0, 9)), box(3, bbox=(1, 2, 3, 4, 0.9))
+    ]
+    dataset = unlabeled(coco_root, images_only(coco_root), boxes,
+                        folder=tmp_path,
+                        filter_cfg=dict(bbox_score_thr=0.5))
+    assert [sample['img_id'] for sample in dataset] == [3, 1, 3]
+    assert [sample['bbox'].tolist() for sample in dataset] == [
+        [[5, 6, 75, 86]], [[5, 6, 75, 86]], [[1, 2, 4, 6]]]
+    assert dataset[0]['bbox_score'] == np.float32(0.5)
+    assert dataset[0]['img_path'].endswith('train2017/000000000003.jpg')
+    assert dataset[0]['labeled'] is False
+    assert len({sample['id'] for sample in dataset}) == 3
+
+
+def test_detected_boxes_come_instead_of_annotated_ones(coco_root, tmp_path):
+    dataset = unlabeled(coco_root, annotations_of(coco_root), [box()],
+                        folder=tmp_path)
+    assert [sample['bbox'].tolist() for sample in dataset] == [[[5, 6, 75, 86]]]
+
+
+def test_boxes_of_unknown_images(coco_root, tmp_path):
+    boxes = [box(), *(box(image_id) for image_id in range(100, 107)), box(100)]
+    with pytest.raises(ValueError) as error:
+        unlabeled(coco_root, images_only(coco_root), boxes, folder=tmp_path)
+    assert (f'8 of the 9 boxes in bbox_file {tmp_path}/boxes.json are of '
+            f'images that ann_file {tmp_path}/annotations.json does not have, '
+            'with the ids 100, 101, 102, 103, 104 and 2 more') in str(
+                error.value)
+
+
+@pytest.mark.parametrize('boxes, message', [
+    (dict(a=1), 'holds a dict'),
+    ([box(), dict(image_id=1)], 'entry 1 is'),
+    ([dict(box(), bbox=[1, 2])], 'entry 0 is'),
+    ([dict(box(), score=None)], 'entry 0 is'),
+    ([box(category_id=2)], 'no box with an area and category_id 1'),
+    ([], 'no box with an area and category_id 1'),
+])
+def test_files_of_boxes_that_do_not_fit(coco_root, tmp_path, boxes, message):
+    with pytest.raises(ValueError, match=f'boxes.json.*{message}'):
+        unlabeled(coco_root, images_only(coco_root), boxes, folder=tmp_path)
+
+
+def test_every_image_of_a_folder(tmp_path):
+    names = ['b/2.JPG', 'b.png', 'a/c/1.webp', 'a/1.jpeg', 'B.bmp']
+    folder = image_folder(tmp_path / 'images', names)
+    image_folder(folder, ['.hidden.jpg', '.cache/1.jpg'])
+    (folder / 'notes.txt').write_text('none')
+    dataset = in_folder(folder)
+    assert [os.path.relpath(sample['img_path'], folder)
+            for sample in dataset] == [
+        'B.bmp', 'a/1.jpeg', 'a/c/1.webp', 'b/2.JPG', 'b.png']
+    assert [sample['img_id'] for sample in dataset] == [0, 1, 2, 3, 4]
+    assert all(sample['bbox'].tolist() == [[0, 0, 12, 8]] and
+               sample['bbox'].dtype == np.float32 for sample in dataset)
+    assert len(combined([dict(
+        type='UnlabeledPoseDataset', data_prefix=dict(img=str(folder)),
+        pipeline=CROP)])) == 5
+
+
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+    elsewhere = image_folder(tmp_path / 'elsewhere', ['1.png'])
+    folder = image_folder(tmp_path / 'images', ['2.png'])
+    (folder / 'linked').symlink_to(elsewhere)
+    (folder / 'again').symlink_to(folder)
+    assert len(in_folder(folder)) == 2
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'bmp'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_the_whole_image_as_it_is_loaded(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = image_folder(tmp_path / 'images', []) / f'1.{suffix}'
+    path.parent.mkdir()
+    image = Image.fromarray(np.zeros((8, 12, 3), np.uint8))
+    image.save(path, **({} if suffix == 'bmp' else dict(exif=exif)))
+    sample = in_folder(path.parent)[0]
+    height, width = LoadImageFromFile()(dict(sample))['img'].shape[:2]
+    assert sample['bbox'].tolist() == [[0, 0, width, height]]
+    if suffix == 'jpg':
+        assert (height > width) == (orientation >= 5)
+
+
+def test_sizes_are_read_when_a_sample_is(tmp_path):
+    folder = image_folder(tmp_path / 'images', ['1.png'])
+    (folder / '2.png').write_bytes(b'no image')
+    dataset = in_folder(folder)
+    assert len(dataset) == 2
+    dataset[0]
+    with pytest.raises(OSError, match='2.png'):
+        dataset[1]
+
+
+@pytest.mark.parametrize('serialize', [True, False])
+def test_stock_options_work_as_they_do(coco_root, tmp_path, serialize):
+    def ids(**arguments):
+        return [sample['img_id'] for sample in unlabeled(
+            coco_root, annotations_of(coco_root), folder=tmp_path,
+            serialize_data=serialize, **arguments)]
+
+    assert ids() == [1, 2, 3, 4, 5, 6]
+    assert ids(indices=2) == [1, 2]
+    assert ids(indices=[3, 1]) == [4, 2]
+    assert ids(sample_interval=2) == [2, 4, 6]
+    assert ids(sample_interval=2, indices=1) == [2]
+    assert ids(lazy_init=True) == [1, 2, 3, 4, 5, 6]
+    dataset = unlabeled(coco_root, annotations_of(coco_root), folder=tmp_path,
+                        serialize_data=serialize)
+    assert [sample['img_id'] for sample in dataset.get_subset([4, 0])] == [5, 1]
+    folder = image_folder(tmp_path / 'images', [f'{i}.png' for i in range(5)])
+    assert [os.path.basename(sample['img_path']) for sample in in_folder(
+        folder, sample_interval=2, serialize_data=serialize)] == [
+            '0.png', '2.png', '4.png']
+
+
+def test_samples_are_independent(coco_root, tmp_path):
+    dataset = unlabeled(coco_root, annotations_of(coco_root), folder=tmp_path)
+    before = copy.deepcopy(dataset[0])
+    sample = dataset[0]
+    for key in ('bbox', 'keypoints', 'keypoints_visible', 'bbox_score'):
+        sample[key] += 5
+    assert same({key: before[key] for key in before if key != 'dataset'},
+                {key: value for key, value in dataset[0].items()
+                 if key != 'dataset'})
+
+
+@pytest.mark.parametrize('mapping, missing, flipped', [
+    (AIC_TO_MPII, [6, 8], [6, 8]),
+    # the pelvis from the two hips, and no thorax: with the two, MMPose's
+    # converter would fail, for it cannot make more joints than there were
+    ([*AIC_TO_MPII[:-1], ((6, 9), 6)], [7, 8], [7, 8]),
+    # no left ankle; in the mirror it is the right one
+    ([pair for pair in AIC_TO_MPII if pair != (11, 5)], [5, 6, 8], [0, 6, 8]),
+], ids=['plain', 'interpolated', 'asymmetric'])
+def test_joints_that_a_data_set_lacks_weigh_nothing(
+        coco_root, tmp_path, mapping, missing, flipped):
+    converter = dict(type='KeypointConverter', num_keypoints=16,
+                     mapping=mapping)
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(annotations_of(coco_root)))
+    source = dict(
+        type='UnlabeledPoseDataset', metainfo=AIC, data_root=str(coco_root),
+        ann_file=str(path), data_prefix=dict(img='train2017/'),
+        pipeline=[converter])
+    for probability, zeros in ((0., missing), (1., flipped)):
+        crop = [dict(step, prob=probability) if step['type'] == 'RandomFlip'
+                else step for step in CROP]
+        dataset = combined([source], MPII, crop)
+        for index in range(len(dataset)):
+            weights = flat(dataset[index])['gt_instance_labels.keypoint_weights']
+            assert weights.shape == (1, 16)
+            assert weights.dtype == torch.float32
+            assert torch.nonzero(weights[0] == 0).ravel().tolist() == zeros
+            assert torch.nonzero(weights[0] == 1).numel() == 16 - len(zeros)
+
+
+def test_samples_with_the_joints_of_another_definition(coco_root, tmp_path):
+    still = [step for step in CROP if step['type'] != 'RandomFlip']
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(annotations_of(coco_root)))
+    dataset = combined([dict(
+        type='UnlabeledPoseDataset', data_root=str(coco_root),
+        ann_file=str(path), data_prefix=dict(img='train2017/'))], MPII, still)
+    with pytest.raises(ValueError, match='17 joints.*defines 16.*Converter'):
+        dataset[0]
+
+
+@pytest.mark.parametrize('step', [
+    dict(type='RandomHalfBody'),
+    dict(type='GenerateTarget', encoder=CODEC),
+    dict(type='PackPoseInputs'),
+], ids=lambda step: step['type'])
+@pytest.mark.parametrize('wrap', [
+    lambda step: step,
+    lambda step: dict(type='RandomApply', transforms=[step]),
+    lambda step: dict(type='RandomChoice', transforms=[[], [step]]),
+], ids=['plain', 'applied', 'chosen'])
+def test_transforms_that_need_labels_are_refused(tmp_path, step, wrap):
+    pipeline = [dict(type='LoadImage'), wrap(step)]
+    with pytest.raises(ValueError, match=f'{step["type"]} in the pipeline'):
+        UnlabeledPoseDataset(data_prefix=dict(img=str(tmp_path)),
+                             pipeline=pipeline, lazy_init=True)
+
+
+def test_transforms_that_need_no_labels_are_not(tmp_path):
+    def brighten(results):
+        return results
+
+    UnlabeledPoseDataset(
+        data_prefix=dict(img=str(tmp_path)), lazy_init=True,
+        pipeline=[*CROP, brighten, dict(type='PhotometricDistortion'),
+                  dict(type='PackSemiSupervisedPoseInputs')])
+
+
+class HalfBodyOfOurs(TRANSFORMS.get('RandomHalfBody')):
+    pass
+
+
+def test_their_subclasses_are_refused_too(tmp_path):
+    with pytest.raises(ValueError, match='HalfBodyOfOurs'):
+        UnlabeledPoseDataset(data_prefix=dict(img=str(tmp_path)),
+                             pipeline=[HalfBodyOfOurs()], lazy_init=True)
+
+
+@pytest.mark.parametrize('arguments, error, message', [
+    (dict(test_mode=True), ValueError, 'nothing to test on'),
+    (dict(data_mode='bottomup'), ValueError, "cannot be 'bottomup'"),
+    (dict(ann_file=''), ValueError, 'bbox_file .*boxes.json.* ann_file too'),
+    (dict(ann_file='', bbox_file=None, data_root=None,
+          data_prefix=dict(img='')), ValueError, 'nothing to load'),
+    (dict(data_prefix=dict(image='train2017')), ValueError, "the key 'img'"),
+    (dict(data_prefix=dict(img='train2016/')), FileNotFoundError,
+     "no folder .*train2016.*data_prefix"),
+    (dict(ann_file='annotations/none.json'), FileNotFoundError,
+     'no file .*/annotations/none.json, which ann_file names'),
+    (dict(bbox_file='none.json'), FileNotFoundError,
+     'no file none.json, which bbox_file names.*not relative'),
+    (dict(ann_file='train2017/000000000001.jpg'), ValueError,
+     'jpg is not a JSON file'),
+    (dict(filter_cfg=dict(bbox_score_thr=0.95)), ValueError,
+     'leaves none of the 1 boxes of .*boxes.json.* highest score is 0.9'),
+    (dict(sample_interval=5), ValueError,
+     'sample_interval=5 leaves none of the 1 boxes'),
+])
+def test_arguments_that_do_not_fit(coco_root, tmp_path, arguments, error,
+                                   message):
+    with pytest.raises(error, match=message):
+        unlabeled(coco_root, boxes=[box()], folder=tmp_path, **{
+            **dict(ann_file='annotations/person_keypoints_train2017.json'),
+            **arguments})
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda content: content['images'], "not in COCO's format"),
+    (lambda content: dict(annotations=[]), "not in COCO's format"),
+    (lambda content: dict(content, annotations=[]),
+     'no annotations. Give a bbox_file'),
+    (lambda content: dict(content, annotations=[
+        dict(one, iscrowd=1) for one in content['annotations']]),
+     "None of the 6 annotations .* 'person'"),
+    (lambda content: dict(content, images=[
+        dict(id=1, file_name='000000000001.jpg', width=128)]),
+     'image 1 has no height'),
+])
+def test_annotation_files_that_do_not_fit(coco_root, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message) as error:
+        unlabeled(coco_root, change(annotations_of(coco_root)),
+                  folder=tmp_path)
+    assert str(tmp_path / 'annotations.json') in str(error.value)
+
+
+def test_folders_without_images(tmp_path):
+    (tmp_path / 'notes.txt').write_text('none')
+    with pytest.raises(ValueError, match=f'no image in {tmp_path}'):
+        in_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match='no folder .*/elsewhere'):
+        in_folder(tmp_path / 'elsewhere')
+
+
+def test_the_crop_of_a_box_is_that_of_the_labelled_pipeline(
+        coco_root, tmp_path):
+    still = [step for step in CROP if not step['type'].startswith('Random')]
+    ours = unlabeled(coco_root, annotations_of(coco_root), folder=tmp_path,
+                     pipeline=[*still, PackSemiSupervisedPoseInputs()])
+    stock = CocoDataset(
+        ann_file=ours.ann_file, data_root=str(coco_root),
+        data_prefix=dict(img='train2017/'),
+        pipeline=[*still, dict(type='GenerateTarget', encoder=CODEC),
+                  dict(type='PackPoseInputs')])
+    for one, other in zip(ours, stock, strict=True):
+        assert torch.equal(one['inputs'], other['inputs'])
+    assert isinstance(stock.pipeline.transforms[-2].encoder, MSRAHeatmap)
+    assert cv2.imread(ours.get_data_info(0)['img_path']) is not None

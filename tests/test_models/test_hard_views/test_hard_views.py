@@ -1,0 +1,286 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
+
+from mmpose_wloss.models.hard_views import HardView
+from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
+from mmpose_wloss.models.hard_views.hard_view import (
+    compose,
+    invert,
+    move,
+    rescale,
+    warp,
+)
+from mmpose_wloss.models.hard_views.rand_augment import OPERATIONS
+
+DATA = Path(__file__).parents[2] / 'data' / 'hard_affine.npz'
+MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+WIDTH, HEIGHT = 72, 96
+BOXES = dict(half_size=(4, 8))
+STEPS = {
+    'affine': dict(type='HardAffine'),
+    'affine of the source': dict(type='HardAffine', rigid=False),
+    'joint cutout': dict(type='JointCutout', **BOXES),
+    'joint cut-occlude': dict(type='JointCutOcclude', **BOXES),
+    'cutout': dict(type='Cutout', **BOXES),
+    'CutMix': dict(type='CutMix', **BOXES),
+    'RandAugment': dict(type='RandAugment', num_ops=3),
+}
+every_step = pytest.mark.parametrize('config', STEPS.values(), ids=STEPS)
+
+
+def easy_view(students=2, batch=3, keypoints=5, seed=0, rgb=True):
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (batch, 3, HEIGHT, WIDTH),
+                           generator=generator).float()
+    joints = torch.rand(students, batch, keypoints, 2, generator=generator)
+    return HardView(
+        image=(pixels - MEAN) / STD, mean=MEAN, std=STD, rgb=rgb,
+        joints=joints * torch.tensor([WIDTH - 1., HEIGHT - 1.]))
+
+
+@every_step
+def test_a_step_leaves_the_easy_view_as_it_is(config):
+    view = easy_view()
+    image, joints, matrix = (x.clone() for x in (
+        view.image, view.joints, view.matrix))
+    hard = MODELS.build(config)(view)
+    assert torch.equal(view.image, image) and torch.equal(view.joints, joints)
+    assert torch.equal(view.matrix, matrix)
+    assert hard.image.shape[1:] == image.shape[1:]
+    assert hard.image.dtype == image.dtype
+    for student in range(2):
+        changed, _ = hard.of_student(student)
+        assert changed.shape == image.shape
+        assert all(not torch.equal(a, b)
+                   for a, b in zip(changed, image, strict=True))
+
+
+@every_step
+def test_a_step_follows_from_the_seed(config):
+    step = MODELS.build(config)
+    images = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        images.append(step(easy_view()).image)
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+
+
+@every_step
+def test_students_share_what_does_not_look_at_their_joints(config):
+    if config['type'] == 'RandAugment':  # cuts each student's image elsewhere
+        config = dict(config, operations=['color', 'invert', 'equalize'])
+    step = MODELS.build(config)
+    hard = step(easy_view().for_each_student())
+    first, second = hard.of_student(0)[0], hard.of_student(1)[0]
+    assert torch.equal(first, second) != step.uses_joints
+    assert step(easy_view()).students == (2 if step.uses_joints else 1)
+
+
+@pytest.mark.parametrize('pair', itertools.permutations(STEPS, 2), ids=str)
+def test_steps_compose(pair):
+    view = easy_view()
+    for name in pair:
+        view = MODELS.build(STEPS[name])(view)
+    assert view.image.isfinite().all()
+    assert view.half_pixels == ('affine of the source' in pair)
+
+
+@every_step
+def test_a_batch_of_one(config):
+    hard = MODELS.build(config)(easy_view(batch=1))
+    assert hard.image.isfinite().all()
+
+
+def test_the_affine_is_that_of_the_source():
+    data = {name: torch.from_numpy(array).float()
+            for name, array in np.load(DATA).items()}
+    matrix = affine_about_center(data['angle'], data['scale'], (192, 256),
+                                 rigid=False)
+    image = warp(data['image'].expand(len(matrix), -1, -1, -1), matrix)
+    # the reference image is stored in float16
+    assert (image - data['warped_image']).abs().max() < 1e-3
+    scale = torch.tensor([4., 4.])
+    heatmap = warp(data['heatmap'], rescale(matrix, scale, (scale - 1) / 2))
+    assert (heatmap - data['warped_heatmap']).abs().max() < 1e-5
+
+
+def test_the_default_turns_rigidly_and_the_source_shears():
+    angle, scale = torch.tensor([30.]), torch.tensor([1.])
+    rigid, sheared = (affine_about_center(angle, scale, (192, 256), rigid)
+                      for rigid in (True, False))
+    for matrix, expected in ((rigid, True), (sheared, False)):
+        product = matrix[0, :, :2] @ matrix[0, :, :2].mT
+        assert torch.allclose(product, torch.eye(2), atol=1e-6) == expected
+        center = torch.tensor([[[95.5, 127.5]]])
+        assert torch.allclose(move(center, matrix), center, atol=1e-4)
+
+
+def test_angles_and_scales_are_drawn_as_said():
+    step = MODELS.build(dict(type='HardAffine'))
+    angle, scale = step.draw(20000)
+    assert (angle == 0).float().mean().item() == pytest.approx(0.2, abs=0.02)
+    assert angle.abs().max() == 60 and scale.min() == 0.75 and scale.max() == 1.25
+    turned = angle[angle != 0]
+    assert turned.std().item() == pytest.approx(29, abs=1)
+
+
+def test_maps_of_pixels():
+    torch.manual_seed(0)
+    first = torch.eye(2, 3) + 0.2 * torch.randn(4, 2, 3)
+    second = torch.eye(2, 3) + 0.2 * torch.randn(4, 2, 3)
+    points = torch.randn(4, 6, 2)
+    assert torch.allclose(move(points, compose(first, second)),
+                          move(move(points, second), first), atol=1e-5)
+    assert torch.allclose(move(move(points, first), invert(first)), points,
+                          atol=1e-5)
+    scale, offset = torch.tensor([2., 4.]), torch.tensor([.5, 1.5])
+    small = (points - offset) / scale
+    assert torch.allclose(move(small, rescale(first, scale, offset)),
+                          (move(points, first) - offset) / scale, atol=1e-5)
+
+
+def test_images_and_joints_are_moved_together():
+    """A bright spot at a joint is found at the moved joint."""
+    torch.manual_seed(3)
+    view = easy_view(students=1, batch=4, keypoints=1)
+    joints = torch.randint(30, 42, view.joints.shape).float()
+    x, y = torch.arange(WIDTH), torch.arange(HEIGHT)
+    spot = torch.exp(-((x - joints[0, :, :, None, :1])**2 +
+                       (y[:, None] - joints[0, :, :, None, 1:])**2) / 8)
+    view = view.replace(image=spot.expand(-1, 3, -1, -1), joints=joints)
+    for rigid in (True, False):
+        step = MODELS.build(dict(type='HardAffine', rigid=rigid))
+        hard = step(step(view))
+        place = hard.image[:, 0].flatten(1).argmax(1)
+        found = torch.stack([place % WIDTH, place // WIDTH], 1)
+        assert (hard.moved_joints()[:, 0] - found).abs().max() <= 1
+
+
+def boxes_of(image, background):
+    """Which pixels of the images changed, in shape [B, H, W]."""
+    return (image != background).any(dim=1)
+
+
+def test_joint_cutout_hides_joints_in_the_views_own_size():
+    """The crop is higher than wide: joints far down are hidden too."""
+    view = easy_view(students=1, keypoints=1)
+    view = view.replace(joints=torch.tensor([WIDTH - 2., HEIGHT - 2.]).expand(
+        1, 3, 1, 2))
+    step = MODELS.build(dict(type='JointCutout', num_joints=1, jitter=0.,
+                             half_size=(5, 5)))
+    changed = boxes_of(step(view).image, view.image)
+    assert changed[:, HEIGHT - 7:, WIDTH - 7:].all()
+    assert changed.sum() == 3 * 7 * 7
+    assert (step(view).image[:, :, HEIGHT - 7:, WIDTH - 7:] == 0).all()
+
+
+def test_box_sizes_and_numbers_are_drawn_as_said():
+    torch.manual_seed(0)
+    view = easy_view(students=1, batch=64, keypoints=1)
+    view = view.replace(joints=torch.full((1, 64, 1, 2), 36.))
+    step = MODELS.build(dict(type='JointCutout', num_joints=1, jitter=0.,
+                             half_size=(4, 8)))
+    changed = boxes_of(step(view).image, view.image)
+    for sides in (changed.any(1).sum(1), changed.any(2).sum(1)):
+        assert set(sides.tolist()) == {8, 10, 12, 14, 16}
+
+
+def test_each_student_is_hidden_what_its_own_teacher_sees():
+    view = easy_view(students=2, batch=1, keypoints=1)
+    view = view.replace(joints=torch.tensor([[[[15., 20.]]], [[[60., 70.]]]]))
+    step = MODELS.build(dict(type='JointCutout', num_joints=1, jitter=0.,
+                             half_size=(3, 3)))
+    hard = step(view)
+    for student, (x, y) in enumerate(((15, 20), (60, 70))):
+        changed = boxes_of(hard.of_student(student)[0], view.image)
+        assert changed[0, y - 3:y + 3, x - 3:x + 3].all()
+        assert changed.sum() == 36
+
+
+def test_joint_cut_occlude_pastes_another_images_joint():
+    view = easy_view(students=1, batch=2, keypoints=1)
+    joints = torch.tensor([[[[20., 30.]], [[50., 60.]]]])
+    step = MODELS.build(dict(type='JointCutOcclude', num_joints=1, jitter=0.,
+                             half_size=(6, 6)))
+    image = step(view.replace(joints=joints)).image
+    assert torch.equal(image[0, :, 24:36, 14:26],
+                       view.image[1, :, 54:66, 44:56])
+    assert torch.equal(image[1, :, 54:66, 44:56],
+                       view.image[0, :, 24:36, 14:26])
+    # beyond the other image's border there is nothing to paste
+    joints = torch.tensor([[[[20., 30.]], [[2., 60.]]]])
+    image = step(view.replace(joints=joints)).image
+    assert torch.equal(image[0, :, 24:36, 14:18],
+                       view.image[0, :, 24:36, 14:18])
+    assert torch.equal(image[0, :, 24:36, 18:26],
+                       view.image[1, :, 54:66, 0:8])
+
+
+def test_cut_mix_pastes_the_same_place_of_another_image():
+    torch.manual_seed(0)
+    view = easy_view(students=1, batch=4)
+    image = MODELS.build(dict(type='CutMix', **BOXES))(view).image
+    changed = boxes_of(image, view.image)
+    assert changed.flatten(1).any(1).all()
+    donors = [
+        [torch.equal(image[i][:, changed[i]], view.image[j][:, changed[i]])
+         for j in range(4)] for i in range(4)]
+    assert [sum(row) for row in donors] == [1] * 4
+    assert not any(donors[i][i] for i in range(4))
+
+
+def test_rand_augment_without_strength_changes_rounding_only():
+    step = MODELS.build(dict(
+        type='RandAugment', magnitude=0,
+        operations=['color', 'contrast', 'brightness', 'sharpness']))
+    view = easy_view()
+    assert torch.allclose(step(view).image, view.image, atol=1 / 57)
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+def test_each_operation_takes_many_images_at_once(name):
+    pixels = torch.randint(256, (4, 3, 20, 16), dtype=torch.uint8)
+    torch.manual_seed(0)
+    together = OPERATIONS[name](pixels, 0.5)
+    assert together.dtype == torch.uint8 and together.shape == pixels.shape
+    if name == 'cutout':
+        assert ((together == 124).all(1).flatten(1).sum(1) > 10).all()
+    else:
+        apart = [OPERATIONS[name](image[None], 0.5) for image in pixels]
+        assert torch.equal(together, torch.cat(apart))
+
+
+def test_colours_are_those_of_the_channel_order():
+    rgb, bgr = easy_view(rgb=True), easy_view(rgb=False)
+    bgr = bgr.replace(
+        image=rgb.image.flip(1), mean=MEAN.flip(0), std=STD.flip(0))
+    step = MODELS.build(dict(type='RandAugment', operations=['color']))
+    results = []
+    for view in (rgb, bgr):
+        torch.manual_seed(0)
+        results.append(step(view).image)
+    assert torch.allclose(results[0], results[1].flip(1), atol=1e-6)
+
+
+@pytest.mark.parametrize('config, message', [
+    (dict(type='HardAffine', scale_factor=1.), 'scale_factor'),
+    (dict(type='HardAffine', rotate_factor=-1.), 'rotate_factor'),
+    (dict(type='HardAffine', rotate_prob=2.), 'rotate_prob'),
+    (dict(type='JointCutout', num_joints=0), 'at least 1 box'),
+    (dict(type='Cutout', half_size=(9, 3)), 'half_size'),
+    (dict(type='CutMix', half_size=(0, 3)), 'half_size'),
+    (dict(type='JointCutOcclude', num_joints=0), 'at least 1 box'),
+    (dict(type='RandAugment', magnitude=31), 'magnitude'),
+    (dict(type='RandAugment', num_ops=0), 'num_ops'),
+    (dict(type='RandAugment', operations=['rotate']), 'rotate'),
+])
+def test_wrong_arguments(config, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(config)

@@ -1,0 +1,429 @@
+"""What PoseCons and PoseDual learn, and from whom."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmpose.codecs import SimCCLabel
+from mmpose.registry import MODELS
+from torch import nn
+
+from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
+from mmpose_wloss.models.hard_views.hard_view import invert, move
+from mmpose_wloss.models.losses import heatmap_consistency_loss
+from mmpose_wloss.models.pose_estimators.easy_hard_consistency import recorded
+
+from .conftest import (
+    KEYPOINTS,
+    MEGVII,
+    MSRA,
+    NETWORKS,
+    SIMCC,
+    UDP,
+    batch_for,
+    build,
+    heatmap_network,
+    losses_of,
+)
+
+AFFINE = [dict(type='HardAffine')]
+EMA = dict(type='ExponentialMovingAverage', momentum=0.1)
+every_network = pytest.mark.parametrize('network', NETWORKS)
+both = pytest.mark.parametrize('kind', ['PoseCons', 'PoseDual'])
+
+
+def total(losses):
+    return sum(value if torch.is_tensor(value) else sum(value)
+               for name, value in losses.items() if 'loss' in name)
+
+
+@both
+@every_network
+def test_every_stock_network_trains(network, kind):
+    config = NETWORKS[network]()
+    model = build(config, kind)
+    optimizer = OptimWrapper(torch.optim.Adam(model.parameters(), 1e-3))
+    before = copy.deepcopy(model.state_dict())
+    logs = model.train().train_step(batch_for(config), optimizer)
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    for name in model.networks:
+        assert logs[f'{name}.loss_kpt'] > 0
+        assert logs[f'{name}.loss_consistency'] > 0
+    unchanged = [name for name, value in model.named_parameters()
+                 if torch.equal(value, before[name])]
+    assert unchanged == []
+
+
+def test_the_losses_are_the_sources(dual):
+    """Half of the stock loss, shared by the networks, and the consistency."""
+    data = batch_for(heatmap_network())
+    with recorded(dual.networks['first'].head, 'forward') as first, \
+            recorded(dual.networks['second'].head, 'forward') as second:
+        losses = losses_of(dual, data)
+    # supervised, teacher, student
+    (sup1, easy1, hard1), (sup2, easy2, hard2) = (
+        [call[1] for call in calls] for calls in (first, second))
+    assert not easy1.requires_grad and not easy2.requires_grad
+    assert hard1.requires_grad and hard2.requires_grad
+
+    labeled = data['data_samples'][:3]
+    target = torch.stack([s.gt_fields.heatmaps for s in labeled])
+    weights = torch.cat([s.gt_instance_labels.keypoint_weights for s in labeled])
+    for name, output in (('first', sup1), ('second', sup2)):
+        expected = heatmap_consistency_loss(output, target, weights) / 2
+        assert torch.allclose(losses[f'{name}.loss_kpt'], expected)
+    # the same draws give the same hard views, and so the same warp
+    dual.hard_views = nn.ModuleList([nn.ModuleList()])
+    with recorded(dual.networks['first'].head, 'forward') as first, \
+            recorded(dual.networks['second'].head, 'forward') as second:
+        losses = losses_of(dual, data)
+    (_, easy1, hard1), (_, easy2, hard2) = (
+        [call[1] for call in calls] for calls in (first, second))
+    assert torch.allclose(losses['first.loss_consistency'],
+                          heatmap_consistency_loss(hard1, easy2), atol=1e-9)
+    assert torch.allclose(losses['second.loss_consistency'],
+                          heatmap_consistency_loss(hard2, easy1), atol=1e-9)
+
+
+@both
+def test_without_consistency_it_is_the_stock_network(kind):
+    network = heatmap_network()
+    model = build(network, kind, consistency_weight=0., supervised_weight=2.)
+    stock = MODELS.build(network)
+    stock.load_state_dict(model.networks['first'].state_dict())
+    data = batch_for(network)
+    total(losses_of(model, data)).backward()
+    labeled = {key: value[:3] for key, value in data.items()}
+    prepared = stock.data_preprocessor(labeled, True)
+    stock(**prepared, mode='loss')['loss_kpt'].backward()
+    for ours, theirs in zip(model.networks['first'].parameters(),
+                            stock.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+
+
+def test_who_teaches_whom():
+    """The one network's consistency moves with the other's easy prediction."""
+    data = batch_for(heatmap_network())
+    for kind, teacher in (('PoseCons', 'first'), ('PoseDual', 'second')):
+        model = build(kind=kind, supervised_weight=0., hard_views=[[]])
+        before = losses_of(model, data)['first.loss_consistency']
+        layer = model.networks[teacher].head.final_layer
+        nn.init.constant_(layer.bias, 1.)
+        after = losses_of(model, data)['first.loss_consistency']
+        if kind == 'PoseDual':
+            assert after > before + 0.1
+        else:  # teacher and student see the same, and are the same
+            assert after.item() == pytest.approx(0, abs=1e-8)
+
+
+def test_the_teachers_statistics():
+    """Passes that update running statistics: labelled, easy, hard."""
+    data = batch_for(heatmap_network())
+    for teacher, passes in (('train', 3), ('eval', 2), (EMA, 2)):
+        model = build(teacher=teacher)
+        losses_of(model.train(), data)
+        norm = model.networks['first'].backbone.bn1
+        assert norm.num_batches_tracked == passes
+        assert norm.training
+    # parts that are in evaluation mode by choice stay so
+    config = heatmap_network(backbone=dict(
+        NETWORKS['MSRA']()['backbone'], norm_eval=True))
+    model = build(config, teacher='eval').train()
+    losses_of(model, data)
+    assert not model.networks['first'].backbone.bn1.training
+    assert model.networks['first'].head.training
+
+
+def test_an_averaged_teacher():
+    data = batch_for(heatmap_network())
+    model = build(teacher=EMA).train()
+    average = model.averages['second'].module
+    assert not average.training and model.networks['second'].training
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 10.))
+    weights = []
+    for _ in range(3):
+        weights.append(model.networks['second'].head.final_layer.weight.clone())
+        model.train_step(data, optimizer)
+    expected = weights[0]
+    for weight in weights[1:]:
+        expected = expected.lerp(weight, 0.1)
+    assert torch.allclose(average.head.final_layer.weight, expected, atol=1e-6)
+    assert not torch.allclose(expected, weights[0], atol=1e-6)
+    assert all(parameter.grad is None for parameter in average.parameters())
+    with recorded(average.head, 'forward') as calls:
+        losses_of(model, data)
+    assert len(calls) == 1
+
+
+class Commuting:
+    """Heatmaps that are the image's channels, sampled where a codec says."""
+
+    def __init__(self, sampling):
+        self.sampling = sampling
+
+    def __call__(self, images):
+        height, width = images.shape[2:]
+        x, y = self.sampling(width, 12), self.sampling(height, 16)
+        grid = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1)
+        size = torch.tensor([width, height])
+        grid = (2 * grid + 1) / size - 1
+        return nn.functional.grid_sample(
+            images, grid.expand(len(images), -1, -1, -1), align_corners=False)
+
+
+@pytest.mark.parametrize('codec, sampling', [
+    (MSRA, lambda size, count: torch.arange(count) * size / count),
+    (UDP, lambda size, count: torch.linspace(0, size - 1, count)),
+    (MEGVII, lambda size, count: (torch.arange(count) + .5) * size / count),
+    (None, lambda size, count: (torch.arange(count) + .5) * size / count - .5),
+], ids=['MSRA', 'UDP', 'Megvii', 'half pixels of the source'])
+def test_a_network_that_commutes_with_the_warp_has_nothing_to_learn(
+        codec, sampling):
+    """For each way to lay heatmaps on images; with another way it has."""
+    network = heatmap_network(codec, out_channels=3)
+    rigid = codec is not None
+    model = build(network, 'PoseCons', hard_views=[
+        dict(type='HardAffine', rotate_prob=1., rigid=rigid)])
+    first = model.networks['first']
+    commuting = Commuting(sampling)
+    first.extract_feat = lambda images: images
+    first.head.forward = commuting
+
+    # smooth, and black at the border, beyond which there is nothing to see
+    x, y = torch.arange(48.), torch.arange(64.)[:, None]
+    spots = torch.stack([
+        torch.exp(-((x - cx)**2 + (y - cy)**2) / (2 * 6**2))
+        for cx, cy in ((23, 30), (25, 33), (24, 32))])
+    images = spots.expand(8, -1, -1, -1).clone()
+    samples = batch_for(heatmap_network(), 0, 8)['data_samples']
+    for sample in samples:
+        sample.gt_instance_labels.keypoint_weights = torch.ones(1, 3)
+
+    def loss():
+        torch.manual_seed(1)
+        return model._consistency(images, samples)[
+            'first.loss_consistency'].item()
+
+    spread = heatmap_consistency_loss(
+        commuting(images), torch.zeros(8, 3, 16, 12)).item()
+    right = loss()
+    assert right < 0.01 * spread, (right / spread)
+    first.head.forward = Commuting(
+        lambda size, count: sampling(size, count) + 1.5)
+    assert loss() > 3 * right
+
+
+def test_simcc_targets_are_the_codecs():
+    """Joints that the teacher sees, moved and encoded as the data pipeline."""
+    for codec in (SIMCC, dict(SIMCC, normalize=True),
+                  dict(SIMCC, smoothing_type='standard', sigma=6.,
+                       label_smooth_weight=0.1)):
+        network = NETWORKS['RTMPose']()
+        network['head']['decoder'] = codec
+        model = build(network, 'PoseCons')
+        torch.manual_seed(0)
+        output = torch.randn(4, KEYPOINTS, 96), torch.randn(4, KEYPOINTS, 128)
+        matrix = affine_about_center(
+            torch.tensor([0., 20., -45., 60.]), torch.tensor([1., .8, 1.2, .75]),
+            (48, 64), rigid=True)
+        (x, y), inside = model.outputs.targets(output, matrix, (48, 64), False)
+        joints = move(model.outputs.joints(output), invert(matrix)).numpy()
+        stock = SimCCLabel(**{k: v for k, v in codec.items() if k != 'type'})
+        visible = np.ones((1, KEYPOINTS), np.float32)
+        for index in range(4):
+            expected = stock.encode(joints[index:index + 1], visible)
+            taught = inside[index] > 0
+            in_crop = ((joints[index] * 2).round() >= 0).all(1) & (
+                (joints[index] * 2).round() < [96, 128]).all(1)
+            assert (taught.numpy() == in_crop).all()
+            for ours, name in ((x, 'keypoint_x_labels'),
+                               (y, 'keypoint_y_labels')):
+                labels = torch.from_numpy(expected[name][0])
+                assert torch.allclose(ours[index][taught], labels[taught],
+                                      atol=1e-5)
+        assert 0 < inside.mean() < 1
+
+
+def test_every_stage_of_a_hourglass_is_taught():
+    model = build(NETWORKS['hourglass'](), hard_views=[[]])
+    data = batch_for(NETWORKS['hourglass']())
+    with recorded(model.networks['first'].head, 'forward') as first, \
+            recorded(model.networks['second'].head, 'forward') as second:
+        losses = losses_of(model, data)
+    expected = sum(heatmap_consistency_loss(stage, second[1][1][-1])
+                   for stage in first[2][1])
+    assert torch.allclose(losses['first.loss_consistency'], expected)
+
+
+def test_paths_are_summed():
+    data = batch_for(heatmap_network())
+    one = build(hard_views=[]).eval()
+    three = build(hard_views=[[], [], []]).eval()
+    assert torch.allclose(
+        3 * losses_of(one, data)['first.loss_consistency'],
+        losses_of(three, data)['first.loss_consistency'])
+
+
+def test_joints_without_weight_are_not_taught():
+    """Joints that the unlabelled data set does not define."""
+    network = heatmap_network()
+    data = batch_for(network)
+    for sample in data['data_samples'][3:]:
+        sample.gt_instance_labels.keypoint_weights[:, :2] = 0
+    model = build(network, supervised_weight=0.)
+    total(losses_of(model, data)).backward()
+    grad = model.networks['first'].head.final_layer.weight.grad
+    assert (grad[:2] == 0).all() and (grad[2:] != 0).any()
+
+
+@pytest.mark.parametrize('network', ['MSRA', 'RTMPose'])
+def test_joints_of_an_unsure_teacher_are_not_taught(network):
+    config = NETWORKS[network]()
+    data = batch_for(config)
+    for threshold, taught in ((0., True), (1e9, False)):
+        model = build(config, confidence_threshold=threshold)
+        losses = losses_of(model, data)
+        assert (losses['first.loss_consistency'] > 0) == taught
+    peaks = []
+    model = build(config)
+    with recorded(model.outputs, 'peaks') as calls:
+        losses_of(model, data)
+    # of the labelled part, for each network, then of the unlabelled one
+    middle = torch.stack([result for _, result in calls[2:]]).median().item()
+    part = build(config, confidence_threshold=middle)
+    assert 0 < losses_of(part, data)['first.loss_consistency']
+
+
+def test_figures_of_the_log():
+    model = build(peak_threshold=0.5)
+    data = batch_for(heatmap_network())
+    for name, value in (('first', 0.25), ('second', 2.)):
+        head = model.networks[name].head.final_layer
+        nn.init.zeros_(head.weight)
+        nn.init.constant_(head.bias, value)
+    losses = losses_of(model, data)
+    for part in ('labeled', 'unlabeled'):
+        assert losses[f'first.peak_{part}'].item() == pytest.approx(0.25)
+        assert losses[f'first.confident_{part}'] == 0
+        assert losses[f'second.peak_{part}'].item() == pytest.approx(2.)
+        assert losses[f'second.confident_{part}'] == 1
+    assert losses['consistency_weight'] == 1
+    assert not any('loss' in name for name in losses
+                   if 'peak' in name or 'weight' in name)
+
+
+def test_the_order_of_samples_does_not_matter():
+    network = heatmap_network()
+    data = batch_for(network)
+    order = [3, 0, 4, 1, 5, 2]
+    mixed = {key: [value[i] for i in order] for key, value in data.items()}
+    model = build(network).eval()
+    first, second = losses_of(model, data), losses_of(model, mixed)
+    assert all(torch.allclose(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize('network', ['MSRA', 'hourglass', 'RTMPose'])
+def test_bfloat16_autocast(network):
+    config = NETWORKS[network]()
+    model = build(config)
+    data = batch_for(config)
+    expected = losses_of(copy.deepcopy(model), data)
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = losses_of(model, data)
+    total(losses).backward()
+    assert all(parameter.grad.isfinite().all()
+               for parameter in model.parameters())
+    for name in losses:
+        if 'loss' in name:
+            assert losses[name].dtype == torch.float32
+            assert losses[name].item() == pytest.approx(
+                expected[name].item(), rel=0.1, abs=1e-5)
+
+
+def test_channels_last_changes_nothing_but_the_layout():
+    data = batch_for(heatmap_network())
+    stock, last = build(), build(channels_last=True)
+    last.load_state_dict(stock.state_dict())
+    weight = last.networks['first'].backbone.layer1[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    first, second = losses_of(stock, data), losses_of(last, data)
+    for name in first:
+        assert torch.allclose(first[name], second[name], rtol=1e-3), name
+
+
+def test_teacher_views():
+    """At equal difficulty, targets are moved between the two views."""
+    network = heatmap_network(UDP, out_channels=3)
+    model = build(network, 'PoseCons', hard_views=AFFINE, teacher_views=AFFINE)
+    first = model.networks['first']
+    first.extract_feat = lambda images: images
+    first.head.forward = Commuting(
+        lambda size, count: torch.linspace(0, size - 1, count))
+    x, y = torch.arange(48.), torch.arange(64.)[:, None]
+    spot = torch.exp(-((x - 24)**2 + (y - 32)**2) / (2 * 6**2))
+    images = spot.expand(8, 3, -1, -1).clone()
+    samples = batch_for(heatmap_network(), 0, 8)['data_samples']
+    for sample in samples:
+        sample.gt_instance_labels.keypoint_weights = torch.ones(1, 3)
+    loss = model._consistency(images, samples)['first.loss_consistency']
+    size = heatmap_consistency_loss(first.head.forward(images),
+                                    torch.zeros(8, 3, 16, 12))
+    assert loss < 0.02 * size
+
+
+@pytest.mark.parametrize('arguments, error, message', [
+    (dict(network=heatmap_network(decoder=None)), ValueError,
+     'HeatmapHead.*`decoder`'),
+    (dict(network=heatmap_network(dict(UDP, heatmap_type='combined'))),
+     TypeError, "HeatmapHead.*'combined'"),
+    (dict(network=heatmap_network(
+        type='RegressionHead', in_channels=64, num_joints=KEYPOINTS,
+        loss=dict(type='SmoothL1Loss', use_target_weight=True),
+        decoder=dict(type='RegressionLabel', input_size=(48, 64)))),
+     TypeError, 'RegressionHead.*RegressionLabel.*cannot be warped'),
+    (dict(network=heatmap_network()['backbone']), ValueError,
+     'ResNet without one'),
+    (dict(teacher='mean'), ValueError, "'mean'"),
+    (dict(hard_views=[dict(type='HardAffine'), []]), ValueError, 'mixture'),
+    (dict(teacher_views=[dict(type='JointCutout')]), ValueError,
+     'JointCutout'),
+    (dict(test_cfg=dict(predict_with='third')), ValueError, "'third'"),
+    (dict(kind='PoseCons', test_cfg=dict(predict_with='second')), ValueError,
+     "'second'"),
+    (dict(train_cfg=dict(compute_acc=False)), ValueError, 'train_cfg'),
+])
+def test_wrong_arguments(arguments, error, message):
+    arguments = dict(arguments)
+    if 'network' in arguments and arguments['network'].get('head', {}).get(
+            'type') == 'RegressionHead':
+        for key in ('out_channels', 'deconv_out_channels',
+                    'deconv_kernel_sizes'):
+            arguments['network']['head'].pop(key)
+    with pytest.raises(error, match=f'(?s){message}'):
+        build(**arguments)
+
+
+def test_a_simcc_loss_without_weights():
+    network = NETWORKS['RTMPose']()
+    network['head']['loss']['use_target_weight'] = False
+    with pytest.raises(ValueError, match='use_target_weight=True'):
+        build(network)
+
+
+def test_a_head_that_gives_something_else():
+    model = build()
+    head = model.networks['second'].head
+    stock = head.forward
+    head.forward = lambda feats: stock(feats).flatten(2)
+    with pytest.raises(TypeError, match=r'HeatmapHead gives no heatmaps.*'
+                       r'tensor of shape \[3, 5, 192\]'):
+        model._teach('second', torch.zeros(3, 3, 64, 48))
+
+
+@pytest.mark.parametrize('labeled, unlabeled, missing', [
+    (4, 0, 'unlabelled'), (0, 4, 'labelled')])
+def test_a_batch_of_one_kind(dual, labeled, unlabeled, missing):
+    with pytest.raises(ValueError, match=f'has no {missing} one.*batch_size'):
+        losses_of(dual, batch_for(heatmap_network(), labeled, unlabeled))

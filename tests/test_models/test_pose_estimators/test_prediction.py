@@ -1,0 +1,142 @@
+"""What PoseCons and PoseDual predict, and with which network."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+
+from mmpose_wloss.engine.export import network_state
+
+from .conftest import NETWORKS, batch_for, build, heatmap_network
+
+EMA = dict(type='ExponentialMovingAverage', momentum=0.1)
+
+
+def keypoints(samples):
+    return np.concatenate([s.pred_instances.keypoints for s in samples])
+
+
+def scores(samples):
+    return np.concatenate([s.pred_instances.keypoint_scores for s in samples])
+
+
+def stock_of(model, config, name):
+    stock = MODELS.build(config)
+    stock.load_state_dict(network_state(model.state_dict(), name), strict=True)
+    return stock.eval()
+
+
+def noisy(model, seed=0):
+    """Weights of a size that tells predictions apart."""
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_a_network_predicts_as_the_stock_model(network):
+    config = NETWORKS[network]()
+    data = batch_for(config, 0, 3)
+    for name in ('first', 'second'):
+        model = noisy(build(config, test_cfg=dict(predict_with=name)))
+        ours = model.test_step(copy.deepcopy(data))
+        theirs = stock_of(model, config, name).test_step(copy.deepcopy(data))
+        assert (keypoints(ours) == keypoints(theirs)).all()
+        assert (scores(ours) == scores(theirs)).all()
+        assert ours[0].metainfo['predicted_with'] == name
+
+
+@pytest.mark.parametrize('flip', [True, False])
+@pytest.mark.parametrize('network', ['MSRA', 'hourglass', 'RTMPose'])
+def test_the_ensemble_decodes_the_mean_of_the_outputs(network, flip):
+    config = NETWORKS[network]()
+    config['test_cfg'] = dict(config['test_cfg'], flip_test=flip)
+    data = batch_for(config, 0, 3)
+    model = noisy(build(config))
+    assert model.predict_with == 'ensemble'
+    ours = model.test_step(copy.deepcopy(data))
+    # of equal networks, the ensemble is the network
+    twins = copy.deepcopy(model)
+    twins.networks['second'].load_state_dict(
+        twins.networks['first'].state_dict())
+    alike = twins.test_step(copy.deepcopy(data))
+    single = stock_of(model, config, 'first').test_step(copy.deepcopy(data))
+    assert np.allclose(keypoints(alike), keypoints(single), atol=1e-3)
+    assert not np.allclose(keypoints(ours), keypoints(single), atol=1e-3)
+    # and its score is one of the mean
+    if network == 'MSRA':
+        second = stock_of(model, config, 'second').test_step(
+            copy.deepcopy(data))
+        assert (scores(ours) <= (scores(single) + scores(second)) / 2 +
+                1e-6).all()
+
+
+def test_heatmaps_of_the_ensemble():
+    config = heatmap_network()
+    config['test_cfg']['output_heatmaps'] = True
+    model = noisy(build(config))
+    data = batch_for(config, 0, 3)
+    maps = {}
+    for name in ('first', 'second', 'ensemble'):
+        model.predict_with = name
+        samples = model.test_step(copy.deepcopy(data))
+        maps[name] = torch.stack([s.pred_fields.heatmaps for s in samples])
+    assert torch.allclose(maps['ensemble'],
+                          (maps['first'] + maps['second']) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind, teacher, names', [
+    ('PoseCons', 'train', ['first']),
+    ('PoseCons', EMA, ['first', 'ema_first']),
+    ('PoseDual', 'eval', ['first', 'second', 'ensemble']),
+    ('PoseDual', EMA, ['first', 'second', 'ema_first', 'ema_second',
+                       'ensemble']),
+])
+def test_a_validation_predicts_with_all(kind, teacher, names):
+    config = heatmap_network()
+    model = noisy(build(config, kind, teacher=teacher))
+    assert model.predictors == names
+    data = batch_for(config, 0, 3)
+    samples = model.val_step(copy.deepcopy(data))
+    for name in names:
+        predicted = np.concatenate([
+            s.get(f'pred_instances_{name}').keypoints for s in samples])
+        model.predict_with = name
+        alone = model.test_step(copy.deepcopy(data))
+        assert (predicted == keypoints(alone)).all()
+        if name != 'ensemble':
+            stock = stock_of(model, config, name)
+            assert (predicted == keypoints(
+                stock.test_step(copy.deepcopy(data)))).all()
+
+
+def test_a_test_computes_what_it_needs():
+    model = noisy(build(test_cfg=dict(predict_with='second')))
+    samples = model.test_step(batch_for(heatmap_network(), 0, 2))
+    assert 'pred_instances_second' in samples[0]
+    assert 'pred_instances_first' not in samples[0]
+
+
+def test_tensor_mode():
+    model = noisy(build(test_cfg=dict(predict_with='first')))
+    images = torch.randn(2, 3, 64, 48)
+    expected = model.networks['first']._forward(images)
+    assert torch.equal(model(images), expected)
+    model.predict_with = 'ensemble'
+    second = model.networks['second']._forward(images)
+    assert torch.allclose(model(images), (expected + second) / 2)
+    with pytest.raises(RuntimeError, match="'train'"):
+        model(images, mode='train')
+
+
+def test_the_networks_begin_differently():
+    init_default_scope('mmpose')
+    model = build()
+    first, second = (model.networks[name].head.final_layer.weight
+                     for name in ('first', 'second'))
+    assert not torch.equal(first, second)
+    assert first.std().item() == pytest.approx(0.001, rel=0.3)
