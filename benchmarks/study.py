@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ class Study:
         name (str): Name of the study and of its results.
         config (str): Path of the config, relative to the repository.
         configurations (dict): The options of each configuration, by name.
-        seeds (int): How many seeds each configuration is trained with.
+        seeds (int or dict): How many seeds each configuration is trained
+            with, or how many by its name.
         epochs (int): Epochs of each training.
         figures (dict): Which figures the table shows: heading by the metric's
             name. The first one is drawn over time.
@@ -49,12 +51,14 @@ class Study:
     """
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
-                 seeds: int, epochs: int, figures: dict[str, str],
+                 seeds: int | dict[str, int], epochs: int,
+                 figures: dict[str, str],
                  scalars: Sequence[str] = ()):
         self.name = name
         self.config = config
         self.configurations = configurations
-        self.seeds = seeds
+        self.seeds = (seeds if isinstance(seeds, dict)
+                      else dict.fromkeys(configurations, seeds))
         self.epochs = epochs
         self.figures = figures
         self.scalars = scalars
@@ -83,8 +87,9 @@ class Study:
 
     def fits(self, row: dict) -> bool:
         """Whether a row is one of this study's, as it is defined now."""
-        return (row['epochs'] == self.epochs and row['seed'] < self.seeds and
-                row['options'] == self.configurations.get(row['configuration']))
+        return (row['epochs'] == self.epochs and
+                row['seed'] < self.seeds.get(row['configuration'], 0) and
+                row['options'] == self.configurations[row['configuration']])
 
     def missing(self, data: str) -> list[tuple[str, int]]:
         """Configuration and seed of the rows that are not there yet."""
@@ -98,8 +103,10 @@ class Study:
                     'file away to begin anew')
             if self.fits(row):
                 there.add((row['configuration'], row['seed']))
-        return [(name, seed) for seed in range(self.seeds)
-                for name in self.configurations if (name, seed) not in there]
+        # seeds before more rows
+        return [(name, seed) for name in self.configurations
+                for seed in range(self.seeds[name])
+                if (name, seed) not in there]
 
     def run(self, minutes: float, processes: int) -> None:
         """Run the rows still missing within a time budget."""
@@ -114,10 +121,9 @@ class Study:
                     'param_scheduler.1.end': self.epochs,
                     'randomness.seed': seed,
                     **options
-                }, f'{name}_{seed}'.replace(' ', '_'))
+                }, re.sub(r'\W+', '_', f'{name}_{seed}'))
             jobs[training] = (name, seed)
-        print(f'{len(jobs)} of {self.seeds * len(self.configurations)} rows '
-              'are missing')
+        print(f'{len(jobs)} of {sum(self.seeds.values())} rows are missing')
 
         def ended(training: Training, seconds: float) -> None:
             name, seed = jobs[training]
@@ -164,8 +170,9 @@ class Study:
             line = [name, len(rows)]
             for figure in self.figures:
                 values = [row['figures'][figure] for row in rows]
-                spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-                line.append(f'{np.mean(values):.3f} ± {spread:.3f}')
+                spread = (f' ± {np.std(values, ddof=1):.3f}'
+                          if len(values) > 1 else '')
+                line.append(f'{np.mean(values):.3f}{spread}')
             lines.append(line)
         return tabulate(lines, ['configuration', 'seeds',
                                 *self.figures.values()], tablefmt='github')

@@ -24,25 +24,32 @@ model = dict(
     network=_base_.model,
     hard_views=[dict(type='JointCutout'), dict(type='HardAffine')])
 
+# the stock pipeline, but for Albumentation, whose package MMPose can do without
+load_and_move = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(
+        type='RandomBBoxTransform',
+        scale_factor=[0.6, 1.4],
+        rotate_factor=80.),
+    dict(type='TopdownAffine', input_size=_base_.codec.input_size),
+    dict(type='mmdet.YOLOXHSVRandomAug')
+]
 labeled = dict(
     _base_.train_dataloader.dataset,
     ann_file='annotations/person_keypoints_train2017_first1000.json',
-    pipeline=_base_.train_pipeline[:-1])
+    pipeline=[
+        *load_and_move[:3],
+        dict(type='RandomHalfBody'), *load_and_move[3:],
+        dict(type='GenerateTarget', encoder=_base_.codec)
+    ])
 unlabeled = dict(
     type='UnlabeledPoseDataset',
     data_root=_base_.data_root,
     ann_file='annotations/person_keypoints_train2017_first1000_rest.json',
     data_prefix=dict(img='train2017/'),
-    pipeline=[
-        dict(type='LoadImage'),
-        dict(type='GetBBoxCenterScale'),
-        dict(type='RandomFlip', direction='horizontal'),
-        dict(
-            type='RandomBBoxTransform',
-            scale_factor=[0.75, 1.25],
-            rotate_factor=60.),
-        dict(type='TopdownAffine', input_size=_base_.codec.input_size)
-    ])
+    pipeline=load_and_move)
 train_dataloader = dict(
     batch_size=64,
     num_workers=2,

@@ -7,7 +7,7 @@ model = dict(
     network=_base_.model,
     hard_views=[
         dict(type='JointCutout', half_size=(3, 6), jitter=3.),
-        dict(type='HardAffine')
+        dict(type='HardAffine', rotate_factor=20., scale_factor=0.15)
     ])
 
 labeled = dict(
@@ -36,4 +36,7 @@ train_dataloader = dict(
 val_evaluator = dict(
     _delete_=True, type='NetworksEvaluator', metrics=_base_.val_evaluator)
 test_evaluator = val_evaluator
-custom_hooks = [dict(type='DualNetworkHook')]
+# the networks begin at random, with nothing to teach yet
+custom_hooks = [
+    dict(type='DualNetworkHook', ramp='sigmoid', ramp_length=4)
+]

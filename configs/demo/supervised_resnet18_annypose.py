@@ -3,7 +3,7 @@ _base_ = 'resnet18_mse_annypose.py'
 
 num_labeled, num_unlabeled = 100, 1200
 max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=50, start_factor=0.01, by_epoch=False),
     dict(

@@ -15,6 +15,10 @@ class Bfloat16OptimWrapper(OptimWrapper):
     Bfloat16 has float32's range, so the loss needs no scaling, and nothing is
     left of MMEngine's ``AmpOptimWrapper``, which refuses the CPU, but its
     context. Its arguments are those of ``OptimWrapper``.
+
+    :class:`PoseCons` and :class:`PoseDual` train under it as they are. Stock
+    heatmap heads by themselves compute an accuracy with NumPy, which knows no
+    bfloat16, unless the model has ``train_cfg=dict(compute_acc=False)``.
     """
 
     @contextmanager

@@ -286,7 +286,6 @@ def test_joints_of_an_unsure_teacher_are_not_taught(network):
         model = build(config, confidence_threshold=threshold)
         losses = losses_of(model, data)
         assert (losses['first.loss_consistency'] > 0) == taught
-    peaks = []
     model = build(config)
     with recorded(model.outputs, 'peaks') as calls:
         losses_of(model, data)
