@@ -60,7 +60,7 @@ METHODS = {
     'PoseDual, affine': lambda labels: consistency(
         labels, 'PoseDual', [AFFINE]),
     'PoseDual, RandAugment': lambda labels: consistency(
-        labels, 'PoseDual', [dict(type='RandAugment'), AFFINE]),
+        labels, 'PoseDual', [dict(type='RandAugment', cutout_side=27.), AFFINE]),
     'PoseDual, joint cutout': lambda labels: consistency(
         labels, 'PoseDual', [CUTOUT, AFFINE]),
     'MultiAugs, one network': lambda labels: consistency(

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import torch
 import torchvision.transforms.v2.functional as F
 from mmpose.registry import MODELS
@@ -40,7 +42,6 @@ OPERATIONS = {
     'autocontrast': lambda image, x: F.autocontrast(image),
     'equalize': lambda image, x: F.equalize(image),
     'invert': lambda image, x: F.invert(image),
-    'cutout': lambda image, x: cut(image, 80 * x),
 }
 TWO_SIDED = ('color', 'contrast', 'brightness', 'sharpness')
 
@@ -61,16 +62,24 @@ class RandAugment(HardViewStep):
         operations (Sequence[str]): From which to draw. Defaults to all:
             color, contrast, brightness, sharpness, posterize, solarize,
             solarize_add, autocontrast, equalize, invert, cutout.
+        cutout_side (float): Side in pixels of the square that is cut at
+            magnitude 30. Defaults to 80.
     """
 
     def __init__(self, num_ops: int = 2, magnitude: int = 10,
-                 operations=tuple(OPERATIONS)):
+                 operations: Sequence[str] = (*OPERATIONS, 'cutout'),
+                 cutout_side: float = 80.):
         super().__init__()
-        unknown = [name for name in operations if name not in OPERATIONS]
+        self.operations = dict(
+            OPERATIONS, cutout=lambda image, x: cut(image, cutout_side * x))
+        unknown = [name for name in operations if name not in self.operations]
         if unknown or not operations:
             raise ValueError(
-                f'operations must be some of {list(OPERATIONS)}, but they '
-                f'are {list(operations)}')
+                f'operations must be some of {list(self.operations)}, but '
+                f'they are {list(operations)}')
+        if not cutout_side > 0:
+            raise ValueError('cutout_side must be above 0 pixels, but it is '
+                             f'{cutout_side}')
         if not num_ops >= 1:
             raise ValueError(f'num_ops must be at least 1, but it is {num_ops}')
         if not 0 <= magnitude <= MAGNITUDES:
@@ -110,5 +119,5 @@ class RandAugment(HardViewStep):
                                  for student in range(view.students)
                                  for index in indices])
             rows = rows.to(image.device, non_blocking=True)
-            result[rows] = OPERATIONS[name](image[rows], strength)
+            result[rows] = self.operations[name](image[rows], strength)
         return result

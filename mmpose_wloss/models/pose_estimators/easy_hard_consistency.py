@@ -359,15 +359,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
     def _consistency(self, inputs: Tensor, data_samples: SampleList) -> dict:
         weights = keypoint_weights(data_samples).to(inputs.device)
-        easy = self._easy_view(inputs)
-        taught_on = take(easy, self.teacher_views)
-        seen = {name: self._teach(name, taught_on.image)
-                for name in set(self.TEACHERS.values())}
+        seen, shown, easy = self.look(inputs)
         peaks = {name: self.outputs.peaks(output)
                  for name, output in seen.items()}
-        easy = easy.replace(joints=torch.stack([
-            move(self.outputs.joints(seen[teacher]), taught_on.matrix)
-            for teacher in self.TEACHERS.values()]))
         losses = {f'{name}.loss_consistency': 0. for name in self.TEACHERS}
         for path in self.hard_views:
             view = take(easy, path)
@@ -376,7 +370,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 with torch.no_grad():
                     targets, inside = self.outputs.targets(
                         seen[teacher],
-                        compose(invert(taught_on.matrix), matrix),
+                        compose(invert(shown.matrix), matrix),
                         view.size, view.half_pixels)
                 taught = weights if inside is None else weights * inside
                 if self.confidence_threshold > 0:
@@ -393,6 +387,27 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         losses['consistency_weight'] = weights.new_tensor(
             self.consistency_weight)
         return losses
+
+    def look(self, inputs: Tensor
+             ) -> tuple[dict[str, Output], HardView, HardView]:
+        """What teachers see of unlabelled images.
+
+        Args:
+            inputs (Tensor): Images in shape [B, 3, H, W].
+
+        Returns:
+            tuple: What each teacher gives, by its name; the view that they
+            were shown; and the easy view with the joints that they see, from
+            which each path makes a hard view.
+        """
+        easy = self._easy_view(inputs)
+        shown = take(easy, self.teacher_views)
+        seen = {name: self._teach(name, shown.image)
+                for name in set(self.TEACHERS.values())}
+        joints = torch.stack([
+            move(self.outputs.joints(seen[teacher]), shown.matrix)
+            for teacher in self.TEACHERS.values()])
+        return seen, shown, easy.replace(joints=joints)
 
     @torch.no_grad()
     def _teach(self, name: str, inputs: Tensor) -> Output:

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmpose.registry import DATASETS, MODELS
+from torch import Tensor
+
+from ..models.hard_views import HardView
+from ..models.pose_estimators.easy_hard_consistency import take
+
+
+def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
+                    count: int = 8, seed: int = 0) -> None:
+    """Draw what a semi-supervised training makes of unlabelled images.
+
+    The first row shows the easy views, with the joints that the first
+    student's teacher sees; each further row the hard views of one path, with
+    these joints moved to where the student is to find them.
+
+    Args:
+        config (Config): Config of a :class:`PoseCons` or :class:`PoseDual`.
+        path (str): The picture's path.
+        checkpoint (str, optional): Checkpoint of the training. Defaults to
+            ``None``: teachers that have not learnt anything.
+        count (int): How many images. Defaults to 8.
+        seed (int): Seed of what is drawn at random. Defaults to 0.
+
+    Raises:
+        ValueError: If the config's model makes no hard views.
+    """
+    if 'hard_views' not in config.model:
+        raise ValueError(f'the model {config.model.type} makes no hard views: '
+                         'only PoseCons and PoseDual do')
+    init_default_scope(config.get('default_scope', 'mmpose'))
+    torch.manual_seed(seed)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    first = len(dataset) - len(dataset.datasets[-1])
+    batch = pseudo_collate([dataset[first + index] for index in range(count)])
+    model = MODELS.build(config.model).eval()
+    if checkpoint:
+        load_checkpoint(model, str(checkpoint), map_location='cpu')
+    inputs = model.data_preprocessor(batch, False)['inputs']
+    _, _, easy = model.look(inputs)
+    views = [easy.for_each_student()]
+    views += [take(easy, steps).for_each_student() for steps in model.hard_views]
+
+    names = ['easy view'] + [
+        ',\n'.join(type(step).__name__ for step in steps)
+        for steps in model.hard_views]
+    width, height = easy.size
+    figure = Figure(figsize=(1.5 * count + 1, 1.55 * len(views) * height / width),
+                    layout='constrained')
+    grid = figure.subplots(len(views), count, squeeze=False)
+    for row, name, view in zip(grid, names, views, strict=True):
+        joints = view.moved_joints()
+        for index, axes in enumerate(row):
+            axes.imshow(pixels(view, index))
+            axes.plot(*joints[index].T, 'o', markersize=3,
+                      color='#00ff66', markeredgecolor='black',
+                      markeredgewidth=0.4)
+            axes.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5),
+                     xticks=[], yticks=[])
+        row[0].set_ylabel(name, fontsize=8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+
+
+def pixels(view: HardView, index: int) -> Tensor:
+    """An image of a view as RGB from 0 to 1, in shape [H, W, 3]."""
+    image = view.image[index] * view.std + view.mean
+    if not view.rgb:
+        image = image.flip(0)
+    return (image / 255).clamp(0, 1).permute(1, 2, 0)
