@@ -102,7 +102,7 @@ class Bench:
     def supervised(self, network: nn.Module, inputs=None) -> None:
         inputs = self.labeled if inputs is None else inputs
         with self.autocast, recorded(network.head, 'forward',
-                                     at_least_float32):
+                                     change=at_least_float32):
             losses = network.loss(inputs, self.samples[:len(inputs)])
         losses['loss_kpt'].backward()
 

@@ -4,7 +4,7 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from .hard_view import HardView, HardViewStep, compose, warp
+from .hard_view import HardView, HardViewStep, compose, rescale, warp
 
 
 def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
@@ -26,11 +26,11 @@ def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
     sine = scale * torch.sin(angle * (math.pi / 180))
     width, height = size
     aspect = 1. if rigid else width / height
-    linear = torch.stack([cosine, sine * aspect, -sine / aspect, cosine],
-                         dim=1).view(-1, 2, 2)
-    center = angle.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    offset = center - linear @ center
-    return torch.cat([linear, offset[:, :, None]], dim=2)
+    zero = torch.zeros_like(angle)
+    about_origin = torch.stack([
+        cosine, sine * aspect, zero, -sine / aspect, cosine, zero],
+        dim=1).view(-1, 2, 3)
+    return rescale(about_origin, (1, 1), ((1 - width) / 2, (1 - height) / 2))
 
 
 @MODELS.register_module()

@@ -7,42 +7,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Written out in sums and products: autocast computes matrix products in half
+# precision, which moves pixels.
+
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
     """The affine map that does ``inner`` first, then ``outer``, [B, 2, 3]."""
-    linear = outer[:, :, :2] @ inner[:, :, :2]
-    offset = outer[:, :, :2] @ inner[:, :, 2:] + outer[:, :, 2:]
-    return torch.cat([linear, offset], dim=2)
+    result = (outer[:, :, :2, None] * inner[:, None]).sum(dim=2)
+    result[:, :, 2] += outer[:, :, 2]
+    return result
 
 
 def invert(matrix: Tensor) -> Tensor:
     """The inverse of affine maps in shape [B, 2, 3]."""
-    (a, b), (c, d) = matrix[:, 0, :2].unbind(1), matrix[:, 1, :2].unbind(1)
-    # in closed form: a batched solver is a hundred times slower on such a size
-    linear = torch.stack([d, -b, -c, a], dim=1).view(-1, 2, 2)
-    linear = linear / (a * d - b * c).view(-1, 1, 1)
-    return torch.cat([linear, -linear @ matrix[:, :, 2:]], dim=2)
+    (a, b, x), (c, d, y) = (row.unbind(1) for row in matrix.unbind(1))
+    inverse = torch.stack([d, -b, b * y - d * x, -c, a, c * x - a * y], dim=1)
+    return (inverse / (a * d - b * c)[:, None]).view(-1, 2, 3)
 
 
 def move(points: Tensor, matrix: Tensor) -> Tensor:
     """Points in shape [B, N, 2], moved by affine maps in shape [B, 2, 3]."""
-    return points @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
+    linear, shift = matrix[:, None, :, :2], matrix[:, None, :, 2]
+    return (linear * points[:, :, None]).sum(dim=3) + shift
 
 
-def rescale(matrix: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+def rescale(matrix: Tensor, scale: tuple[float, float],
+            offset: tuple[float, float]) -> Tensor:
     """The same map in other coordinates.
 
     Args:
-        matrix (Tensor): Affine maps x -> Ax + t in shape [B, 2, 3].
-        scale (Tensor): Old units of one new unit, (x, y).
-        offset (Tensor): Old coordinates of the new origin, (x, y).
+        matrix (Tensor): Affine maps in shape [B, 2, 3].
+        scale (tuple): Old units of one new unit, (x, y).
+        offset (tuple): Old coordinates of the new origin, (x, y).
 
     Returns:
         Tensor: The maps of new coordinates in shape [B, 2, 3].
     """
-    linear = matrix[:, :, :2] * (scale[None, :] / scale[:, None])
-    shift = matrix[:, :, :2] @ offset + matrix[:, :, 2] - offset
-    return torch.cat([linear, (shift / scale)[:, :, None]], dim=2)
+    (a, b, x), (c, d, y) = (row.unbind(1) for row in matrix.unbind(1))
+    (sx, sy), (ox, oy) = scale, offset
+    return torch.stack([
+        a, b * (sy / sx), (a * ox + b * oy + x - ox) / sx,
+        c * (sx / sy), d, (c * ox + d * oy + y - oy) / sy
+    ], dim=1).view(-1, 2, 3)
 
 
 def warp(images: Tensor, matrix: Tensor) -> Tensor:
@@ -57,12 +63,16 @@ def warp(images: Tensor, matrix: Tensor) -> Tensor:
         Tensor: In the shape of the images, of at least float32.
     """
     images = images.to(torch.promote_types(images.dtype, torch.float32))
-    size = matrix.new_tensor([images.shape[-1], images.shape[-2]])
+    height, width = images.shape[2:]
+    x = torch.arange(width, device=images.device)
+    y = torch.arange(height, device=images.device)[:, None]
+    place_x, place_y = (
+        row[:, 0, None, None] * x + row[:, 1, None, None] * y +
+        row[:, 2, None, None] for row in matrix.unbind(1))
     # grid_sample's coordinates run from -1 to 1 between the outer edges
-    theta = rescale(matrix, size / 2, (size - 1) / 2)
-    grid = F.affine_grid(theta.to(images.dtype), list(images.shape),
-                         align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    grid = torch.stack([(2 * place_x + 1) / width - 1,
+                        (2 * place_y + 1) / height - 1], dim=3)
+    return F.grid_sample(images, grid.to(images.dtype), align_corners=False)
 
 
 class HardViewStep(nn.Module, metaclass=ABCMeta):

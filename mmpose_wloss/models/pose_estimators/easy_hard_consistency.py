@@ -14,14 +14,20 @@ from ..hard_views.hard_view import compose, invert, move
 from .keypoint_outputs import Output, keypoint_outputs
 
 
+def unchanged(value):
+    """The value."""
+    return value
+
+
 @contextmanager
-def recorded(module: nn.Module, method: str,
-             change: Callable = lambda result: result) -> Iterator[list]:
-    """What a method of a module returns, call by call.
+def recorded(module: nn.Module, method: str, keep: Callable = unchanged,
+             change: Callable = unchanged) -> Iterator[list]:
+    """What goes in and out of a method of a module, call by call.
 
     Args:
         module (nn.Module): The module.
         method (str): Name of the method.
+        keep (Callable): What to keep of the arguments. Defaults to all.
         change (Callable): What is done to each result before it is returned.
             Defaults to nothing.
 
@@ -32,8 +38,9 @@ def recorded(module: nn.Module, method: str,
     replaced = method in vars(module)
 
     def call(*args, **kwargs):
+        kept = keep(args)
         result = change(stock(*args, **kwargs))
-        calls.append((args, result))
+        calls.append((kept, result))
         return result
 
     setattr(module, method, call)
@@ -62,6 +69,13 @@ def at_least_float32(output: Output) -> Output:
     if isinstance(output, Tensor):
         return output.to(torch.promote_types(output.dtype, torch.float32))
     return type(output)(at_least_float32(part) for part in output)
+
+
+def cloned(outputs: Output) -> Output:
+    """A copy, as some codecs decode in place."""
+    if isinstance(outputs, Tensor):
+        return outputs.clone()
+    return type(outputs)(cloned(part) for part in outputs)
 
 
 def average(outputs: Sequence[Output]) -> Output:
@@ -126,7 +140,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             as in the source. ``'eval'``: with its running statistics, which
             it leaves alone. A dict: the config of an averaged model of
             MMEngine, e.g. ``dict(type='ExponentialMovingAverage',
-            momentum=0.001)``; it holds the average as of the step before, and
+            momentum=0.001)``; it takes in the network before each batch, and
             teaches in evaluation mode. Defaults to ``'train'``.
         confidence_threshold (float): Joints that the teacher scores lower
             are not taught, in units of the heatmap or of the SimCC vector.
@@ -179,8 +193,11 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         self.outputs = keypoint_outputs(first.head)
 
         if isinstance(teacher, dict):
-            # its parameters only: MMEngine averages buffers that were moved
-            # to a device later in vain, and copies them otherwise
+            if teacher.get('update_buffers'):
+                raise ValueError(
+                    'teacher cannot have update_buffers=True: MMEngine would '
+                    'go on averaging the buffers that the model had before '
+                    'it was moved to its device. By default it copies them')
             self.averages = ModuleDict({
                 name: MODELS.build(dict(teacher, model=each))
                 for name, each in self.networks.items()})
@@ -300,7 +317,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             dict: For each network its stock losses and accuracies,
             ``loss_consistency``, and of the labelled and the unlabelled part
             the mean score of joints (``peak_…``) and the share of those
-            above the threshold (``confident_…``), under the network's name.
+            above the threshold (``confident_…``), under the network's name:
+            in the easy view, or where averages teach, in the first path's
+            hard view.
 
         Raises:
             ValueError: If the batch has no labelled sample, or no unlabelled
@@ -321,16 +340,17 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                     "batch_size must be the data loader's and whose "
                     'source_ratio must give each part a share of it')
         losses = {}
+        images = part_of(inputs, labeled)
         for name in self.networks:
             losses.update(self._supervised(
-                name, inputs[labeled], [data_samples[i] for i in labeled]))
+                name, images, [data_samples[i] for i in labeled]))
         losses.update(self._consistency(
-            inputs[unlabeled], [data_samples[i] for i in unlabeled]))
+            part_of(inputs, unlabeled), [data_samples[i] for i in unlabeled]))
         return losses
 
     @torch.no_grad()
     def _update_averages(self) -> None:
-        """Take the step before into the averages.
+        """Take the networks into their averages.
 
         Here and not after the step, so that every training loop does it.
         """
@@ -343,7 +363,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         network = self.networks[name]
         # the head computes its outputs and keeps them to itself; NumPy, by
         # which it computes an accuracy, knows no bfloat16
-        with recorded(network.head, 'forward', at_least_float32) as calls:
+        with recorded(network.head, 'forward',
+                      change=at_least_float32) as calls:
             losses = network.loss(inputs, data_samples)
         weight = self.supervised_weight / 2
         results = {}
@@ -362,6 +383,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         seen, shown, easy = self.look(inputs)
         peaks = {name: self.outputs.peaks(output)
                  for name, output in seen.items()}
+        # an average lags behind what it is an average of, and so do its scores
+        own = dict(peaks) if self.averages is None else {}
         losses = {f'{name}.loss_consistency': 0. for name in self.TEACHERS}
         for path in self.hard_views:
             view = take(easy, path)
@@ -381,11 +404,13 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 losses[f'{name}.loss_consistency'] += (
                     self.consistency_weight *
                     self.outputs.loss(output, targets, taught))
+                if name not in own:
+                    own[name] = self.outputs.peaks(output)
         for name in self.networks:
             losses.update(self._figures(
-                f'{name}.{{}}_unlabeled', peaks[name], weights > 0))
-        losses['consistency_weight'] = weights.new_tensor(
-            self.consistency_weight)
+                f'{name}.{{}}_unlabeled', own[name], weights > 0))
+        losses['consistency_weight'] = weights.new_full(
+            (), self.consistency_weight)
         return losses
 
     def look(self, inputs: Tensor
@@ -403,7 +428,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         easy = self._easy_view(inputs)
         shown = take(easy, self.teacher_views)
         seen = {name: self._teach(name, shown.image)
-                for name in set(self.TEACHERS.values())}
+                for name in dict.fromkeys(self.TEACHERS.values())}
         joints = torch.stack([
             move(self.outputs.joints(seen[teacher]), shown.matrix)
             for teacher in self.TEACHERS.values()])
@@ -485,7 +510,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                     data_samples)
             else:
                 network = self.predictor(name)
-                with recorded(network.head, 'decode') as calls:
+                with recorded(network.head, 'decode', keep=cloned) as calls:
                     network.forward(inputs, data_samples, mode='predict')
                 if name in self.networks:
                     decoded.append(calls[-1][0][0])
@@ -506,6 +531,14 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                  else [self.predict_with])
         return average([self.predictor(name)._forward(inputs)
                         for name in names])
+
+
+def part_of(inputs: Tensor, indices: list[int]) -> Tensor:
+    """Some images of a batch, without waiting for the device."""
+    first, last = indices[0], indices[-1]
+    if indices == list(range(first, last + 1)):
+        return inputs[first:last + 1]  # as the sampler orders them: no copy
+    return inputs[torch.tensor(indices).to(inputs.device, non_blocking=True)]
 
 
 def keypoint_weights(data_samples: SampleList) -> Tensor:

@@ -104,20 +104,21 @@ class HeatmapOutputs(KeypointOutputs):
         heatmaps = self.final(output).detach()
         index = heatmaps.flatten(2).argmax(dim=2)
         width = heatmaps.shape[3]
-        place = torch.stack([index % width, index // width], dim=2).float()
-        return (place + self.origin) * place.new_tensor(self.scale)
+        return torch.stack([
+            (place + self.origin) * scale for place, scale in zip(
+                (index % width, index // width), self.scale, strict=True)
+        ], dim=2)
 
     def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
                 half_pixels: bool) -> tuple[Tensor, None]:
         """The last stage's heatmaps, warped."""
         heatmaps = self.final(output).detach()
         if half_pixels:
-            scale = matrix.new_tensor([
-                size[0] / heatmaps.shape[3], size[1] / heatmaps.shape[2]])
-            offset = (scale - 1) / 2
+            scale = size[0] / heatmaps.shape[3], size[1] / heatmaps.shape[2]
+            offset = tuple((x - 1) / 2 for x in scale)
         else:
-            scale = matrix.new_tensor(self.scale)
-            offset = scale * self.origin
+            scale = self.scale
+            offset = tuple(x * self.origin for x in scale)
         return warp(heatmaps, rescale(matrix, scale, offset)), None
 
     def loss(self, output: Output, targets: Tensor,
@@ -170,8 +171,9 @@ class SimCCOutputs(KeypointOutputs):
         joints = move(self.joints(output), invert(matrix))
         centers = (joints * self.decoder.simcc_split_ratio).round()
         lengths = [x.shape[2] for x in self.final(output)]
-        inside = ((centers >= 0) &
-                  (centers < centers.new_tensor(lengths))).all(dim=2)
+        inside = (centers >= 0).all(dim=2)
+        for axis, length in enumerate(lengths):
+            inside = inside & (centers[:, :, axis] < length)
         labels = tuple(self._encode(centers[:, :, axis], length, axis)
                        for axis, length in enumerate(lengths))
         return labels, inside.float()

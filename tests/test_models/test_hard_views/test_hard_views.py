@@ -106,8 +106,7 @@ def test_the_affine_is_that_of_the_source():
     image = warp(data['image'].expand(len(matrix), -1, -1, -1), matrix)
     # the reference image is stored in float16
     assert (image - data['warped_image']).abs().max() < 1e-3
-    scale = torch.tensor([4., 4.])
-    heatmap = warp(data['heatmap'], rescale(matrix, scale, (scale - 1) / 2))
+    heatmap = warp(data['heatmap'], rescale(matrix, (4, 4), (1.5, 1.5)))
     assert (heatmap - data['warped_heatmap']).abs().max() < 1e-5
 
 
@@ -140,10 +139,29 @@ def test_maps_of_pixels():
                           move(move(points, second), first), atol=1e-5)
     assert torch.allclose(move(move(points, first), invert(first)), points,
                           atol=1e-5)
-    scale, offset = torch.tensor([2., 4.]), torch.tensor([.5, 1.5])
-    small = (points - offset) / scale
-    assert torch.allclose(move(small, rescale(first, scale, offset)),
-                          (move(points, first) - offset) / scale, atol=1e-5)
+    scale, offset = (2., 4.), (.5, 1.5)
+    small = (points - torch.tensor(offset)) / torch.tensor(scale)
+    assert torch.allclose(
+        move(small, rescale(first, scale, offset)),
+        (move(points, first) - torch.tensor(offset)) / torch.tensor(scale),
+        atol=1e-5)
+
+
+def test_autocast_does_not_move_pixels():
+    """Matrix products in half precision would, by up to two pixels."""
+    steps = [MODELS.build(STEPS[name]) for name in ('affine', 'joint cutout')]
+    results = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            view = easy_view()
+            for step in (*steps, steps[0]):
+                view = step(view)
+            heatmap = warp(view.image, rescale(view.matrix, (4, 4), (0, 0)))
+            results.append((view.image, view.matrix, view.moved_joints(),
+                            invert(view.matrix), heatmap))
+    for exact, other in zip(*results, strict=True):
+        assert torch.equal(exact, other)
 
 
 def test_images_and_joints_are_moved_together():
