@@ -75,16 +75,18 @@ def stock_config(config: Config) -> Config:
             'and PoseDual have networks to export')
     stock = Config(config.to_dict())
     stock.model = config.model.network
+    if config.model.get('data_preprocessor'):
+        stock.model.data_preprocessor = config.model.data_preprocessor
     for key in ('val_evaluator', 'test_evaluator'):
-        if isinstance(stock.get(key), dict) and 'metrics' in stock[key]:
+        if is_ours(stock.get(key), 'NetworksEvaluator'):
             stock[key] = stock[key]['metrics']
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper',
                 'param_scheduler', 'auto_scale_lr'):
         stock.pop(key, None)
-    stock.custom_hooks = [hook for hook in stock.get('custom_hooks') or []
-                          if hook['type'] not in names_of_ours(HOOKS)]
-    if not any(name in str(stock.model)
-               for name in names_of_ours(MODELS)):
+    stock.custom_hooks = [
+        hook for hook in stock.get('custom_hooks') or []
+        if not any(is_ours(hook, name) for name in names_of_ours(HOOKS))]
+    if not any(name in str(stock.model) for name in names_of_ours(MODELS)):
         # MMPose alone can run it
         imports = stock.get('custom_imports') or dict(imports=[])
         others = [name for name in imports['imports']
@@ -93,6 +95,13 @@ def stock_config(config: Config) -> Config:
         if others:
             stock.custom_imports = dict(imports, imports=others)
     return stock
+
+
+def is_ours(config: dict | None, name: str) -> bool:
+    """Whether a config is one of a class, by its name or, lazy, by itself."""
+    kind = config.get('type') if isinstance(config, dict) else None
+    kind = getattr(kind, '__name__', kind)
+    return isinstance(kind, str) and kind.rpartition('.')[2] == name
 
 
 def names_of_ours(registry: Registry) -> list[str]:

@@ -14,6 +14,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from .export import is_ours
+
 CONFIGS = 'configs'
 
 # where the files of a dataset class come from
@@ -84,6 +86,11 @@ def run_tool(name: str) -> None:
         return args
 
     def merge_and_check(cfg: Config, args: argparse.Namespace) -> Config:
+        if getattr(args, 'dump', None):
+            # MMPose puts one more metric beside the others
+            for key in ('val_evaluator', 'test_evaluator'):
+                if is_ours(cfg.get(key), 'NetworksEvaluator'):
+                    cfg[key] = cfg[key]['metrics']
         cfg = merge_args(cfg, args)
         if args.launcher == 'pytorch' and get_device() == 'cpu':
             init_cpu_processes(cfg)

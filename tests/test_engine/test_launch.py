@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 from mmpose_wloss.engine.launch import (
     MissingFile,
@@ -108,6 +110,48 @@ def test_the_rendered_data_set_names_its_command(tmp_path, monkeypatch):
     with pytest.raises(MissingFile, match='render_dataset.py --out '
                        'data/annypose'):
         check_data_files(Config.fromfile(DEMO_CONFIG), ['train', 'val'])
+
+
+@pytest.mark.parametrize('name, command', [
+    ('first1000', '--count 1000'), ('first1000_rest', '--count 1000'),
+    ('random50_seed3', '--count 50 --seed 3'),
+    ('random50_seed3_by_num_keypoints_rest',
+     '--count 50 --seed 3 --stratify num_keypoints')])
+def test_a_subset_of_annotations_names_its_command(name, command):
+    config = Config.fromfile(ROOT / 'configs' / 'posedual_res18_coco1k.py')
+    labeled = config.train_dataloader.dataset.datasets[0]
+    labeled.ann_file = f'annotations/people_{name}.json'
+    with pytest.raises(MissingFile) as error:
+        check_data_files(config, ['train', 'val'])
+    lines = [line.strip() for line in str(error.value).splitlines()]
+    assert ('python tools/make_subset.py data/coco/annotations/people.json '
+            f'{command}') in lines
+    assert any(line.startswith('val_evaluator.metrics.ann_file: ')
+               for line in lines)
+    assert 'any images of people serve' in str(error.value)
+    assert '--cfg-options' in lines[-1] and 'bbox_file=None' not in lines[-1]
+
+
+def test_dump_beside_the_evaluator_of_networks(tmp_path, coco_root,
+                                               demo_configs):
+    base = ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py'
+    (tmp_path / 'dual.py').write_text(f"""
+_base_ = {str(base)!r}
+test_dataloader = dict(dataset=dict(
+    data_root={str(coco_root)!r}, data_prefix=dict(img='val2017/'),
+    ann_file='annotations/person_keypoints_val2017.json'))
+test_evaluator = dict(metrics=[dict(type='PCKAccuracy', thr=0.1)])
+""")
+    config = Config.fromfile(tmp_path / 'dual.py')
+    init_default_scope('mmpose')
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()),
+               tmp_path / 'dual.pth')
+    for extra, expected in (([], 'ensemble/PCK'), (['--dump', 'out.pkl'], 'PCK')):
+        result = run(sys.executable, TOOLS / 'test.py', 'dual.py', 'dual.pth',
+                     *extra, cwd=tmp_path)
+        assert result.returncode == 0, result.stdout[-3000:]
+        assert f' {expected}: ' in result.stdout
+    assert (tmp_path / 'out.pkl').exists()
 
 
 def test_a_config_with_the_hook_keeps_its_own():

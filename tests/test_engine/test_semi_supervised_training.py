@@ -19,7 +19,11 @@ from mmengine.runner import Runner
 from mmpose.apis import init_model
 from mmpose.registry import HOOKS
 
-from mmpose_wloss.engine.export import export_network, network_state
+from mmpose_wloss.engine.export import (
+    export_network,
+    network_state,
+    stock_config,
+)
 from mmpose_wloss.engine.hooks import DualNetworkHook
 
 ROOT = Path(__file__).parents[2]
@@ -108,9 +112,14 @@ def test_an_interrupted_training_ends_the_same(config, tmp_path, workers,
 
 def test_networks_are_written_at_the_end(config, tmp_path):
     config.model.teacher = EMA
-    config.val_evaluator.networks = config.test_evaluator.networks = [
-        'first', 'second', 'ema_first', 'ema_second', 'ensemble']
+    config.model.test_cfg = dict(predict_with='ema_first')
+    config.default_hooks.checkpoint.update(save_best='PCK', rule='greater')
     runner = train(config, tmp_path)
+    # resumed after its end, it knows the best as before
+    best = json.loads((tmp_path / 'networks.json').read_text())['best']
+    train(config, tmp_path, resume=True)
+    assert json.loads(
+        (tmp_path / 'networks.json').read_text())['best'] == best
     summary = json.loads((tmp_path / 'networks.json').read_text())
     names = ['first', 'second', 'ema_first', 'ema_second']
     assert list(summary['checkpoints']) == names
@@ -172,6 +181,51 @@ def test_export(config, tmp_path):
     torch.save(dict(state_dict={}, meta={}), tmp_path / 'bare.pth')
     with pytest.raises(KeyError, match='does not hold the config'):
         export_network(str(tmp_path / 'bare.pth'), 'first', str(out))
+
+
+def test_the_config_of_a_network():
+    ours = Config(dict(
+        model=dict(type='PoseDual', network=dict(type='TopdownPoseEstimator'),
+                   data_preprocessor=dict(type='PoseDataPreprocessor')),
+        val_evaluator=dict(type='NetworksEvaluator', metrics=dict(type='X')),
+        test_evaluator=dict(type='MultiDatasetEvaluator', metrics=[]),
+        custom_hooks=[
+            dict(type=DualNetworkHook), dict(type='EMAHook'),
+            dict(type='mmpose_wloss.engine.hooks.ResumableRandomnessHook')]))
+    stock = stock_config(ours)
+    assert stock.model == dict(
+        type='TopdownPoseEstimator',
+        data_preprocessor=dict(type='PoseDataPreprocessor'))
+    assert stock.val_evaluator == dict(type='X')
+    assert stock.test_evaluator.type == 'MultiDatasetEvaluator'
+    assert [hook.type for hook in stock.custom_hooks] == ['EMAHook']
+    with pytest.raises(KeyError, match='no `network`'):
+        stock_config(stock)
+
+
+def test_networks_beside_an_ema_hook(config, tmp_path):
+    """What is written is what a checkpoint holds: the averages."""
+    config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    train(config, tmp_path)
+    whole = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)
+    part = torch.load(tmp_path / 'first.pth', weights_only=False)
+    assert same(part['state_dict'],
+                network_state(whole['state_dict'], 'first'))
+
+
+def test_an_iteration_based_training_ends_the_same(config, tmp_path):
+    """With workers: in the training process, hard views are drawn."""
+    config.train_cfg = dict(by_epoch=False, max_iters=5, val_interval=100)
+    config.default_hooks.checkpoint.update(
+        interval=2, by_epoch=False, max_keep_ckpts=-1)
+    config.param_scheduler = None
+    expected = weights(train(config, tmp_path / 'whole', 1))
+    for file in (tmp_path / 'whole').glob('iter_[45].pth'):
+        file.unlink()
+    last = tmp_path / 'whole' / 'last_checkpoint'
+    last.write_text(str(tmp_path / 'whole' / 'iter_2.pth'))
+    resumed = weights(train(config, tmp_path / 'whole', 1, resume=True))
+    assert same(resumed, expected)
 
 
 def test_resuming_from_another_network(config, tmp_path):

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.evaluator import BaseMetric
@@ -65,7 +70,21 @@ def test_a_test_may_compute_one_of_them(evaluator):
     assert evaluator.evaluate(3) == {'first/score': 0.25, 'score': 0.25}
 
 
+def test_only_the_networks_asked_for(evaluator):
+    evaluator.networks = ['second']
+    evaluator.process(samples('second', first=.2, second=.5, ensemble=.9))
+    assert evaluator.evaluate(3) == {'second/score': 0.5, 'score': 0.5}
+
+
+def test_averages_are_evaluated_too(evaluator):
+    evaluator.process(samples('ema_first', first=.2, ema_first=.3))
+    assert evaluator.evaluate(3) == {
+        'first/score': pytest.approx(.2), 'ema_first/score': pytest.approx(.3),
+        'score': pytest.approx(.3)}
+
+
 def test_a_model_without_these_networks(evaluator):
+    evaluator.networks = ['first', 'second']
     with pytest.raises(KeyError, match=r"\['ema_first'\].*networks"):
         evaluator.process(samples('ema_first', ema_first=.3))
     stock = samples('first', first=.3)
@@ -73,3 +92,32 @@ def test_a_model_without_these_networks(evaluator):
         del sample.pred_instances_first
     with pytest.raises(KeyError, match='no such network'):
         evaluator.process(stock)
+
+
+RANK = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from mmengine.dist import get_rank, init_dist
+import torch
+torch.distributed.init_process_group('gloo')
+from test_networks_evaluator import EVALUATORS, samples, init_default_scope
+init_default_scope('mmpose')
+evaluator = EVALUATORS.build(dict(
+    type='NetworksEvaluator', metrics=[dict(type='MeanScore')]))
+evaluator.dataset_meta = dict(dataset_name='any')
+if get_rank() == 0:
+    evaluator.process(samples('first', first=.25, second=.5))
+assert evaluator.evaluate(3) == {
+    'first/score': .25, 'second/score': .5, 'score': .25}, get_rank()
+"""
+
+
+def test_a_process_without_samples(tmp_path):
+    (tmp_path / 'rank.py').write_text(RANK)
+    done = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+         '--master_port=29518', tmp_path / 'rank.py',
+         str(Path(__file__).parent)], text=True, timeout=120,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=dict(os.environ, OMP_NUM_THREADS='1'))
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -1,13 +1,18 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
 
+from mmpose_wloss.models.hard_views import HardView
 from mmpose_wloss.visualization import (
     Prediction,
     draw_curves,
+    draw_hard_views,
     draw_heatmap_sheet,
     draw_predictions,
 )
+from mmpose_wloss.visualization.hard_view_sheet import pixels
 
 
 @pytest.fixture
@@ -66,3 +71,34 @@ def test_heatmap_sheet_shows_height(predictions, tmp_path):
         shares[name] = share_of(path, (0, 0, 4)), share_of(path, (252, 255, 164))
     assert shares['dark'][0] > shares['bright'][0] + 0.2
     assert shares['bright'][1] > shares['dark'][1] + 0.2
+
+
+def test_hard_views(tmp_path, coco_root, request):
+    config = Config.fromfile(
+        request.config.rootpath / 'configs' / 'demo' /
+        'posedual_resnet18_annypose.py')
+    for dataset in config.train_dataloader.dataset.datasets:
+        dataset.update(
+            data_root=str(coco_root), data_prefix=dict(img='train2017/'),
+            ann_file='annotations/person_keypoints_train2017.json', indices=6)
+    one = tmp_path / 'new' / 'one.png'
+    draw_hard_views(config, one, count=3)
+    assert share_of(one, (0, 255, 102)) > 0  # the joints
+    config.model.hard_views = [config.model.hard_views, []]
+    two = tmp_path / 'two.png'
+    draw_hard_views(config, two, count=3)
+    heights = [cv2.imread(str(path)).shape[0] for path in (one, two)]
+    assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.05)
+    with pytest.raises(ValueError, match='TopdownPoseEstimator makes no hard'):
+        draw_hard_views(
+            Config(dict(model=dict(type='TopdownPoseEstimator'))), one)
+
+
+def test_pixels_are_those_of_the_image():
+    image = torch.randint(256, (1, 3, 4, 5)).float()
+    mean, std = torch.tensor([[[120.]]] * 3), torch.tensor([[[60.]]] * 3)
+    for rgb in (True, False):
+        view = HardView(image=(image - mean) / std, mean=mean, std=std,
+                        joints=torch.zeros(1, 1, 0, 2), rgb=rgb)
+        expected = (image if rgb else image.flip(1))[0].permute(1, 2, 0)
+        assert torch.allclose(255 * pixels(view, 0), expected, atol=1e-3)

@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 from mmengine.dist import all_reduce, get_comm_device, is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from mmpose.registry import HOOKS
 
 from ..export import network_state, save_whole, stock_checkpoint, stock_config
@@ -44,8 +46,8 @@ class DualNetworkHook(Hook):
             not learnt enough to collapse. Defaults to 0.2.
         interval (int): Iterations between two looks, over which scores are
             averaged. Defaults to 100.
-        on_collapse (str): ``'warn'``, or ``'stop'`` to end the training after
-            the epoch. Defaults to ``'warn'``.
+        on_collapse (str): ``'warn'``, or ``'stop'`` to end the training, where
+            it counts epochs after the present one. Defaults to ``'warn'``.
         best (str, optional): Metric by which the best network is marked, under
             its plain name. Defaults to ``None``: the first of the evaluator's.
         rule (str): ``'greater'`` or ``'less'``: which value is better.
@@ -83,7 +85,6 @@ class DualNetworkHook(Hook):
         self.best = best
         self.rule = rule
         self.collapsed = set()
-        self.metrics = {}
 
     def before_train(self, runner) -> None:
         """Check that model and data belong together.
@@ -169,18 +170,9 @@ class DualNetworkHook(Hook):
             'harder than the easy ones (more in hard_views, less in the '
             'pipeline of the unlabelled data), or lower consistency_weight, '
             'or ramp it.' +
-            (' The training stops after this epoch.' if stop else ''))
+            (' The training is stopped.' if stop else ''))
         if stop:
             runner.train_loop.stop_training = True
-
-    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Keep the metrics, by which the best network is marked.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            metrics (dict, optional): The evaluator's results.
-        """
-        self.metrics = dict(metrics or {})
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse to resume from a checkpoint of other networks.
@@ -228,7 +220,10 @@ class DualNetworkHook(Hook):
         meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
         if hasattr(runner.train_dataloader.dataset, 'metainfo'):
             meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo
-        state = self.model.state_dict()
+        # as a checkpoint of this training has it, averaged by an EMAHook
+        checkpoint = dict(state_dict=weights_to_cpu(get_state_dict(self.model)))
+        runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        state = checkpoint['state_dict']
         names = [name for name in self.model.predictors if name != 'ensemble']
         for name in names:
             save_whole(
@@ -237,7 +232,7 @@ class DualNetworkHook(Hook):
         config.dump(str(folder / 'network.py'))
         summary = dict(format=1, config='network.py', epoch=runner.epoch,
                        checkpoints={name: f'{name}.pth' for name in names},
-                       **self._best(names))
+                       **self._best(names, runner.message_hub))
         partial = folder / 'networks.json.partial'
         partial.write_text(json.dumps(summary, indent=1) + '\n')
         os.replace(partial, folder / 'networks.json')
@@ -247,13 +242,17 @@ class DualNetworkHook(Hook):
                 f'{name}.pth' + (' (the best)' if name == best else '')
                 for name in names))
 
-    def _best(self, names: list[str]) -> dict:
-        """The best network by the last validation, as far as there is one."""
+    def _best(self, names: list[str], message_hub: MessageHub) -> dict:
+        """The best network by the last validation, as far as there was one."""
+        # a resumed training has them from its checkpoint
+        validation = {key[len('val/'):]: value.current() for key, value in
+                      message_hub.log_scalars.items()
+                      if key.startswith('val/')}
         metric = self.best or next(
-            (key.split('/', 1)[1] for key in self.metrics
+            (key.split('/', 1)[1] for key in validation
              if key.split('/')[0] in names), None)
-        values = {name: float(self.metrics[f'{name}/{metric}'])
-                  for name in names if f'{name}/{metric}' in self.metrics}
+        values = {name: float(validation[f'{name}/{metric}'])
+                  for name in names if f'{name}/{metric}' in validation}
         if not values:
             return {}
         choose = max if self.rule == 'greater' else min

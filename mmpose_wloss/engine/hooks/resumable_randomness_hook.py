@@ -19,8 +19,9 @@ class ResumableRandomnessHook(Hook):
     that load data, which start anew with each epoch (persistent ones too), and
     in the one that trains.
 
-    It serves epoch-based loops. Iteration-based ones replay their data loader
-    when they resume, and need nothing but a seed in the config. A
+    Iteration-based loops replay their data loader when they resume; they need
+    a seed in the config, workers (``num_workers`` above 0), and this hook for
+    what the training process draws, which it seeds with each iteration. A
     ``worker_init_fn`` of the config's own is left to seed as it does.
     """
 
@@ -33,12 +34,12 @@ class ResumableRandomnessHook(Hook):
             runner (Runner): The runner of the training process.
         """
         self.seeds_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        if not self.seeds_epochs:
-            return
         # with diff_rank_seed each process has its own
         seeds = [runner.seed]
         broadcast_object_list(seeds)
         self.seed = seeds[0]
+        if not self.seeds_epochs:
+            return
         loader = runner.train_dataloader
         for sampler in (loader.sampler,
                         getattr(loader.batch_sampler, 'sampler', None)):
@@ -53,8 +54,7 @@ class ResumableRandomnessHook(Hook):
         """
         if not self.seeds_epochs:
             return
-        seed = int(np.random.SeedSequence(
-            (self.seed, runner.epoch)).generate_state(1)[0]) // 2
+        seed = self._seed_of(runner.epoch)
         loader, rank = runner.train_dataloader, get_rank()
         if getattr(loader.worker_init_fn, 'func', None) is worker_init_fn:
             loader.worker_init_fn = partial(
@@ -63,3 +63,19 @@ class ResumableRandomnessHook(Hook):
             # persistent workers would go on with what they drew before
             loader._iterator = None
         set_random_seed(seed + rank)
+
+    def before_train_iter(self, runner, batch_idx: int,
+                          data_batch: dict | None = None) -> None:
+        """Seed what an iteration draws, where there are no epochs.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Index of the batch.
+            data_batch (dict, optional): The batch.
+        """
+        if not self.seeds_epochs:
+            set_random_seed(self._seed_of(runner.iter) + get_rank())
+
+    def _seed_of(self, count: int) -> int:
+        return int(np.random.SeedSequence(
+            (self.seed, count)).generate_state(1)[0]) // 2

@@ -1,8 +1,12 @@
+import copy
 from collections.abc import Sequence
 
+from mmengine.dist import all_gather_object
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 from mmpose.registry import EVALUATORS
+
+PREFIX = 'pred_instances_'
 
 
 @EVALUATORS.register_module()
@@ -17,16 +21,22 @@ class NetworksEvaluator(Evaluator):
     Args:
         metrics (dict or list[dict]): The metrics' configs, as in a stock
             ``val_evaluator``.
-        networks (Sequence[str]): Which predictions to evaluate; in a test,
-            those that the model does not compute for its ``predict_with``
-            are left out. Defaults to ``('first', 'second', 'ensemble')``.
+        networks (Sequence[str], optional): Which predictions to evaluate.
+            Defaults to ``None``: all that the model computes, which in a
+            test are those that its ``predict_with`` needs.
     """
 
     def __init__(self, metrics: dict | list[dict],
-                 networks: Sequence[str] = ('first', 'second', 'ensemble')):
+                 networks: Sequence[str] | None = None):
         super().__init__([])
-        self.evaluators = {name: Evaluator(metrics) for name in networks}
-        self.processed = set()
+        self.configs = metrics
+        self.networks = networks
+        self.evaluators: dict[str, Evaluator] = {}
+        self._start()
+
+    def _start(self) -> None:
+        # in the order in which the model predicts
+        self.processed: dict[str, None] = {}
         self.predicted_with = None
 
     @property
@@ -39,6 +49,12 @@ class NetworksEvaluator(Evaluator):
         self._dataset_meta = dataset_meta
         for evaluator in self.evaluators.values():
             evaluator.dataset_meta = dataset_meta
+
+    def _evaluator(self, name: str) -> Evaluator:
+        if name not in self.evaluators:
+            self.evaluators[name] = Evaluator(copy.deepcopy(self.configs))
+            self.evaluators[name].dataset_meta = self.dataset_meta
+        return self.evaluators[name]
 
     def process(self, data_samples: Sequence[BaseDataElement],
                 data_batch: dict | None = None) -> None:
@@ -53,22 +69,23 @@ class NetworksEvaluator(Evaluator):
             KeyError: If no prediction of any of the networks is there.
         """
         samples = [sample.to_dict() for sample in data_samples]
-        there = [name for name in self.evaluators
-                 if f'pred_instances_{name}' in samples[0]]
-        if not there:
-            computed = [key[len('pred_instances_'):] for key in samples[0]
-                        if key.startswith('pred_instances_')]
+        computed = [key[len(PREFIX):] for key in samples[0]
+                    if key.startswith(PREFIX)]
+        names = [name for name in computed
+                 if self.networks is None or name in self.networks]
+        if not names:
             raise KeyError(
-                f'NetworksEvaluator is to evaluate {list(self.evaluators)}, '
-                f'but the model predicts with {computed or "no such network"}. '
-                'Name these in val_evaluator.networks, or use a stock '
-                'evaluator with a stock model')
-        self.processed.update(there)
+                'NetworksEvaluator is to evaluate '
+                f'{self.networks or "the networks of PoseCons or PoseDual"}, '
+                f'but the model predicts with {computed or "no such network"}.'
+                ' Correct networks in val_evaluator and test_evaluator, or use '
+                'a stock evaluator with a stock model')
+        self.processed.update(dict.fromkeys(names))
         self.predicted_with = samples[0].get('predicted_with')
-        for name in there:
-            for metric in self.evaluators[name].metrics:
+        for name in names:
+            for metric in self._evaluator(name).metrics:
                 metric.process(data_batch, [
-                    dict(sample, pred_instances=sample[f'pred_instances_{name}'])
+                    dict(sample, pred_instances=sample[PREFIX + name])
                     for sample in samples])
 
     def evaluate(self, size: int) -> dict:
@@ -80,14 +97,18 @@ class NetworksEvaluator(Evaluator):
         Returns:
             dict: The metrics by name.
         """
+        # a process may have had no sample, but metrics collect from all
+        names, predicted_with = {}, None
+        for processed, predicted in all_gather_object(
+                (list(self.processed), self.predicted_with)):
+            names.update(dict.fromkeys(processed))
+            predicted_with = predicted_with or predicted
         results = {}
-        for name in self.evaluators:
-            if name not in self.processed:
-                continue
-            metrics = self.evaluators[name].evaluate(size)
+        for name in names:
+            metrics = self._evaluator(name).evaluate(size)
             results.update({f'{name}/{key}': value
                             for key, value in metrics.items()})
-            if name == self.predicted_with:
+            if name == predicted_with:
                 results.update(metrics)
-        self.processed.clear()
+        self._start()
         return results

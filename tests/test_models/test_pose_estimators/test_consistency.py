@@ -157,6 +157,18 @@ def test_an_averaged_teacher():
     assert len(calls) == 1
 
 
+def test_figures_of_an_average_are_the_networks_own():
+    """An average lags behind, which is no collapse."""
+    model = build(teacher=dict(EMA, momentum=1e-6)).train()
+    data = batch_for(heatmap_network())
+    losses_of(model, data)
+    for name in model.networks:
+        nn.init.constant_(model.networks[name].head.final_layer.bias, 2.)
+    losses = losses_of(model, data)
+    assert losses['first.peak_labeled'] > 1.9
+    assert losses['first.peak_unlabeled'] > 1.9
+
+
 class Commuting:
     """Heatmaps that are the image's channels, sampled where a codec says."""
 
@@ -385,6 +397,8 @@ def test_teacher_views():
     (dict(network=heatmap_network()['backbone']), ValueError,
      'ResNet without one'),
     (dict(teacher='mean'), ValueError, "'mean'"),
+    (dict(teacher=dict(EMA, update_buffers=True)), ValueError,
+     'update_buffers'),
     (dict(hard_views=[dict(type='HardAffine'), []]), ValueError, 'mixture'),
     (dict(teacher_views=[dict(type='JointCutout')]), ValueError,
      'JointCutout'),

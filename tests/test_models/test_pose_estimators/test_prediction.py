@@ -75,6 +75,26 @@ def test_the_ensemble_decodes_the_mean_of_the_outputs(network, flip):
                 1e-6).all()
 
 
+def test_a_codec_that_decodes_in_place():
+    """As SimCC does on the CPU, with DARK's refinement."""
+    config = NETWORKS['RTMPose']()
+    config['test_cfg'] = dict(flip_test=False)
+    config['head']['decoder'] = dict(config['head']['decoder'], use_dark=True)
+    model = noisy(build(config))
+    data = batch_for(config, 0, 3)
+    ours = keypoints(model.test_step(copy.deepcopy(data)))
+    images = model.data_preprocessor(copy.deepcopy(data), False)['inputs']
+    with torch.no_grad():
+        mean = model(images)
+    head = model.networks['first'].head
+    expected = np.concatenate([
+        instance.keypoints for instance in head.decode(mean)])
+    sample = data['data_samples'][0].metainfo
+    expected = (expected / sample['input_size'] * sample['input_scale'] +
+                sample['input_center'] - 0.5 * sample['input_scale'])
+    assert np.allclose(ours, expected, atol=1e-3)
+
+
 def test_heatmaps_of_the_ensemble():
     config = heatmap_network()
     config['test_cfg']['output_heatmaps'] = True
