@@ -28,10 +28,10 @@ PATHS = [
 COMMON = {'optim_wrapper.type': 'Bfloat16OptimWrapper'}
 
 
-def supervised(labels: int) -> dict:
+def supervised(labels: int, unlabeled: int = UNLABELED) -> dict:
     return {
         'config': 'configs/demo/supervised_resnet18_annypose.py',
-        'train_dataloader.dataset.times': UNLABELED // labels,
+        'train_dataloader.dataset.times': unlabeled // labels,
         'train_dataloader.dataset.dataset.indices': labels,
         # it would be computed by NumPy, which knows no bfloat16
         'model.train_cfg.compute_acc': False,
@@ -39,13 +39,14 @@ def supervised(labels: int) -> dict:
     }
 
 
-def consistency(labels: int, kind: str, hard_views: list, **model) -> dict:
+def consistency(labels: int, kind: str, hard_views: list,
+                unlabeled: int = UNLABELED, **model) -> dict:
     return {
         'model.type': kind,
         'model.hard_views': hard_views,
         'model.channels_last': True,
         'train_dataloader.dataset.datasets.0.indices': labels,
-        'train_dataloader.dataset.datasets.1.indices': UNLABELED,
+        'train_dataloader.dataset.datasets.1.indices': unlabeled,
         **{f'model.{key}': value for key, value in model.items()},
         **COMMON
     }
@@ -68,15 +69,25 @@ METHODS = {
     'MultiAugs, one network': lambda labels: consistency(
         labels, 'PoseCons', PATHS),
 }
+# the same with half as many unlabelled people again, and so half as many steps
+# again
+MORE = {
+    '50 labels, 1,200 unlabelled, supervised': supervised(50, 1200),
+    '50 labels, 1,200 unlabelled, PoseCons, affine': consistency(
+        50, 'PoseCons', [AFFINE], 1200),
+    '50 labels, 1,200 unlabelled, PoseDual, affine': consistency(
+        50, 'PoseDual', [AFFINE], 1200),
+}
 STUDY = Study(
     'semi_supervised',
     config='configs/demo/posedual_resnet18_annypose.py',
     configurations={
         f'{labels} labels, {method}': options(labels)
         for labels in SEEDS for method, options in METHODS.items()
-    },
+    } | MORE,
     seeds={f'{labels} labels, {method}': seeds
-           for labels, seeds in SEEDS.items() for method in METHODS},
+           for labels, seeds in SEEDS.items() for method in METHODS} |
+    dict.fromkeys(MORE, 2),
     epochs=10,
     figures={
         'coco/AP': 'AP',
