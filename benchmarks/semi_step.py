@@ -26,11 +26,9 @@ from torch import nn
 
 import mmpose_wloss
 from mmpose_wloss.models.losses import heatmap_consistency_loss
-from mmpose_wloss.models.pose_estimators.easy_hard_consistency import (
-    at_least_float32,
-    recorded,
-    take,
-)
+from mmpose_wloss.models.pose_estimators.easy_hard_consistency import take
+from mmpose_wloss.models.pose_estimators.keypoint_outputs import at_least_float32
+from mmpose_wloss.models.pose_estimators.module_contexts import recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'

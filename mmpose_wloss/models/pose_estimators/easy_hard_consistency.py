@@ -1,89 +1,24 @@
 from abc import ABCMeta
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from mmengine.model import BaseModel, ModuleDict
-from mmengine.structures import PixelData
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
 from ..hard_views import HardView
 from ..hard_views.hard_view import compose, invert, move
-from .keypoint_outputs import Output, keypoint_outputs
-
-
-def unchanged(value):
-    """The value."""
-    return value
-
-
-@contextmanager
-def recorded(module: nn.Module, method: str, keep: Callable = unchanged,
-             change: Callable = unchanged) -> Iterator[list]:
-    """What goes in and out of a method of a module, call by call.
-
-    Args:
-        module (nn.Module): The module.
-        method (str): Name of the method.
-        keep (Callable): What to keep of the arguments. Defaults to all.
-        change (Callable): What is done to each result before it is returned.
-            Defaults to nothing.
-
-    Yields:
-        list: Grows by ``(arguments, result)`` with each call.
-    """
-    calls, stock = [], getattr(module, method)
-    replaced = method in vars(module)
-
-    def call(*args, **kwargs):
-        kept = keep(args)
-        result = change(stock(*args, **kwargs))
-        calls.append((kept, result))
-        return result
-
-    setattr(module, method, call)
-    try:
-        yield calls
-    finally:
-        delattr(module, method)
-        if replaced:
-            setattr(module, method, stock)
-
-
-@contextmanager
-def evaluation(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; then each part's own mode again."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-def at_least_float32(output: Output) -> Output:
-    """A head's output without half precision."""
-    if isinstance(output, Tensor):
-        return output.to(torch.promote_types(output.dtype, torch.float32))
-    return type(output)(at_least_float32(part) for part in output)
-
-
-def cloned(outputs: Output) -> Output:
-    """A copy, as some codecs decode in place."""
-    if isinstance(outputs, Tensor):
-        return outputs.clone()
-    return type(outputs)(cloned(part) for part in outputs)
-
-
-def average(outputs: Sequence[Output]) -> Output:
-    """The mean of outputs of the same structure."""
-    if isinstance(outputs[0], Tensor):
-        return torch.stack(list(outputs)).mean(dim=0)
-    kind = type(outputs[0])
-    return kind(average(parts) for parts in zip(*outputs, strict=True))
+from .keypoint_outputs import (
+    Output,
+    at_least_float32,
+    average,
+    average_fields,
+    cloned,
+    keypoint_outputs,
+)
+from .module_contexts import evaluation, recorded
 
 
 @torch.no_grad()
@@ -92,15 +27,6 @@ def take(view: HardView, steps: Sequence[nn.Module]) -> HardView:
     for step in steps:
         view = step(view)
     return view
-
-
-def average_fields(fields: Sequence[Sequence[PixelData | None]]
-                   ) -> list[PixelData] | None:
-    """The mean of the heatmaps that networks give with their predictions."""
-    if fields[0][0] is None:
-        return None
-    return [PixelData(heatmaps=average([each.heatmaps for each in sample]))
-            for sample in zip(*fields, strict=True)]
 
 
 class EasyHardConsistency(BaseModel, metaclass=ABCMeta):

@@ -5,10 +5,12 @@ serves a network is seen from its codec (:func:`keypoint_outputs`).
 """
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.structures import PixelData
 from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
 from torch import Tensor, nn
 
@@ -196,6 +198,37 @@ class SimCCOutputs(KeypointOutputs):
         # half precision has no place in a logarithm
         output = tuple(x.float() for x in self.final(output))
         return self.head.loss_module(output, targets, weights) / 2
+
+
+def at_least_float32(output: Output) -> Output:
+    """A head's output without half precision."""
+    if isinstance(output, Tensor):
+        return output.to(torch.promote_types(output.dtype, torch.float32))
+    return type(output)(at_least_float32(part) for part in output)
+
+
+def cloned(outputs: Output) -> Output:
+    """A copy, as some codecs decode in place."""
+    if isinstance(outputs, Tensor):
+        return outputs.clone()
+    return type(outputs)(cloned(part) for part in outputs)
+
+
+def average(outputs: Sequence[Output]) -> Output:
+    """The mean of outputs of the same structure."""
+    if isinstance(outputs[0], Tensor):
+        return torch.stack(list(outputs)).mean(dim=0)
+    kind = type(outputs[0])
+    return kind(average(parts) for parts in zip(*outputs, strict=True))
+
+
+def average_fields(fields: Sequence[Sequence[PixelData | None]]
+                   ) -> list[PixelData] | None:
+    """The mean of the heatmaps that networks give with their predictions."""
+    if fields[0][0] is None:
+        return None
+    return [PixelData(heatmaps=average([each.heatmaps for each in sample]))
+            for sample in zip(*fields, strict=True)]
 
 
 def describe(output) -> str:

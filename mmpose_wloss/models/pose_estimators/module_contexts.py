@@ -1,0 +1,56 @@
+"""Stock modules, watched or set otherwise for a while."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+def unchanged(value):
+    """The value."""
+    return value
+
+
+@contextmanager
+def recorded(module: nn.Module, method: str, keep: Callable = unchanged,
+             change: Callable = unchanged) -> Iterator[list]:
+    """What goes in and out of a method of a module, call by call.
+
+    Args:
+        module (nn.Module): The module.
+        method (str): Name of the method.
+        keep (Callable): What to keep of the arguments. Defaults to all.
+        change (Callable): What is done to each result before it is returned.
+            Defaults to nothing.
+
+    Yields:
+        list: Grows by ``(arguments, result)`` with each call.
+    """
+    calls, stock = [], getattr(module, method)
+    replaced = method in vars(module)
+
+    def call(*args, **kwargs):
+        kept = keep(args)
+        result = change(stock(*args, **kwargs))
+        calls.append((kept, result))
+        return result
+
+    setattr(module, method, call)
+    try:
+        yield calls
+    finally:
+        delattr(module, method)
+        if replaced:
+            setattr(module, method, stock)
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; then each part's own mode again."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
