@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.apis import init_model
+from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
 from mmpose.registry import HOOKS
 
 from mmpose_wloss.engine.export import (
@@ -144,7 +144,7 @@ def test_networks_are_written_at_the_end(config, tmp_path):
             for part in ('labeled', 'unlabeled')} <= logged
 
 
-def test_export(config, tmp_path):
+def test_export(config, tmp_path, coco_root):
     config.train_cfg.max_epochs = 1
     runner = train(config, tmp_path)
     checkpoint = str(tmp_path / 'epoch_1.pth')
@@ -163,6 +163,14 @@ def test_export(config, tmp_path):
     for one, other in zip(ours, theirs, strict=True):
         assert (one.pred_instances.keypoints ==
                 other.pred_instances.keypoints).all()
+    # MMPose's own inferencer takes it, and finds the same joints
+    image = str(next((coco_root / 'val2017').iterdir()))
+    inferencer = MMPoseInferencer(
+        pose2d=str(out.with_suffix('.py')), pose2d_weights=str(out),
+        det_model='whole_image', device='cpu')
+    found = next(inferencer(image))['predictions'][0][0]['keypoints']
+    expected = inference_topdown(stock, image)[0].pred_instances.keypoints[0]
+    assert np.allclose(found, expected)
     exported = Config.fromfile(out.with_suffix('.py'))
     assert 'custom_imports' not in exported  # MMPose alone can run it
     assert exported.val_evaluator[0].type == 'PCKAccuracy'
