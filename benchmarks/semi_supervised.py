@@ -69,6 +69,14 @@ METHODS = {
     'MultiAugs, one network': lambda labels: consistency(
         labels, 'PoseCons', PATHS),
 }
+
+
+def with_labels(*counts: int) -> dict[str, dict]:
+    """The configurations of all methods with so many labels."""
+    return {f'{labels} labels, {method}': options(labels)
+            for labels in counts for method, options in METHODS.items()}
+
+
 # the same with half as many unlabelled people again, and so half as many steps
 # again
 MORE = {
@@ -81,10 +89,7 @@ MORE = {
 STUDY = Study(
     'semi_supervised',
     config='configs/demo/posedual_resnet18_annypose.py',
-    configurations={
-        f'{labels} labels, {method}': options(labels)
-        for labels in SEEDS for method, options in METHODS.items()
-    } | MORE,
+    configurations=with_labels(50, 200) | MORE | with_labels(400),
     seeds={f'{labels} labels, {method}': seeds
            for labels, seeds in SEEDS.items() for method in METHODS} |
     dict.fromkeys(MORE, 2),

@@ -17,7 +17,8 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
         ylabel (str): What the values are.
         xlabel (str): What the keys are. Defaults to ``'epoch'``.
     """
-    figure = Figure(figsize=(6, 4), layout='constrained')
+    figure = Figure(figsize=(6, 4 if len(curves) < 4 else 4.8),
+                    layout='constrained')
     axes = figure.subplots()
     for name, seeds in curves.items():
         epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
@@ -30,6 +31,9 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
                               color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if len(curves) < 4:
+        axes.legend()
+    else:  # it would hide some of them
+        figure.legend(loc='outside lower center', ncols=2, fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
