@@ -129,7 +129,7 @@ def test_networks_are_written_at_the_end(config, tmp_path):
     for name in names:
         # strictly into the stock config
         model = init_model(str(tmp_path / summary['config']), None, 'cpu')
-        checkpoint = torch.load(tmp_path / f'{name}.pth', weights_only=False)
+        checkpoint = torch.load(tmp_path / f'{name}.pth')
         model.load_state_dict(checkpoint['state_dict'], strict=True)
         assert same(model.state_dict(), network_state(
             runner.model.state_dict(), name))
@@ -215,8 +215,8 @@ def test_networks_beside_an_ema_hook(config, tmp_path):
     """What is written is what a checkpoint holds: the averages."""
     config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
     train(config, tmp_path)
-    whole = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)
-    part = torch.load(tmp_path / 'first.pth', weights_only=False)
+    whole = torch.load(tmp_path / 'epoch_2.pth')
+    part = torch.load(tmp_path / 'first.pth')
     assert same(part['state_dict'],
                 network_state(whole['state_dict'], 'first'))
 
@@ -385,8 +385,8 @@ class WitnessHook(Hook):
         stderr=subprocess.STDOUT,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(tmp_path)))
     assert done.returncode == 0, done.stdout[-3000:]
-    first, second = (torch.load(tmp_path / f'rank{rank}.pth',
-                                weights_only=False) for rank in range(2))
+    first, second = (torch.load(tmp_path / f'rank{rank}.pth')
+                     for rank in range(2))
     assert same(first['parameters'], second['parameters'])
     assert len(first['seen']) == len(second['seen']) == 4
     for one, other in zip(first['seen'], second['seen'], strict=True):
