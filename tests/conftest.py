@@ -1,4 +1,4 @@
-"""Small generated data sets in the layouts of COCO and MPII."""
+"""Small generated data sets in the layouts of COCO, MPII and LSP."""
 
 import json
 from pathlib import Path
@@ -78,6 +78,32 @@ def mpii_root(tmp_path_factory) -> Path:
                  jnt_missing=np.zeros((16, 4)),
                  pos_gt_src=np.zeros((16, 2, 4)),
                  dataset_joints=np.array([['nose']])))
+    return root
+
+
+@pytest.fixture(scope='session')
+def lsp_root(tmp_path_factory) -> Path:
+    """A data root for the LSP configs: 4 images, and 6 extended ones."""
+    from scipy.io import savemat
+
+    root = tmp_path_factory.mktemp('lsp')
+    rng = np.random.default_rng(2)
+    for folder, digits, count in (('lsp_dataset_original', 4, 4),
+                                  ('lspet_dataset', 5, 6)):
+        write_images(root / folder / 'images',
+                     [f'im{number:0{digits}d}.jpg'
+                      for number in range(1, count + 1)], rng)
+        joints = np.stack([random_joints(rng, 14) for _ in range(count)])
+        flags = np.zeros((count, 14, 1))
+        flags[np.arange(count), np.arange(count)] = 1
+        if count == 4:
+            # 1 is occluded
+            joints = np.dstack([joints, flags]).transpose(2, 1, 0)
+        else:
+            # 1 is annotated, and nothing stands for the others
+            joints = np.where(flags == 1, [-7., 0.], joints)
+            joints = np.dstack([joints, 1 - flags]).transpose(1, 2, 0)
+        savemat(root / folder / 'joints.mat', dict(joints=joints))
     return root
 
 

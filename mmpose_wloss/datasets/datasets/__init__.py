@@ -1,3 +1,4 @@
+from .lsp import LSPDataset
 from .unlabeled import UnlabeledPoseDataset
 
-__all__ = ['UnlabeledPoseDataset']
+__all__ = ['LSPDataset', 'UnlabeledPoseDataset']

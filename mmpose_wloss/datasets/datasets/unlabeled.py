@@ -15,13 +15,11 @@ from mmpose.datasets.transforms import (
     RandomHalfBody,
 )
 from mmpose.registry import DATASETS
-from PIL import Image
 
 from ..transforms import PackSemiSupervisedPoseInputs
+from .image_size import loaded_image_size
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
-
-EXIF_ORIENTATION = 0x0112
 
 
 def parse_coco(data: bytes, name: str) -> dict:
@@ -276,7 +274,7 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         """
         data_info = super().get_data_info(idx)
         if 'bbox' not in data_info:
-            width, height = _loaded_image_size(data_info['img_path'])
+            width, height = loaded_image_size(data_info['img_path'])
             data_info['bbox'] = np.array([[0, 0, width, height]], np.float32)
         num_keypoints = self._metainfo['num_keypoints']
         data_info['keypoints'] = np.zeros((1, num_keypoints, 2), np.float32)
@@ -433,15 +431,3 @@ def _image_files(folder: str) -> Iterator[str]:
         for name in files:
             if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != '.':
                 yield osp.join(parent, name)
-
-
-def _loaded_image_size(path: str) -> tuple[int, int]:
-    with Image.open(path) as image:
-        width, height = image.size
-        # OpenCV turns these two formats and no other. Of a PNG, Pillow would
-        # decode the pixels to look for an orientation behind them
-        turned = (image.format in ('JPEG', 'MPO') or
-                  image.format == 'PNG' and 'exif' in image.info)
-        if turned and image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8):
-            return height, width
-        return width, height

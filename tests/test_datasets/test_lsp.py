@@ -1,0 +1,363 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub
+from mmpose.codecs import RegressionLabel
+from mmpose.evaluation.metrics import CocoMetric
+from mmpose.registry import DATASETS
+from PIL import Image
+from scipy.io import loadmat, savemat
+
+from mmpose_wloss.datasets import LSPDataset
+from mmpose_wloss.datasets.datasets.lsp_joints import JOINTS, read_joints
+
+LSP = 'lsp_dataset_original/joints.mat'
+EXTENDED = 'lspet_dataset/joints.mat'
+FOLDERS = dict(img='lsp_dataset_original/images',
+               extended='lspet_dataset/images')
+
+
+def dataset(root, ann_file=LSP, extended_ann_file=EXTENDED, **changes):
+    return LSPDataset(**dict(
+        dict(data_root=str(root), ann_file=ann_file, data_prefix=FOLDERS,
+             extended_ann_file=extended_ann_file, split='all'), **changes))
+
+
+def samples(data) -> list:
+    return [data.get_data_info(index) for index in range(len(data))]
+
+
+def write(root: Path, joints: np.ndarray, name=LSP) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, dict(joints=joints))
+    return root
+
+
+def ids(data) -> list:
+    return [info['id'] for info in samples(data)]
+
+
+# The definition of the joints
+
+
+def test_the_definition():
+    meta = LSPDataset(ann_file='never_read.mat', lazy_init=True).metainfo
+    assert meta['dataset_name'] == 'lsp'
+    assert meta['num_keypoints'] == 14
+    assert list(meta['keypoint_name2id']) == list(JOINTS)
+    assert meta['flip_indices'] == [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12,
+                                    13]
+    assert {JOINTS[index] for index in meta['lower_body_ids']} == {
+        f'{side}_{part}' for side in ('right', 'left')
+        for part in ('hip', 'knee', 'ankle')}
+    assert len(meta['skeleton_links']) == 14
+    assert len(meta['sigmas']) == len(meta['dataset_keypoint_weights']) == 14
+    assert set(meta['upper_body_ids'] + meta['lower_body_ids']) == set(
+        range(14))
+
+
+# What the files say
+
+
+def test_flags_mean_in_each_file_what_they_mean_there(lsp_root):
+    joints = loadmat(lsp_root / LSP)['joints']
+    positions, visibility = read_joints(str(lsp_root / LSP))
+    assert positions.shape == (4, 14, 2) and visibility.shape == (4, 14)
+    # an occluded joint has a position, counted from 1 in the file
+    assert np.allclose(positions + 1, joints[:2].transpose(2, 1, 0))
+    assert np.array_equal(visibility == 1, np.eye(4, 14))
+    assert set(np.unique(visibility)) == {1, 2}
+
+    joints = loadmat(lsp_root / EXTENDED)['joints']
+    positions, visibility = read_joints(str(lsp_root / EXTENDED), True)
+    missing = np.eye(6, 14) == 1
+    assert np.array_equal(visibility, np.where(missing, 0, 2))
+    assert (positions[missing] == 0).all()
+    assert np.allclose(positions[~missing] + 1,
+                       joints[:, :2].transpose(2, 0, 1)[~missing])
+
+
+def test_a_sample(lsp_root):
+    data = dataset(lsp_root)
+    assert len(data) == 10
+    assert data.ann_files == [str(lsp_root / LSP), str(lsp_root / EXTENDED)]
+    assert data.ann_file == data.ann_files[0]
+    first, extended = data.get_data_info(1), data.get_data_info(5)
+    assert (first['id'], first['img_id']) == (2, 2)
+    assert Path(first['img_path']) == (
+        lsp_root / 'lsp_dataset_original' / 'images' / 'im0002.jpg')
+    assert first['keypoints_visible'].tolist() == [[1] * 14]
+    assert extended['id'] == 100002
+    assert Path(extended['img_path']).name == 'im00002.jpg'
+    assert extended['keypoints_visible'].tolist() == [[1, 0] + [1] * 12]
+    assert extended['num_keypoints'] == 13
+    for info in (first, extended):
+        assert Path(info['img_path']).exists()
+        assert info['keypoints'].shape == (1, 14, 2)
+        assert info['keypoints'].dtype == np.float32
+        assert info['bbox'].tolist() == [[0, 0, 128, 96]]
+        assert info['flip_pairs']
+
+
+def test_annotations_are_in_the_format_of_coco(lsp_root):
+    for data in (dataset(lsp_root), dataset(lsp_root, bbox='joints')):
+        for info in samples(data):
+            annotation = info['raw_ann_info']
+            assert annotation['id'] == annotation['image_id'] == info['id']
+            assert annotation['category_id'] == 1
+            assert annotation['iscrowd'] == 0
+            keypoints = np.reshape(annotation['keypoints'], (14, 3))
+            assert np.allclose(keypoints[:, :2], info['keypoints'][0])
+            assert annotation['num_keypoints'] == (keypoints[:, 2] > 0).sum()
+            x, y, width, height = annotation['bbox']
+            assert np.allclose(info['bbox'], [[x, y, x + width, y + height]])
+            annotated = keypoints[keypoints[:, 2] > 0, :2]
+            assert annotation['area'] == pytest.approx(
+                0.53 * np.ptp(annotated, axis=0).prod())
+            assert info['area'] == pytest.approx(annotation['area'])
+
+
+def test_occluded_joints_can_be_left_out(lsp_root):
+    data = dataset(lsp_root, extended_ann_file=None, use_occluded=False)
+    for index, info in enumerate(samples(data)):
+        assert np.flatnonzero(info['keypoints_visible'] == 0) == [index]
+        # their annotation stays
+        assert info['num_keypoints'] == 14
+        assert info['raw_ann_info']['keypoints'][3 * index + 2] == 1
+
+
+@pytest.mark.parametrize('padding', [1., 1.5])
+def test_boxes_around_the_joints(lsp_root, padding):
+    data = dataset(lsp_root, bbox='joints', bbox_padding=padding)
+    for info in samples(data):
+        visible = info['keypoints'][info['keypoints_visible'] > 0]
+        low, high = visible.min(axis=0), visible.max(axis=0)
+        box = info['bbox'].reshape(2, 2)
+        assert np.allclose(box.mean(axis=0), (low + high) / 2)
+        assert np.allclose(box[1] - box[0], padding * (high - low), rtol=1e-4)
+
+
+def test_one_joint_has_a_box_with_an_area(tmp_path):
+    joints = np.zeros((14, 3, 1))
+    joints[4] = [[11], [21], [1]]
+    data = dataset(write(tmp_path, joints, EXTENDED), '', bbox='joints')
+    assert data.get_data_info(0)['bbox'].tolist() == [[9.5, 19.5, 10.5, 20.5]]
+
+
+# Which samples
+
+
+def test_ids_depend_neither_on_the_split_nor_on_the_files(lsp_root):
+    everything = ids(dataset(lsp_root))
+    assert everything == [1, 2, 3, 4, *range(100001, 100007)]
+    alone = dataset(lsp_root, '')
+    assert ids(alone) == everything[4:]
+    assert alone.ann_file == str(lsp_root / EXTENDED)
+    assert alone.ann_files == [alone.ann_file]
+    assert ids(dataset(lsp_root, extended_ann_file=None)) == everything[:4]
+    parts = [ids(dataset(lsp_root, split=split, train_size=7))
+             for split in ('train', 'test')]
+    assert [len(part) for part in parts] == [7, 3]
+    assert sorted(sum(parts, [])) == everything
+
+
+def test_the_seed_decides(lsp_root):
+    def test_ids(**changes):
+        return ids(dataset(lsp_root, split='test', train_size=6, **changes))
+
+    assert test_ids() == test_ids(seed=0) != test_ids(seed=1)
+    # the order must not change with NumPy or with this package
+    assert test_ids() == [100004, 4, 1, 100002]
+
+
+@pytest.mark.parametrize('name', ['order.txt', 'order.npy'])
+def test_an_order_from_a_file(lsp_root, tmp_path, name):
+    order = np.arange(10)[::-1]
+    path = tmp_path / name
+    np.save(path, order) if name.endswith('npy') else np.savetxt(
+        path, order, '%d')
+    data = dataset(lsp_root, split='train', train_size=3,
+                   order_file=str(path))
+    assert ids(data) == [100006, 100005, 100004]
+    for wrong, found in ((np.arange(1, 11), 'from 1 to 10'),
+                         ([0] * 10, '1 different'), ([0, 1], '2 numbers')):
+        np.save(path, wrong) if name.endswith('npy') else np.savetxt(
+            path, wrong, '%d')
+        with pytest.raises(ValueError, match=f'{name}.*{found}.*0 to 9'):
+            dataset(lsp_root, split='test', order_file=str(path),
+                    train_size=3)
+
+
+def test_an_order_that_is_none(lsp_root, tmp_path):
+    (tmp_path / 'order.txt').write_text('one\ntwo\n')
+    with pytest.raises(ValueError, match='order.txt cannot be read'):
+        dataset(lsp_root, split='train', train_size=3,
+                order_file=str(tmp_path / 'order.txt'))
+    with pytest.raises(FileNotFoundError, match='order_file'):
+        dataset(lsp_root, split='train', train_size=3,
+                order_file=str(tmp_path / 'nowhere.txt'))
+
+
+def test_the_split_of_the_field(tmp_path, lsp_root):
+    rng = np.random.default_rng(0)
+    root = write(tmp_path, np.concatenate([
+        rng.uniform(1, 90, (2, 14, 1002)), np.zeros((1, 14, 1002))]))
+    write(root, loadmat(lsp_root / EXTENDED)['joints'], EXTENDED)
+    changes = dict(protocol='lsp', bbox='joints')
+    assert ids(dataset(root, split='test', **changes)) == [1001, 1002]
+    assert ids(dataset(root, split='train', **changes)) == [
+        *range(1, 1001), *range(100001, 100007)]
+
+
+def test_samples_without_a_joint_are_left_out_and_counted(
+        tmp_path, monkeypatch):
+    joints = np.ones((14, 3, 5))
+    joints[:, 2, [1, 3]] = 0
+    said = []
+    monkeypatch.setattr('mmpose_wloss.datasets.datasets.lsp.print_log',
+                        lambda message, *_: said.append(message))
+    data = dataset(write(tmp_path, joints, EXTENDED), '', bbox='joints')
+    assert ids(data) == [100001, 100003, 100005]
+    assert '3 of 5 samples' in said[0] and '2 of them have no joint' in said[0]
+    with pytest.raises(ValueError, match='no sample with a joint'):
+        dataset(write(tmp_path, 0 * joints, EXTENDED), '')
+
+
+def test_every_nth_sample(lsp_root):
+    data = dataset(lsp_root)
+    data.sample_interval = 2
+    assert [info['id'] for info in data.load_data_list()] == [
+        2, 4, 100002, 100004, 100006]
+
+
+# In MMPose
+
+
+def test_a_batch(lsp_root):
+    codec = dict(type='RegressionLabel', input_size=(32, 32))
+    data = DATASETS.build(dict(
+        type='LSPDataset', data_root=str(lsp_root), ann_file=LSP,
+        extended_ann_file=EXTENDED, data_prefix=FOLDERS, split='all',
+        pipeline=[
+            dict(type='LoadImage'),
+            dict(type='GetBBoxCenterScale', padding=1.),
+            dict(type='TopdownResize', input_size=codec['input_size']),
+            dict(type='GenerateTarget', encoder=codec),
+            dict(type='PackPoseInputs')
+        ]))
+    batch = pseudo_collate([data[index] for index in (0, 5)])
+    labels = [sample.gt_instance_labels for sample in batch['data_samples']]
+    assert [label.keypoint_weights.sum() for label in labels] == [14, 13]
+    expected = RegressionLabel((128, 96)).encode(
+        data.get_data_info(0)['keypoints'])['keypoint_labels']
+    assert np.allclose(labels[0].keypoint_labels, expected, atol=1e-5)
+
+
+def test_cocos_metric_takes_the_annotations(lsp_root, tmp_path):
+    data = dataset(lsp_root, test_mode=True)
+    assert MessageHub.get_current_instance().get_info(
+        'lsp_ann_file') is None
+    metric = CocoMetric(outfile_prefix=str(tmp_path / 'out'))
+    metric.dataset_meta = data.metainfo
+    outputs = []
+    for info in samples(data):
+        people = dict(keypoints=info['keypoints'],
+                      keypoint_scores=info['keypoints_visible'],
+                      bboxes=info['bbox'])
+        outputs.append(dict(
+            id=info['id'], img_id=info['img_id'], ori_shape=(96, 128),
+            raw_ann_info=info['raw_ann_info'], pred_instances=people,
+            gt_instances=dict(bbox_scales=np.ones((1, 2)),
+                              bbox_scores=np.ones(1))))
+    metric.process([], outputs)
+    assert metric.evaluate(len(outputs))['coco/AP'] == pytest.approx(1)
+
+
+def test_the_size_of_a_turned_image(tmp_path):
+    root = write(tmp_path, np.ones((3, 14, 1)))
+    (root / FOLDERS['img']).mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (40, 20)).save(root / FOLDERS['img'] / 'im0001.jpg',
+                                    exif=exif)
+    data = dataset(root, extended_ann_file=None)
+    assert data.get_data_info(0)['bbox'].tolist() == [[0, 0, 20, 40]]
+
+
+def test_images_by_other_names(tmp_path):
+    root = write(tmp_path, np.ones((14, 3, 1)), 'hr-lspet/joints.mat')
+    Image.new('RGB', (40, 20)).save(root / 'hr-lspet' / 'im00001.png')
+    data = dataset(root, '', 'hr-lspet/joints.mat',
+                   data_prefix=dict(extended='hr-lspet'),
+                   file_names=dict(extended='im{:05d}.png'))
+    assert data.get_data_info(0)['bbox'].tolist() == [[0, 0, 40, 20]]
+
+
+# Errors
+
+
+def test_files_that_are_not_what_is_expected(tmp_path, lsp_root):
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.mat.*ann_file'):
+        dataset(lsp_root, 'nowhere.mat')
+    with pytest.raises(FileNotFoundError, match='extended_ann_file'):
+        dataset(lsp_root, extended_ann_file='nowhere.mat')
+
+    whole = (lsp_root / LSP).read_bytes()
+    (tmp_path / 'cut.mat').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'text.mat').write_text('joints')
+    (tmp_path / 'empty.mat').write_bytes(b'')
+    for name in ('cut', 'text', 'empty'):
+        with pytest.raises(ValueError, match=rf'{name}\.mat.*\(3, 14, N\)'):
+            dataset(tmp_path, f'{name}.mat', None)
+
+    savemat(tmp_path / 'other.mat', dict(poses=np.zeros(3)))
+    with pytest.raises(ValueError, match=r"other\.mat holds \['poses'\]"):
+        dataset(tmp_path, 'other.mat', None)
+    for shape in ((3, 13, 2), (3, 14), (3, 14, 0)):
+        write(tmp_path, np.zeros(shape))
+        with pytest.raises(ValueError, match=r'in shape \(3, 1.*\(3, 14, N\)'):
+            dataset(tmp_path, extended_ann_file=None)
+    for names, key in (((EXTENDED, None), 'extended_ann_file'),
+                       (('', LSP), 'ann_file')):
+        with pytest.raises(ValueError, match=f'name it by {key}'):
+            dataset(lsp_root, *names)
+
+
+def test_values_that_cannot_be(tmp_path):
+    joints = np.ones((3, 14, 3))
+    joints[2, 5, 1] = 2
+    with pytest.raises(ValueError, match='0 or 1, but there is a 2'):
+        dataset(write(tmp_path, joints), extended_ann_file=None)
+    joints = np.ones((3, 14, 3))
+    joints[0, 5, 1] = np.nan
+    with pytest.raises(ValueError, match='first in sample 2'):
+        dataset(write(tmp_path, joints), extended_ann_file=None)
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(split='val'), "split must be one of .*'val'"),
+    (dict(protocol='mine'), "protocol must be .*'mine'"),
+    (dict(bbox='person'), "bbox must be .*'person'"),
+    (dict(data_mode='bottomup'), "data_mode must be .*'bottomup'"),
+    (dict(bbox_file='boxes.json'), 'boxes.json cannot be used'),
+    (dict(ann_file='', extended_ann_file=None), 'nothing to read'),
+    (dict(bbox_padding=0), 'bbox_padding must be above 0'),
+    (dict(seed=1, order_file='order.txt'), 'Give one of them'),
+    (dict(protocol='lsp', seed=1), 'seed say'),
+    (dict(protocol='lsp', ann_file=''), 'give its ann_file'),
+    (dict(split='train'), 'train_size is 9000, but there are 10 samples'),
+    (dict(split='test', train_size=0), 'train_size is 0'),
+    (dict(split='test', train_size=10), 'has no sample')])
+def test_arguments_that_do_not_fit(lsp_root, changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(lsp_root, **changes)
+
+
+def test_an_image_that_is_missing(tmp_path):
+    data = dataset(write(tmp_path, np.ones((3, 14, 1))),
+                   extended_ann_file=None)
+    with pytest.raises(FileNotFoundError, match=r'im0001\.jpg.*data_prefix'):
+        data.get_data_info(0)
