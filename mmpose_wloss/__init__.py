@@ -11,10 +11,13 @@ check_stack()
 add_safe_globals()
 
 from . import (  # noqa: E402  (only where the stack fits)
+    codecs,
     datasets,
     engine,
     evaluation,
     models,
 )
 
-__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = [
+    '__version__', 'codecs', 'datasets', 'engine', 'evaluation', 'models'
+]

@@ -1,0 +1,3 @@
+from .centered_regression_label import CenteredRegressionLabel
+
+__all__ = ['CenteredRegressionLabel']

@@ -1,0 +1,3 @@
+from .centered_regression_head import CenteredRegressionHead
+
+__all__ = ['CenteredRegressionHead']

@@ -1,0 +1,3 @@
+from .vgg_classifier_neck import VGGClassifierNeck
+
+__all__ = ['VGGClassifierNeck']

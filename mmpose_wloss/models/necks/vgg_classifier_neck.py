@@ -1,0 +1,70 @@
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class VGGClassifierNeck(BaseModule):
+    """The hidden layers of VGG's classifier, between a ``VGG`` and a
+    ``RegressionHead``.
+
+    Two fully connected layers, each with ReLU and dropout. The head is what
+    takes the place of the classifier's last layer, as in DeepPose (Toshev &
+    Szegedy, `DeepPose: Human Pose Estimation via Deep Neural Networks
+    <https://arxiv.org/abs/1312.4659>`_) with VGG for its network.
+
+    Its parameters have the names that they have in MMPose's VGG, so that it
+    can start from the classifier that belongs to the backbone's weights:
+    ``init_cfg=dict(type='Pretrained', checkpoint='mmcls://vgg16_bn')``.
+
+    Args:
+        in_channels (int): Size of the flattened feature map: channels times
+            height times width. Defaults to 25088 = 512 · 7 · 7, for images of
+            224 × 224 pixels.
+        channels (int): Width of both layers. Defaults to 4096.
+        dropout (float): The share of activations that is dropped. Defaults to
+            0.5.
+        init_cfg (dict, optional): How the layers are initialised. Defaults to
+            ``None``: from N(0, 0.01), biases 0, as MMPose's ``VGG`` does.
+    """
+
+    def __init__(self,
+                 in_channels: int = 512 * 7 * 7,
+                 channels: int = 4096,
+                 dropout: float = 0.5,
+                 init_cfg: dict | list[dict] | None = None) -> None:
+        if init_cfg is None:
+            init_cfg = dict(type='Normal', std=0.01, layer='Linear')
+        super().__init__(init_cfg=init_cfg)
+        self.in_channels = in_channels
+        self.classifier = nn.Sequential(
+            nn.Linear(in_channels, channels), nn.ReLU(inplace=True),
+            nn.Dropout(dropout), nn.Linear(channels, channels),
+            nn.ReLU(inplace=True), nn.Dropout(dropout))
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor]:
+        """Forward function.
+
+        Args:
+            feats (Sequence[Tensor]): Feature maps of the backbone, of which
+                the last counts, in shape [B, C, H, W].
+
+        Returns:
+            tuple[Tensor]: One tensor in shape [B, ``channels``].
+
+        Raises:
+            ValueError: If the feature map has another size than
+                ``in_channels``.
+        """
+        features = torch.flatten(feats[-1], 1)
+        if features.shape[1] != self.in_channels:
+            raise ValueError(
+                f'VGGClassifierNeck takes {self.in_channels} features, but the '
+                f'backbone gives {features.shape[1]}, in shape '
+                f'{tuple(feats[-1].shape[1:])}. Set in_channels to that number'
+                ', or input_size to the size of images that the neck was '
+                'made for')
+        return (self.classifier(features), )

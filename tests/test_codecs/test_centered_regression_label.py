@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from mmpose.codecs import RegressionLabel
+from mmpose.models.heads import RegressionHead
+from mmpose.registry import KEYPOINT_CODECS
+from mmpose.structures import PoseDataSample
+
+from mmpose_wloss.codecs import CenteredRegressionLabel
+from mmpose_wloss.models.heads import CenteredRegressionHead
+
+SIZE = (224, 112)
+CODEC = dict(type='CenteredRegressionLabel', input_size=SIZE)
+MIRRORED = [1, 0, 2]
+
+
+def keypoints(seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 100, (2, 14, 2))
+
+
+def test_there_and_back():
+    codec = KEYPOINT_CODECS.build(CODEC)
+    encoded = codec.encode(keypoints())
+    labels = encoded['keypoint_labels']
+    assert labels.dtype == np.float32 and np.abs(labels).max() <= 1
+    decoded, scores = codec.decode(labels)
+    assert np.allclose(decoded, keypoints(), atol=1e-4)
+    assert scores.shape == (2, 14) and (scores == 1).all()
+
+
+def test_the_scale():
+    points = np.array([[[0., 0.], [112., 56.], [224., 112.]]])
+    labels = CenteredRegressionLabel(SIZE).encode(points)['keypoint_labels']
+    assert labels.tolist() == [[[-1, -1], [0, 0], [1, 1]]]
+
+
+def test_all_but_the_scale_is_the_stock_codecs():
+    points = keypoints() * 3 - 50
+    visible = np.random.default_rng(1).integers(0, 2, (2, 14))
+    ours = CenteredRegressionLabel(SIZE).encode(points, visible)
+    stock = RegressionLabel(SIZE).encode(points, visible)
+    assert np.array_equal(ours['keypoint_weights'], stock['keypoint_weights'])
+    assert np.allclose(ours['keypoint_labels'],
+                       2 * stock['keypoint_labels'] - 1)
+    # with standard deviations, in the units of the labels
+    unit = np.random.default_rng(2).uniform(0, 0.5, (2, 14, 4))
+    centred = np.concatenate([2 * unit[..., :2] - 1, 2 * unit[..., 2:]], -1)
+    kept = centred.copy()
+    for mine, theirs in zip(CenteredRegressionLabel(SIZE).decode(centred),
+                            RegressionLabel(SIZE).decode(unit), strict=True):
+        assert np.allclose(mine, theirs)
+    assert np.array_equal(centred, kept)
+
+
+class Outputs:
+    """What a head's layer gives for features that are its outputs."""
+
+    def forward(self, feats):
+        return feats[-1].clone()
+
+
+class Centered(Outputs, CenteredRegressionHead):
+    pass
+
+
+class Stock(Outputs, RegressionHead):
+    pass
+
+
+def data_samples() -> list:
+    sample = PoseDataSample(metainfo=dict(
+        flip_indices=MIRRORED, input_size=SIZE))
+    sample.gt_instances = InstanceData()
+    return [sample]
+
+
+def flipped(points: np.ndarray) -> np.ndarray:
+    """The joints of the mirrored image: pixel 0 becomes pixel W - 1."""
+    mirrored = points[:, MIRRORED].copy()
+    mirrored[..., 0] = SIZE[0] - 1 - mirrored[..., 0]
+    return mirrored
+
+
+def outputs(head, points) -> tuple:
+    labels = head.decoder.encode(points)['keypoint_labels']
+    return (torch.from_numpy(labels), )
+
+
+def predict(head, direct, mirrored) -> np.ndarray:
+    feats = [outputs(head, direct), outputs(head, mirrored)]
+    predictions = head.predict(feats, data_samples(), dict(flip_test=True))
+    return predictions[0].keypoints
+
+
+@pytest.mark.parametrize('kind, codec', [
+    (Centered, CODEC), (Stock, dict(CODEC, type='RegressionLabel'))])
+def test_a_perfect_network_gains_nothing_by_the_flip_test(kind, codec):
+    head = kind(in_channels=4, num_joints=3, decoder=codec)
+    points = keypoints()[:1, :3]
+    assert np.allclose(predict(head, points, flipped(points)), points,
+                       atol=1e-3)
+    # and where the two differ, their mean counts
+    other = keypoints(1)[:1, :3]
+    assert np.allclose(predict(head, points, flipped(other)),
+                       (points + other) / 2, atol=1e-3)
+
+
+def test_why_the_stock_head_is_refused():
+    head = Stock(in_channels=4, num_joints=3, decoder=CODEC)
+    points = keypoints()[:1, :3]
+    error = predict(head, points, flipped(points)) - points
+    # by half a side, and half a pixel
+    assert np.allclose(error[..., 0], SIZE[0] / 4 + 0.25, atol=1e-3)
+
+
+def test_without_a_flip_test_the_head_is_the_stock_one():
+    torch.manual_seed(0)
+    ours = CenteredRegressionHead(4, 3, decoder=CODEC)
+    stock = RegressionHead(4, 3, decoder=CODEC)
+    stock.load_state_dict(ours.state_dict())
+    feats = (torch.randn(1, 4, 1, 1), )
+    with torch.no_grad():
+        assert np.array_equal(
+            ours.predict(feats, data_samples())[0].keypoints,
+            stock.predict(feats, data_samples())[0].keypoints)
