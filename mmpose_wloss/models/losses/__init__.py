@@ -7,9 +7,10 @@ from .heatmap_losses import (
                              heatmap_weighting_mse_loss,
                              weight_adaptive_mse_loss,
 )
+from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
-    'FocusMSELoss', 'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss',
-    'focus_mse_loss', 'heatmap_consistency_loss', 'heatmap_weighting_mse_loss',
-    'weight_adaptive_mse_loss'
+    'FocusMSELoss', 'HeatmapWeightingMSELoss', 'MaskedMSELoss',
+    'WeightAdaptiveMSELoss', 'focus_mse_loss', 'heatmap_consistency_loss',
+    'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
 ]

@@ -1,0 +1,118 @@
+"""The loss of weighted DeepPose, for regressed coordinates."""
+
+import torch
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+
+def masked_mse_loss(output: Tensor,
+                    target: Tensor,
+                    target_weights: Tensor | None = None) -> Tensor:
+    r"""Weighted squared error per coordinate of a visible joint.
+
+    .. math::
+        L = \frac{\sum_i w_i (p_i - y_i)^2}{\sum_i [w_i > 0]}
+
+    over all coordinates of the batch. The weights are above the line alone:
+    other than in a weighted mean, a batch of rare poses has a greater loss
+    than one of common poses. With weights of 0 and 1 this is the mean over the
+    visible joints. The loss of `weighted DeepPose
+    <https://github.com/JindongJiang/WeightedLoss_DeepPose_PyTorch>`_.
+
+    Args:
+        output (Tensor): Predicted coordinates in shape [B, K, D].
+        target (Tensor): Their truth in shape [B, K, D].
+        target_weights (Tensor, optional): Weights of at least 0 in shape
+            [B, K], [B, K, 1] or [B, K, D]. What a joint with the weight 0
+            holds, NaN included, does not count. Defaults to ``None``: all 1.
+
+    Returns:
+        Tensor: The loss, a scalar of at least float32. 0 with a gradient of 0
+        where no joint is visible.
+
+    Raises:
+        ValueError: If shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> output = torch.tensor([[[1., 2.], [9., 9.]]])
+        >>> target = torch.zeros(1, 2, 2)
+        >>> masked_mse_loss(output, target, torch.tensor([[1., 0.]]))
+        tensor(2.5000)
+        >>> masked_mse_loss(output, target, torch.tensor([[3., 0.]]))
+        tensor(7.5000)
+    """
+    if output.shape != target.shape:
+        raise ValueError(
+            'output and target must have the same shape, but the output is '
+            f'{tuple(output.shape)} and the target {tuple(target.shape)}')
+    # the square of a half precision difference underflows
+    dtype = torch.promote_types(output.dtype, torch.float32)
+    error = output.to(dtype) - target.to(dtype)
+    if target_weights is None:
+        return error.square().mean()
+    weights = _as_coordinates(target_weights, output).to(dtype)
+    # so that a weight of NaN is not taken for one of 0
+    mask = weights != 0
+    error = error.masked_fill(~mask, 0)
+    return (weights * error.square()).sum() / mask.sum().clamp(min=1)
+
+
+def _as_coordinates(weights: Tensor, output: Tensor) -> Tensor:
+    if weights.shape == output.shape[:2]:
+        weights = weights.unsqueeze(-1)
+    if (weights.shape[:-1] != output.shape[:-1]
+            or weights.shape[-1] not in (1, output.shape[-1])):
+        raise ValueError(
+            f'target_weights must have the shape {tuple(output.shape[:2])}, '
+            f'{(*output.shape[:2], 1)} or {tuple(output.shape)}, but they are '
+            f'{tuple(weights.shape)}')
+    return weights.expand_as(output)
+
+
+@MODELS.register_module()
+class MaskedMSELoss(nn.Module):
+    r"""Weighted squared error per coordinate of a visible joint,
+    :func:`masked_mse_loss`.
+
+    .. math::
+        L = \frac{\sum_i w_i (p_i - y_i)^2}{\sum_i [w_i > 0]}
+
+    ``RegressionHead`` calls it as its stock losses. Beside the stock
+    ``MSELoss(use_target_weight=True)``, the mean is over visible joints, not
+    all, and a weight counts once, not squared. With several processes, each
+    takes the mean over the joints of its own share of the batch.
+
+    Args:
+        use_target_weight (bool): ``False`` takes of the weights only whether
+            they are above 0: the source's loss without weighting. Defaults to
+            ``True``.
+        loss_weight (float): Weight of the loss. Defaults to 1.0.
+    """
+
+    def __init__(self,
+                 use_target_weight: bool = True,
+                 loss_weight: float = 1.) -> None:
+        super().__init__()
+        self.use_target_weight = use_target_weight
+        self.loss_weight = loss_weight
+
+    def forward(self,
+                output: Tensor,
+                target: Tensor,
+                target_weight: Tensor | None = None) -> Tensor:
+        """Forward function of loss.
+
+        Args:
+            output (Tensor): The output coordinates in shape [B, K, D].
+            target (Tensor): The target coordinates in shape [B, K, D].
+            target_weight (Tensor, optional): The weights of keypoints in
+                shape [B, K], [B, K, 1] or [B, K, D].
+
+        Returns:
+            Tensor: The calculated loss, a scalar.
+        """
+        if target_weight is not None and not self.use_target_weight:
+            target_weight = (target_weight != 0).to(target_weight.dtype)
+        return masked_mse_loss(output, target,
+                               target_weight) * self.loss_weight

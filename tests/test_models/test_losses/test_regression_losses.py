@@ -1,0 +1,200 @@
+import doctest
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpose.models.heads import RegressionHead
+from mmpose.models.losses.regression_loss import MSELoss
+from mmpose.registry import MODELS
+
+from mmpose_wloss.models.losses import (
+    MaskedMSELoss,
+    masked_mse_loss,
+    regression_losses,
+)
+
+SHAPE = (4, 14, 2)
+
+
+def coordinates(dtype=torch.float64, seed=0):
+    """Output, target and 0/1 visibility of joints."""
+    generator = torch.Generator().manual_seed(seed)
+    output, target = (
+        torch.randn(SHAPE, generator=generator, dtype=torch.float64)
+        for _ in range(2))
+    visible = torch.rand(SHAPE[:2], generator=generator) > 0.3
+    return output.to(dtype), target.to(dtype), visible.to(dtype)
+
+
+def value_and_gradient(loss, output, *args):
+    output = output.detach().clone().requires_grad_()
+    value = loss(output, *args)
+    value.backward()
+    return value.detach(), output.grad
+
+
+# Faithful to the source
+
+
+def test_it_is_its_equation():
+    output, target, visible = coordinates()
+    rarity = torch.rand(4, 1, dtype=torch.float64) + 0.5
+    weights = visible * rarity
+    total = count = 0.
+    for sample in range(4):
+        for joint in range(14):
+            for axis in range(2):
+                weight = weights[sample, joint]
+                total += weight * (output - target)[sample, joint, axis]**2
+                count += weight > 0
+    assert masked_mse_loss(output, target, weights).item() == pytest.approx(
+        (total / count).item())
+    # not the weighted mean
+    assert masked_mse_loss(output, target, weights).item() != pytest.approx(
+        (total / weights.sum() / 2).item(), rel=1e-3)
+
+
+@pytest.mark.parametrize('loss', [
+    masked_mse_loss, MaskedMSELoss(use_target_weight=False)])
+def test_without_weighting_it_is_the_mean_over_visible_joints(loss):
+    output, target, visible = coordinates()
+    chosen = visible.bool()
+    torch.testing.assert_close(loss(output, target, visible),
+                               F.mse_loss(output[chosen], target[chosen]))
+
+
+def test_without_weights_it_is_the_stock_loss():
+    output, target, _ = coordinates()
+    for weights in (None, torch.ones(4, 14, 1, dtype=torch.float64)):
+        torch.testing.assert_close(
+            value_and_gradient(MaskedMSELoss(), output, target, weights),
+            value_and_gradient(MSELoss(), output, target))
+
+
+def test_weighting_can_be_switched_off():
+    output, target, visible = coordinates()
+    off = MaskedMSELoss(use_target_weight=False)
+    assert off(output, target, 3 * visible) == off(output, target, visible)
+    assert off(output, target) == F.mse_loss(output, target)
+
+
+def test_the_weights_of_samples_are_linear():
+    output, target, visible = coordinates()
+    rarity = torch.tensor([0.5, 1., 2., 4.], dtype=torch.float64)[:, None]
+    once = value_and_gradient(masked_mse_loss, output, target,
+                              visible * rarity)
+    thrice = value_and_gradient(masked_mse_loss, output, target,
+                                visible * rarity * 3)
+    torch.testing.assert_close(thrice, tuple(3 * each for each in once))
+    # sample by sample
+    parts = sum(
+        masked_mse_loss(output, target, visible *
+                        torch.where(torch.arange(4)[:, None] == sample,
+                                    rarity, 1e-300))
+        for sample in range(4))
+    torch.testing.assert_close(parts, once[0])
+
+
+# Gradients and numbers
+
+
+def test_gradcheck():
+    output, target, visible = coordinates()
+    assert torch.autograd.gradcheck(
+        lambda x: masked_mse_loss(x, target, visible * 1.7),
+        output.requires_grad_())
+
+
+def test_no_visible_joint_is_no_loss():
+    output, target, visible = coordinates()
+    value, gradient = value_and_gradient(masked_mse_loss, output, target,
+                                         0 * visible)
+    assert value == 0 and (gradient == 0).all()
+
+
+def test_what_an_invisible_joint_holds_does_not_count():
+    output, target, visible = coordinates()
+    visible[0, 0] = 0
+    expected = value_and_gradient(masked_mse_loss, output, target, visible)
+    for nothing in (float('nan'), float('inf'), 1e300):
+        target[0, 0] = nothing
+        torch.testing.assert_close(
+            value_and_gradient(masked_mse_loss, output, target, visible),
+            expected)
+
+
+def test_nan_elsewhere_is_not_hidden():
+    output, target, visible = coordinates()
+    weights = visible.clone()
+    weights[1] = float('nan')
+    assert masked_mse_loss(output, target, weights).isnan()
+    visible[0, 0] = 1
+    output[0, 0] = float('nan')
+    assert masked_mse_loss(output, target, visible).isnan()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_neither_overflows_nor_underflows(dtype):
+    target = torch.zeros(1, 14, 2)
+    for size in (300., 1e-4):
+        output = torch.full((1, 14, 2), size, dtype=dtype)
+        value, gradient = value_and_gradient(
+            MaskedMSELoss(), output, target, torch.ones(1, 14, 1, dtype=dtype))
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(size**2, rel=1e-2)
+        assert gradient.isfinite().all()
+
+
+def test_autocast():
+    output, target, visible = coordinates(torch.float32)
+    expected = masked_mse_loss(output, target, visible)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(masked_mse_loss(output, target, visible), expected)
+
+
+# In MMPose
+
+
+def test_a_stock_head_calls_it(monkeypatch):
+    calls = []
+    monkeypatch.setattr(regression_losses, 'masked_mse_loss',
+                        lambda *args: calls.append(args) or torch.zeros(()))
+    head = RegressionHead(8, 14, loss=dict(type='MaskedMSELoss'))
+    labels = type('Labels', (), dict(
+        keypoint_labels=torch.zeros(1, 14, 2),
+        keypoint_weights=torch.ones(1, 14)))
+    sample = type('Sample', (), dict(gt_instance_labels=labels))
+    losses = head.loss((torch.zeros(2, 8, 1, 1), ), [sample, sample])
+    assert losses['loss_kpt'] == 0
+    (output, target, weights), = calls
+    assert output.shape == target.shape == (2, 14, 2)
+    assert weights.shape == (2, 14, 1)
+
+
+def test_loss_weight():
+    output, target, visible = coordinates()
+    module = MODELS.build(dict(type='MaskedMSELoss', loss_weight=0.5))
+    assert module(output, target, visible) == 0.5 * masked_mse_loss(
+        output, target, visible)
+
+
+@pytest.mark.parametrize('shape', [(4, 14), (4, 14, 1), (4, 14, 2)])
+def test_shapes_of_weights(shape):
+    output, target, visible = coordinates()
+    weights = visible if len(shape) == 2 else visible[..., None].expand(shape)
+    assert masked_mse_loss(output, target, weights) == masked_mse_loss(
+        output, target, visible)
+
+
+@pytest.mark.parametrize('shape', [(4, ), (4, 1), (4, 13), (1, 14, 2),
+                                   (4, 14, 3)])
+def test_shapes_that_do_not_fit(shape):
+    output, target, _ = coordinates()
+    with pytest.raises(ValueError, match=r'\(4, 14\), \(4, 14, 1\)'):
+        masked_mse_loss(output, target, torch.ones(shape))
+    with pytest.raises(ValueError, match=r'\(4, 14, 2\).*\(4, 13, 2\)'):
+        masked_mse_loss(output, target[:, 1:])
+
+
+def test_the_examples_in_the_documentation():
+    assert doctest.testmod(regression_losses).failed == 0
