@@ -62,6 +62,9 @@ DEMO = ['resnet18_mse_annypose', 'resnet18_fmse_annypose',
         'supervised_resnet18_annypose', 'posedual_resnet18_annypose']
 
 
+LSP = ['deeppose_vgg16_wloss_lsp', 'cpm_wloss_lsp']
+
+
 def differences(config: dict, parent: dict, prefix='') -> set:
     """Keys, joined by dots, whose values differ."""
     found = set()
@@ -96,7 +99,8 @@ def test_the_demo_configs_differ_in_the_loss_alone():
 
 
 def test_every_recipe_is_tested():
-    assert {recipe.stem for recipe in RECIPES} == {*PARENTS, *DEMO, *NETWORKS}
+    assert {recipe.stem for recipe in RECIPES} == {
+        *PARENTS, *DEMO, *NETWORKS, *LSP}
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -140,7 +144,69 @@ def test_schedules_are_the_sources():
         assert config.optim_wrapper.optimizer.lr == 1e-3
 
 
-def use_generated_data(config: Config, coco_root: Path, mpii_root: Path):
+def test_deeppose_is_the_sources():
+    config = Config.fromfile(CONFIGS / 'deeppose_vgg16_wloss_lsp.py')
+    assert config.optim_wrapper.optimizer == dict(
+        type='SGD', lr=2e-3, momentum=0.9, weight_decay=1e-4)
+    schedule, = config.param_scheduler
+    assert (schedule.type, schedule.step_size, schedule.gamma) == (
+        'StepLR', 150, 0.8)
+    assert schedule.end == config.train_cfg.max_epochs == 1500
+    assert config.train_dataloader.batch_size == 45
+    assert config.pose_density == dict(
+        file='work_dirs/pose_density/lsp_train.npz', mode='source',
+        bandwidth=0.6)
+    model = config.model
+    assert (model.backbone.type, model.backbone.depth) == ('VGG', 16)
+    assert model.backbone.norm_cfg == dict(type='BN')
+    assert model.neck.init_cfg == model.backbone.init_cfg
+    assert 'flip_test' not in model.test_cfg or not model.test_cfg.flip_test
+    kinds = [step.type for step in config.train_dataloader.dataset.pipeline]
+    assert kinds == ['LoadImage', 'GetBBoxCenterScale', 'TopdownResize',
+                     'RandomHSV', 'GenerateTarget', 'PoseDensityWeights',
+                     'PackPoseInputs']
+    train, test = (config[f'{mode}_dataloader'].dataset
+                   for mode in ('train', 'test'))
+    assert (train.split, test.split) == ('train', 'test')
+
+
+def test_cpm_differs_from_its_stock_parent_only_where_said(tmp_path):
+    (tmp_path / 'stock.py').write_text(
+        f"_base_ = '{STOCK}/mpii/td-hm_cpm_8xb64-210e_mpii-368x368.py'\n")
+    stock = Config.fromfile(tmp_path / 'stock.py').to_dict()
+    config = Config.fromfile(CONFIGS / 'cpm_wloss_lsp.py').to_dict()
+    assert differences(config['model'], stock['model']) == {
+        'backbone.out_channels', 'head.in_channels', 'head.out_channels'}
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'codec'):
+        assert config[key] == stock[key]
+    for mode in ('train', 'val'):
+        pipeline, expected = (
+            [{key: value for key, value in step.items() if key != '_scope_'}
+             for step in each[f'{mode}_dataloader']['dataset']['pipeline']]
+            for each in (config, stock))
+        if mode == 'train':
+            expected.insert(-1, dict(type='PoseDensityWeights',
+                                     file=config['pose_density']['file']))
+        assert pipeline == expected
+
+
+@pytest.mark.parametrize('name', LSP)
+def test_lsp_recipes_weight_by_the_file_that_they_name(name):
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    assert config.default_hooks.pose_density == dict(type='PoseDensityHook')
+    pipeline = config.train_dataloader.dataset.pipeline
+    kinds = [step.type for step in pipeline]
+    place = kinds.index('PoseDensityWeights')
+    assert pipeline[place].file == config.pose_density.file
+    assert kinds[place - 1:] == ['GenerateTarget', 'PoseDensityWeights',
+                                 'PackPoseInputs']
+    assert config.default_hooks.checkpoint.save_best == 'PCK@0.2'
+    assert all(step.type != 'PoseDensityWeights'
+               for step in config.val_dataloader.dataset.pipeline)
+
+
+def use_generated_data(config: Config, coco_root: Path, mpii_root: Path,
+                       lsp_root: Path):
     """Point a config to the generated data and away from the network."""
     for mode in ('train', 'val'):
         loader = config[f'{mode}_dataloader']
@@ -150,12 +216,28 @@ def use_generated_data(config: Config, coco_root: Path, mpii_root: Path):
             loader.sampler.batch_size = 2
         outer = loader.dataset
         for dataset in outer.get('datasets') or [outer.get('dataset', outer)]:
-            use_generated_files(dataset, mode, coco_root, mpii_root)
+            use_generated_files(dataset, mode, coco_root, mpii_root, lsp_root)
     network = config.model.get('network', config.model)
-    network.backbone.init_cfg = None
+    for part in ('backbone', 'neck'):
+        if 'init_cfg' in network.get(part, {}):
+            network[part].init_cfg = None
 
 
-def use_generated_files(dataset, mode: str, coco_root: Path, mpii_root: Path):
+def shrink_heatmaps(config: Config, size: int, stride: int):
+    """Let a heatmap network see images of another size."""
+    codec = dict(input_size=(size, size),
+                 heatmap_size=(size // stride, size // stride))
+    config.model.head.decoder.update(codec)
+    for mode in ('train', 'val'):
+        for step in config[f'{mode}_dataloader'].dataset.pipeline:
+            if step.type == 'TopdownAffine':
+                step.input_size = codec['input_size']
+            elif step.type == 'GenerateTarget':
+                step.encoder.update(codec)
+
+
+def use_generated_files(dataset, mode: str, coco_root: Path, mpii_root: Path,
+                        lsp_root: Path):
     dataset.pop('filter_cfg', None)
     dataset.pop('bbox_file', None)
     if dataset.type == 'MpiiDataset':
@@ -163,6 +245,10 @@ def use_generated_files(dataset, mode: str, coco_root: Path, mpii_root: Path):
         if 'headbox_file' in dataset:
             dataset.headbox_file = str(
                 mpii_root / 'annotations' / 'mpii_gt_val.mat')
+    elif dataset.type == 'LSPDataset':
+        dataset.update(data_root=str(lsp_root), train_size=6)
+        dataset.pipeline = [step for step in dataset.pipeline
+                            if step.type != 'PoseDensityWeights']
     else:
         dataset.data_root = str(coco_root)
         dataset.ann_file = f'annotations/person_keypoints_{mode}2017.json'
@@ -170,13 +256,16 @@ def use_generated_files(dataset, mode: str, coco_root: Path, mpii_root: Path):
 
 
 @pytest.mark.parametrize('recipe', RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains_and_predicts(recipe, coco_root, mpii_root):
+def test_a_recipe_trains_and_predicts(recipe, coco_root, mpii_root, lsp_root):
     config = Config.fromfile(recipe)
     network = config.model.get('network', config.model)
     if '_scope_' in network.backbone:
         pytest.importorskip(network.backbone._scope_,
                             reason='the backbone is registered there')
-    use_generated_data(config, coco_root, mpii_root)
+    use_generated_data(config, coco_root, mpii_root, lsp_root)
+    if recipe.stem == 'cpm_wloss_lsp':
+        # at 368 x 368 its step and flip test take half a minute
+        shrink_heatmaps(config, size=96, stride=8)
     init_default_scope('mmpose')
     torch.manual_seed(0)
     model = MODELS.build(config.model)
@@ -191,6 +280,7 @@ def test_a_recipe_trains_and_predicts(recipe, coco_root, mpii_root):
     batch = next(iter(Runner.build_dataloader(config.val_dataloader, seed=0)))
     with torch.no_grad():
         results = model.eval().val_step(batch)
-    keypoints = network.head.out_channels
+    # of heads for heatmaps and for coordinates
+    keypoints = network.head.get('out_channels') or network.head.num_joints
     assert [result.pred_instances.keypoints.shape for result in results] == (
         2 * [(1, keypoints, 2)])

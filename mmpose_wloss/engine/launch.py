@@ -27,6 +27,10 @@ SOURCES = {
     'the images from http://human-pose.mpi-inf.mpg.de and the annotations '
     'that MMPose links at https://mmpose.readthedocs.io/en/latest/'
     'dataset_zoo/2d_body_keypoint.html#mpii',
+    'LSPDataset':
+    'LSP (lsp_dataset_original.zip) from '
+    'http://sam.johnson.io/research/lsp.html and LSP-extended '
+    '(lspet_dataset.zip) from http://sam.johnson.io/research/lspet.html',
     'UnlabeledPoseDataset':
     'any images of people serve, with boxes of annotations or of a detector in '
     "COCO's format, or as a folder. Those of the recipes are COCO's "
@@ -94,6 +98,7 @@ def run_tool(name: str) -> None:
         cfg = merge_args(cfg, args)
         if args.launcher == 'pytorch' and get_device() == 'cpu':
             init_cpu_processes(cfg)
+        check_flip_test(cfg)
         if name == 'train':
             add_resumable_randomness(cfg)
             check_data_files(cfg, ['train', 'val'])
@@ -104,12 +109,16 @@ def run_tool(name: str) -> None:
     tool.parse_args, tool.merge_args = parse_and_check, merge_and_check
     try:
         tool.main()
-    except MissingFile as error:
+    except (MissingFile, WrongFlipTest) as error:
         sys.exit(f'error: {error}')
 
 
 class MissingFile(FileNotFoundError):
     """A config, or a file that a config names, is not there."""
+
+
+class WrongFlipTest(ValueError):
+    """A head and a codec whose flip test would average wrong places."""
 
 
 def check_config_path(path: str) -> None:
@@ -151,8 +160,9 @@ def _dataset_files(key: str,
     for name, prefix in prefixes.items():
         if isinstance(prefix, str):
             yield f'{key}.data_prefix.{name}', Path(root, prefix), kind
-    if dataset.get('ann_file'):
-        yield f'{key}.ann_file', Path(root, dataset['ann_file']), kind
+    for name in ('ann_file', 'extended_ann_file', 'order_file'):
+        if dataset.get(name):
+            yield f'{key}.{name}', Path(root, dataset[name]), kind
     for name in ('bbox_file', 'headbox_file'):
         if dataset.get(name):
             yield f'{key}.{name}', Path(dataset[name]), kind
@@ -222,6 +232,31 @@ def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
             'If you have them elsewhere, link their folder to the place above '
             'or change the key by --cfg-options key=value.'
         ]))
+
+
+def check_flip_test(cfg: Config) -> None:
+    """Check that the head mirrors coordinates as its codec scales them.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        WrongFlipTest: If the stock ``RegressionHead`` mirrors coordinates of
+            ``CenteredRegressionLabel``.
+    """
+    for key, model in (('model', cfg.get('model') or {}),
+                       ('model.network',
+                        (cfg.get('model') or {}).get('network') or {})):
+        head = model.get('head') or {}
+        if (is_ours(head.get('decoder'), 'CenteredRegressionLabel')
+                and not is_ours(head, 'CenteredRegressionHead')
+                and (model.get('test_cfg') or {}).get('flip_test')):
+            raise WrongFlipTest(
+                f"{key}.test_cfg.flip_test: {head.get('type')} mirrors a "
+                'coordinate x to 1 - x, which is wrong for those of '
+                f'{key}.head.decoder, CenteredRegressionLabel, from -1 to 1. '
+                "Set the head's type to CenteredRegressionHead or flip_test "
+                'to False')
 
 
 def init_cpu_processes(cfg: Config) -> None:

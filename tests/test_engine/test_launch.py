@@ -12,9 +12,11 @@ from mmpose.registry import MODELS
 
 from mmpose_wloss.engine.launch import (
     MissingFile,
+    WrongFlipTest,
     add_resumable_randomness,
     check_config_path,
     check_data_files,
+    check_flip_test,
     stock_tool,
 )
 
@@ -130,6 +132,39 @@ def test_a_subset_of_annotations_names_its_command(name, command):
                for line in lines)
     assert 'any images of people serve' in str(error.value)
     assert '--cfg-options' in lines[-1] and 'bbox_file=None' not in lines[-1]
+
+
+def test_both_files_of_lsp_are_looked_for(tmp_path, lsp_root):
+    config = Config.fromfile(ROOT / 'configs' / 'deeppose_vgg16_wloss_lsp.py')
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.data_root = str(lsp_root)
+    check_data_files(config, ['train', 'val'])
+    dataset = config.train_dataloader.dataset
+    dataset.update(extended_ann_file='elsewhere/joints.mat',
+                   order_file='order.txt')
+    dataset.data_prefix.extended = 'elsewhere/images'
+    with pytest.raises(MissingFile) as error:
+        check_data_files(config, ['train', 'val'])
+    for key in ('extended_ann_file', 'order_file', 'data_prefix.extended'):
+        assert f'train_dataloader.dataset.{key}: {lsp_root}' in str(
+            error.value)
+    assert 'http://sam.johnson.io/research/lspet.html' in str(error.value)
+
+
+def test_a_wrong_flip_test_is_refused():
+    config = Config.fromfile(ROOT / 'configs' / 'deeppose_vgg16_wloss_lsp.py')
+    check_flip_test(config)
+    config.model.test_cfg.flip_test = True
+    check_flip_test(config)
+    config.model.head.type = 'RegressionHead'
+    with pytest.raises(WrongFlipTest, match='model.test_cfg.flip_test: Regr'):
+        check_flip_test(config)
+    wrapped = Config(dict(model=dict(type='PoseCons', network=config.model)))
+    with pytest.raises(WrongFlipTest, match='model.network.test_cfg'):
+        check_flip_test(wrapped)
+    config.model.head.decoder.type = 'RegressionLabel'
+    check_flip_test(config)
+    check_flip_test(Config(dict()))
 
 
 def test_dump_beside_the_evaluator_of_networks(tmp_path, coco_root,
