@@ -1,4 +1,5 @@
 from .datasets import *  # noqa: F401, F403
+from .poses import Poses, collect_poses, fit_pose_density  # noqa: F401
 from .samplers import EpochMultiSourceSampler  # noqa: F401
 from .subsets import make_subset  # noqa: F401
 from .transforms import *  # noqa: F401, F403

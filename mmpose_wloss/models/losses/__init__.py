@@ -7,10 +7,11 @@ from .heatmap_losses import (
                              heatmap_weighting_mse_loss,
                              weight_adaptive_mse_loss,
 )
+from .instance_weighted_loss import InstanceWeightedLoss
 from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
-    'FocusMSELoss', 'HeatmapWeightingMSELoss', 'MaskedMSELoss',
-    'WeightAdaptiveMSELoss', 'focus_mse_loss', 'heatmap_consistency_loss',
+    'FocusMSELoss', 'HeatmapWeightingMSELoss', 'InstanceWeightedLoss',
+    'MaskedMSELoss', 'WeightAdaptiveMSELoss', 'focus_mse_loss', 'heatmap_consistency_loss',
     'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
 ]

@@ -1,0 +1,321 @@
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
+from mmpose.registry import HOOKS
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from ...datasets.poses import annotation_files, joint_names
+from ...datasets.transforms.pose_density_weights import (
+    WEIGHT_KEY,
+    PoseDensityWeights,
+)
+from ...pose_density import PoseDensityArtefact, effective_sample_size
+
+
+
+def leaf_datasets(dataset) -> Iterator[BaseDataset]:
+    """The data sets within wrappers such as ``CombinedDataset``."""
+    if hasattr(dataset, 'datasets'):
+        for each in dataset.datasets:
+            yield from leaf_datasets(each)
+    elif hasattr(dataset, 'dataset'):
+        yield from leaf_datasets(dataset.dataset)
+    else:
+        yield dataset
+
+
+def loss_modules(model: nn.Module) -> list[nn.Module]:
+    """The losses that heads hand their target weights to."""
+    found = []
+    for name, module in model.named_modules():
+        if name.rpartition('.')[2] == 'loss_module':
+            several = isinstance(module, (nn.ModuleList, nn.ModuleDict))
+            found += module.children() if several else [module]
+    return found
+
+
+def total(losses) -> Tensor:
+    """The sum of what a loss returns: one number, or several."""
+    return sum(each.sum() for each in tree_leaves(losses))
+
+
+class _Watch:
+    """Sums one loss, weighted and as it would be without pose weights."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.checked = False
+        self.seen = False  # in this iteration
+        self.weighted = self.unweighted = 0.
+        self.count = 0
+
+
+@HOOKS.register_module()
+class PoseDensityHook(Hook):
+    """Looks after the weights of :class:`PoseDensityWeights`.
+
+    Before the training it checks that they were computed from the annotations
+    and joints that are trained on. From the first batch it finds out whether
+    the loss weighs samples linearly, and refuses one that does not. It lets
+    weights set in at an epoch or iteration, at once or by a ramp, and logs
+    their effective sample size and the loss with and without them.
+
+    Workers always weight in full, and what is to be weighted less is put right
+    here, before the model sees it; so it does not matter how many workers
+    there are, how long they live and how far ahead they read, and a resumed
+    training goes on as it would have.
+
+    Args:
+        weighted (bool): ``False`` gives all weights back: the training without
+            them, for comparison. Defaults to ``True``.
+        begin (int): Epoch (iteration where the training counts those) from
+            which on weights count. Defaults to 0.
+        ramp (float): Over how many epochs (iterations) from then on they grow
+            from 1 to what they are. Defaults to 0: at once.
+        interval (int): Iterations over which what is logged is averaged.
+            Defaults to 50.
+    """
+
+    # what it logs is there when the logger looks
+    priority = 'NORMAL'
+
+    def __init__(self, weighted: bool = True, begin: int = 0, ramp: float = 0,
+                 interval: int = 50):
+        if begin < 0 or ramp < 0 or interval < 1:
+            raise ValueError(
+                'begin and ramp must be at least 0 and interval at least 1, '
+                f'but they are {begin}, {ramp} and {interval}')
+        self.weighted = weighted
+        self.begin = begin
+        self.ramp = ramp
+        self.interval = interval
+        self.handles = []
+
+    def before_train(self, runner) -> None:
+        """Check the weights' file and begin to watch the losses.
+
+        Args:
+            runner (Runner): The runner of the training process.
+
+        Raises:
+            ValueError: If no data set is weighted, or the weights are those of
+                other annotations or joints.
+            TypeError: If the model has no loss that could be watched.
+        """
+        transforms = []
+        for dataset in leaf_datasets(runner.train_dataloader.dataset):
+            pipeline = getattr(dataset.pipeline, 'transforms', ())
+            for transform in pipeline:
+                if isinstance(transform, PoseDensityWeights):
+                    self._check(transform, dataset, runner)
+                    transforms.append(transform)
+        if not transforms:
+            raise ValueError(
+                'PoseDensityHook finds no PoseDensityWeights in the pipeline '
+                'of train_dataloader: put one after GenerateTarget, or remove '
+                'the hook')
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        modules = loss_modules(model)
+        if not modules:
+            raise TypeError(
+                f'PoseDensityHook finds no loss_module in the heads of '
+                f'{type(model).__name__}, so it cannot tell whether weights '
+                'count')
+        self.watches = []
+        for index, module in enumerate(modules):
+            watch = _Watch(type(module).__name__)
+            self.watches.append(watch)
+            self.handles.append(module.register_forward_hook(
+                self._watcher(watch), with_kwargs=True))
+        self.applied: list[float] = []
+
+    @staticmethod
+    def _check(transform: PoseDensityWeights, dataset: BaseDataset,
+               runner) -> None:
+        artefact = PoseDensityArtefact.load(transform.file)
+        artefact.check_joints(
+            joint_names(dataset.metainfo),
+            f'the data set {dataset.metainfo["dataset_name"]} in training')
+        artefact.check_annotations(annotation_files(dataset))
+        runner.logger.info(
+            f'pose weights of {transform.file}: {len(artefact.ids)} poses, '
+            f'{artefact.weights.min():.3g} to {artefact.weights.max():.3g}, '
+            f'effective sample size {artefact.effective_sample_size:.3f}')
+        if artefact.does_nothing():
+            runner.logger.warning(
+                f'the weights of {transform.file} are almost equal and will '
+                'change nothing')
+        elif artefact.is_carried_by_few():
+            runner.logger.warning(
+                f'the heaviest 1 % of the poses have '
+                f'{artefact.heaviest_share():.0%} of the weight of '
+                f'{transform.file}: few poses will carry the training')
+
+    def strength(self, runner) -> float:
+        """How much of the weights counts now.
+
+        Args:
+            runner (Runner): The runner of the training process.
+
+        Returns:
+            float: 0: nothing, to 1: the weights as they are.
+        """
+        if not self.weighted:
+            return 0.
+        now = runner.iter
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            now = runner.iter / len(runner.train_dataloader)
+        if now < self.begin:
+            return 0.
+        if self.ramp == 0:
+            return 1.
+        return min(1., (now - self.begin) / self.ramp)
+
+    def before_train_iter(self, runner, batch_idx: int,
+                          data_batch: dict | None = None) -> None:
+        """Take back what is not to count yet.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Index of the batch.
+            data_batch (dict, optional): The batch.
+
+        Raises:
+            KeyError: If samples do not say what they were weighted with.
+        """
+        strength = self.strength(runner)
+        samples = data_batch['data_samples']
+        weights = [(sample.metainfo.get('raw_ann_info') or {}).get(WEIGHT_KEY)
+                   for sample in samples]
+        if all(weight is None for weight in weights) and not any(
+                sample.metainfo.get('labeled') is False for sample in samples):
+            raise KeyError(
+                'The samples of the batch do not say what they were weighted '
+                "with: keep 'raw_ann_info' in the meta_keys of PackPoseInputs")
+        self.factors = []
+        for sample, weight in zip(samples, weights, strict=True):
+            factor = 1.
+            if weight is not None:
+                factor = 1 + strength * (weight - 1)
+                if strength < 1:
+                    labels = sample.gt_instance_labels
+                    labels.keypoint_weights = (
+                        labels.keypoint_weights / weight * factor)
+                self.applied.append(factor)
+            self.factors.append(factor)
+        self.labeled = [sample.metainfo.get('labeled', True)
+                        for sample in samples]
+        for watch in self.watches:
+            watch.seen = False
+
+    def _factors_of(self, count: int) -> list[float] | None:
+        """Weights of the samples of a call of a loss."""
+        if count == len(self.factors):
+            return self.factors
+        labeled = [factor for factor, labeled in zip(
+            self.factors, self.labeled, strict=True) if labeled]
+        return labeled if count == len(labeled) else None
+
+    def _watcher(self, watch: _Watch):
+
+        def look(module: nn.Module, args: Sequence, kwargs: dict,
+                 losses) -> None:
+            # the supervised part comes first
+            if watch.seen or not module.training:
+                return
+            name = next((name for name in ('target_weights', 'target_weight')
+                         if name in kwargs), None)
+            weights = kwargs[name] if name else (
+                args[2] if len(args) > 2 else None)
+            if not isinstance(weights, Tensor):
+                raise ValueError(
+                    f'{watch.name} is called without target weights, so pose '
+                    'weights would not count')
+            factors = self._factors_of(len(weights))
+            if factors is None:
+                return
+            watch.seen = True
+
+            def with_weights(changed: Tensor) -> Tensor:
+                if name:
+                    return total(module.forward(
+                        *args, **{**kwargs, name: changed}))
+                return total(module.forward(*args[:2], changed, *args[3:],
+                                            **kwargs))
+
+            with torch.no_grad():
+                loss = total(losses)
+                if not watch.checked:
+                    watch.checked = self._check_linear(
+                        watch.name, loss, with_weights(2 * weights))
+                factors = weights.new_tensor(factors).reshape(
+                    -1, *[1] * (weights.ndim - 1))
+                watch.unweighted = watch.unweighted + with_weights(
+                    weights / factors)
+                watch.weighted = watch.weighted + loss
+                watch.count += 1
+
+        return look
+
+    @staticmethod
+    def _check_linear(name: str, loss: Tensor, of_double: Tensor) -> bool:
+        """Whether it could be told; raises where the loss is not linear."""
+        loss, of_double = float(loss), float(of_double)
+        if not loss > 0:
+            return False
+        ratio = of_double / loss
+        if abs(ratio - 2) < 0.02:
+            return True
+        what = ('does not look at its target weights, or divides by them: set '
+                'use_target_weight=True, or use another loss'
+                if abs(ratio - 1) < 0.02 else
+                'does not weigh samples linearly: wrap it as '
+                f"dict(type='InstanceWeightedLoss', loss=dict(type='{name}', "
+                '...))')
+        raise ValueError(f'{name} of doubled target weights is {ratio:.3g} '
+                         f'times the loss, not 2 times. It {what}')
+
+    def after_train_iter(self, runner, batch_idx: int,
+                         data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        """Log what the weights did.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Index of the batch.
+            data_batch (dict, optional): The batch.
+            outputs (dict, optional): What the model returned.
+        """
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        figures = {}
+        if self.applied:
+            figures['effective_sample_size'] = effective_sample_size(
+                self.applied)
+        for index, watch in enumerate(self.watches):
+            if watch.count:
+                name = str(index) if len(self.watches) > 1 else ''
+                figures[f'weighted{name}'] = watch.weighted / watch.count
+                figures[f'unweighted{name}'] = watch.unweighted / watch.count
+            watch.weighted = watch.unweighted = 0.
+            watch.count = 0
+        self.applied = []
+        for name, value in figures.items():
+            runner.message_hub.update_scalar(f'train/pose_density/{name}',
+                                             float(value))
+
+    def after_train(self, runner) -> None:
+        """Stop watching.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []

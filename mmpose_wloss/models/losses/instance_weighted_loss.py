@@ -1,0 +1,70 @@
+"""Weights of samples that count linearly, whatever the loss does with them."""
+
+import torch
+from mmengine.config import ConfigDict
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+
+@MODELS.register_module()
+class InstanceWeightedLoss(nn.Module):
+    r"""Makes a loss linear in the weights of its samples.
+
+    Several stock losses multiply output and target by the weight before they
+    compare them, so that ``MSELoss`` and ``CombinedTargetMSELoss`` weigh a
+    sample by its weight squared, and ``SmoothL1Loss`` or ``WingLoss`` by
+    something in between. Here the largest weight :math:`w_i` of a sample's
+    joints is taken out first:
+
+    .. math:: L = \frac{1}{B} \sum_i w_i \,
+        \ell\!\left(o_i, y_i, \frac{m_i}{w_i}\right)
+
+    with the loss :math:`\ell` on each sample alone. For weights of 0 and 1,
+    and a loss that is a mean over samples, that is the loss itself.
+
+    Args:
+        loss (dict): Config of a loss that is called as
+            ``(output, target, target_weights)``.
+    """
+
+    def __init__(self, loss: dict | ConfigDict):
+        super().__init__()
+        self.loss = MODELS.build(loss)
+
+    def forward(self, output: Tensor | tuple[Tensor, ...],
+                target: Tensor | tuple[Tensor, ...],
+                target_weights: Tensor | None = None) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            output (Tensor or tuple[Tensor]): Of the head, in shape [B, …].
+            target (Tensor or tuple[Tensor]): In the same shape.
+            target_weights (Tensor, optional): In shape [B, K, …]. Defaults to
+                ``None``: the loss as it is.
+
+        Returns:
+            Tensor: The loss.
+
+        Raises:
+            RuntimeError: If the loss cannot be computed on all samples at
+                once: it branches on values.
+        """
+        if target_weights is None:
+            return self.loss(output, target)
+        weights = target_weights.flatten(1).amax(1)
+        places = weights.reshape(-1, *[1] * (target_weights.ndim - 1))
+        shares = target_weights / places.where(places > 0,
+                                               torch.ones_like(places))
+
+        def of_sample(*inputs) -> Tensor:
+            return self.loss(*tree_map(lambda each: each[None], inputs))
+
+        try:
+            losses = torch.func.vmap(of_sample)(output, target, shares)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f'{type(self.loss).__name__} cannot be computed for each '
+                'sample by torch.func.vmap, so InstanceWeightedLoss cannot '
+                f'weigh its samples: {error}') from error
+        return (weights * losses).mean()

@@ -1,0 +1,457 @@
+"""The density of poses, and the weights that follow from it."""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from .kernel_density import (
+    check_kernel,
+    log_kernel_norm,
+    log_kernel_sums,
+    loo_bandwidth,
+    scott_bandwidth,
+)
+from .missing_joints import MISSING, conditional_mean, fill_with_mean
+from .normalization import (
+    NORMALIZATIONS,
+    mirror_poses,
+    normalize_poses,
+    torso_indices,
+)
+from .weights import (
+    effective_sample_size,
+    median_frequency_weights,
+    temper_to,
+)
+
+MODES = {
+    'source': dict(
+        normalize='image', center=False, mirror=False, missing='zero',
+        min_joints=0, components=10, kernel='exponential', bandwidth=0.6,
+        leave_one_out=False, alpha=1., clip=None, min_ess=0., mean_one=False,
+        max_references=None, seed=0),
+    'tempered': dict(
+        normalize='box', center=False, mirror=True, missing='conditional',
+        min_joints=None, components=10, kernel='gaussian', bandwidth='scott',
+        leave_one_out=True, alpha=0.5, clip=(0.1, 10.), min_ess=0.5,
+        mean_one=True, max_references=None, seed=0),
+}
+# the rounds in which axes and missing joints are fitted to each other
+ROUNDS = 20
+TOLERANCE = 1e-4
+
+
+class PoseDensity:
+    r"""How common each training pose is, and how much it should weigh.
+
+    Poses are normalised and projected on their principal axes; there a kernel
+    density estimate tells how common each is:
+
+    .. math:: p(x_i) = \frac{1}{c\,h^D} \frac{1}{N - 1} \sum_{j \ne i}
+        K\!\left(\frac{\lVert x_i - x_j \rVert}{h}\right), \qquad
+        w_i = \left(\frac{\mathrm{median}(p)}{p(x_i)}\right)^\alpha .
+
+    ``mode='source'`` is the weighted DeepPose's: coordinates over the size of
+    the image, 10 axes, an exponential kernel of bandwidth 0.6, and a pose's
+    own kernel in its density (N instead of N - 1). ``mode='tempered'``, the
+    default, leaves it out, which lets a rare pose be seen as rare, and tempers
+    the weights. Each option of a mode can be given by its name.
+
+    Args:
+        mode (str): ``'tempered'`` or ``'source'``. Defaults to
+            ``'tempered'``.
+        normalize (str): ``'image'``, ``'box'``, ``'torso'`` or ``'none'``, see
+            :func:`normalize_poses`. Tempered: ``'box'``.
+        center (bool): Whether to move each pose's mean to the origin, so that
+            its place does not count. Defaults to ``False``.
+        mirror (bool): Whether each pose's mirror image belongs to the density
+            too, as it does to a training that flips. Tempered: ``True``.
+        missing (str): What stands for missing joints: ``'zero'``, as in the
+            source, ``'mean'``, or ``'conditional'``: what the axes expect given
+            the joints that are there. Tempered: ``'conditional'``.
+        min_joints (int, optional): A pose with fewer visible joints has no
+            density and weight 1. ``None``, as in tempered: half of them.
+        components (int or float): Number of axes, or, below 1, the share of
+            the variance that they explain. Defaults to 10.
+        kernel (str): ``'exponential'`` or ``'gaussian'``. Tempered:
+            ``'gaussian'``.
+        bandwidth (float or str): In units of the normalised poses; ``'scott'``:
+            :func:`scott_bandwidth`, as in tempered; ``'loo'``:
+            :func:`loo_bandwidth`, which is narrower: a tight group of poses
+            is then dense however few they are.
+        leave_one_out (bool): Whether a pose's density is that under all
+            others. Tempered: ``True``.
+        alpha (float): Tempering of the weights, at least 0. Tempered: 0.5.
+        clip (Sequence[float], optional): Smallest and largest weight, before
+            they are brought to a mean of 1. Tempered: (0.1, 10).
+        min_ess (float): Smallest effective sample size, a share of the
+            number; ``alpha`` is lowered until it is reached. Tempered: 0.5.
+        mean_one (bool): Whether weights are divided by their mean, so that
+            the loss keeps its scale. Tempered: ``True``.
+        max_references (int, optional): Poses, drawn by ``seed``, that the
+            density is estimated from where there are more;
+            :attr:`density_error` says how far off that is. Defaults to
+            ``None``: all of them, exactly.
+        seed (int): What is drawn comes from it. Defaults to 0.
+
+    Attributes:
+        options (dict): All options, with the mode's where none was given.
+        log_density (np.ndarray): Of the poses fitted to, in shape [N]; NaN
+            where there is none.
+        weights (np.ndarray): In shape [N].
+        bandwidth (float): The bandwidth used.
+        alpha (float): The tempering used.
+        copies (int): How many poses equal an earlier one.
+        density_error (np.ndarray, optional): Relative standard error of the
+            densities in shape [N], estimated, where ``max_references`` left
+            some poses out.
+    """
+
+    def __init__(self, mode: str = 'tempered', **options):
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {list(MODES)}, but it is '
+                             f'{mode!r}')
+        unknown = sorted(set(options) - set(MODES[mode]))
+        if unknown:
+            raise TypeError(f'PoseDensity has no option {unknown[0]!r}; it '
+                            f'has {", ".join(MODES[mode])}')
+        self.options = {**MODES[mode], **options}
+        self._check_options()
+        self.density_error = None
+
+    def _check_options(self) -> None:
+        def check(name: str, fits: bool, expected: str) -> None:
+            if not fits:
+                raise ValueError(f'{name} must be {expected}, but it is '
+                                 f'{self.options[name]!r}')
+
+        def number(name: str) -> float:
+            value = self.options[name]
+            check(name, isinstance(value, (int, float)) and
+                  not isinstance(value, bool) and math.isfinite(value),
+                  'a number')
+            return value
+
+        options = self.options
+        check('normalize', options['normalize'] in NORMALIZATIONS,
+              f'one of {NORMALIZATIONS}')
+        check('missing', options['missing'] in MISSING, f'one of {MISSING}')
+        check_kernel(options['kernel'])
+        if options['bandwidth'] not in ('scott', 'loo'):
+            check('bandwidth', not isinstance(options['bandwidth'], str),
+                  "a number, 'scott' or 'loo'")
+            check('bandwidth', number('bandwidth') > 0, 'above 0')
+        components = number('components')
+        check('components', 0 < components < 1 or
+              (components >= 1 and components == int(components)),
+              'a whole number of axes, or a share of variance below 1')
+        check('alpha', number('alpha') >= 0, 'at least 0')
+        check('min_ess', 0 <= number('min_ess') < 1, 'in [0, 1)')
+        for name, least in (('min_joints', 0), ('max_references', 2)):
+            if options[name] is not None:
+                check(name, number(name) >= least, f'at least {least}')
+        if options['clip'] is not None:
+            median_frequency_weights(np.zeros(1), clip=options['clip'])
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is a density yet."""
+        return hasattr(self, 'references')
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Effective sample size of the weights over the number of poses."""
+        return effective_sample_size(self.weights)
+
+    # -- from poses to places on the axes
+
+    def _normalize(self, poses, visible, boxes, image_sizes):
+        poses = np.asarray(poses)
+        if poses.ndim != 3 or poses.shape[2] != 2:
+            raise ValueError('poses must have the shape [N, K, 2], but they '
+                             f'have {list(poses.shape)}')
+        visible = np.asarray(visible) > 0
+        if visible.shape != poses.shape[:2]:
+            raise ValueError(
+                f'visible must have the shape {list(poses.shape[:2])} of the '
+                f'poses, but it has {list(visible.shape)}')
+        for name, values, width in (('boxes', boxes, 4),
+                                    ('image_sizes', image_sizes, 2)):
+            if values is not None and np.shape(values) != (len(poses), width):
+                raise ValueError(
+                    f'{name} must have the shape {[len(poses), width]}, but '
+                    f'it has {list(np.shape(values))}')
+        broken = ~np.isfinite(poses).all(2) & visible
+        if broken.any():
+            rows = np.flatnonzero(broken.any(1))
+            raise ValueError(
+                f'{len(rows)} of {len(poses)} poses have visible joints whose '
+                'coordinates are NaN or infinite, the first is number '
+                f'{rows[0]}. Correct these annotations, or mark the joints as '
+                'not visible')
+        options = self.options
+        normalized, fit = normalize_poses(
+            poses, visible, options['normalize'], boxes, image_sizes,
+            self.torso, options['center'])
+        least = options['min_joints']
+        if least is None:
+            least = math.ceil(poses.shape[1] / 2)
+        return normalized, visible, fit & (visible.sum(1) >= least)
+
+    @staticmethod
+    def _vectors(poses, visible):
+        return (poses.reshape(len(poses), -1),
+                np.repeat(visible, 2, axis=1))
+
+    def _mirrored(self, poses, visible):
+        return mirror_poses(poses, visible, self.flip_indices,
+                            self.options['normalize'], self.options['center'])
+
+    def _fill(self, vectors, observed):
+        if self.options['missing'] == 'zero':
+            return vectors
+        if self.options['missing'] == 'mean':
+            return fill_with_mean(vectors, observed, self.fill)
+        return conditional_mean(self.pca, vectors, observed)
+
+    def _fit_axes(self, poses, visible) -> np.ndarray:
+        """Fit the axes; returns the vectors of the poses, filled."""
+        vectors, observed = self._vectors(poses, visible)
+        if self.options['mirror']:
+            mirrored = self._vectors(*self._mirrored(poses, visible))
+            vectors = np.concatenate([vectors, mirrored[0]])
+            observed = np.concatenate([observed, mirrored[1]])
+        components = self.options['components']
+        components = int(components) if components >= 1 else components
+        dimensions = vectors.shape[1]
+        if components > dimensions:
+            raise ValueError(
+                f'components={components} axes are asked for, but poses of '
+                f'{dimensions // 2} joints have {dimensions} coordinates')
+        filled = vectors
+        if self.options['missing'] != 'zero':
+            filled = fill_with_mean(vectors, observed)
+            # what is filled in does not change the mean
+            self.fill = filled.mean(0)
+        rounds = (ROUNDS if self.options['missing'] == 'conditional'
+                  and not observed.all() else 1)
+        for _ in range(rounds):
+            self.pca = PCA(components, svd_solver='full').fit(filled)
+            if rounds == 1:
+                break
+            before, filled = filled, conditional_mean(self.pca, vectors,
+                                                      observed)
+            change = np.sqrt(np.mean((filled - before)[~observed]**2))
+            if change < TOLERANCE * filled.std():
+                break
+        return filled[:len(poses)]
+
+    # -- from places to densities
+
+    def fit(self, poses: np.ndarray, visible: np.ndarray, *,
+            boxes: np.ndarray | None = None,
+            image_sizes: np.ndarray | None = None,
+            joint_names: Sequence[str] | None = None,
+            flip_indices: Sequence[int] | None = None,
+            device: str = 'cpu', progress: bool = False) -> 'PoseDensity':
+        """Find the density of poses and their weights.
+
+        Args:
+            poses (np.ndarray): Joints in pixels, in shape [N, K, 2].
+            visible (np.ndarray): Which are annotated (above 0), in shape
+                [N, K].
+            boxes (np.ndarray, optional): Left, top, right and bottom in
+                pixels, in shape [N, 4]. Defaults to ``None``: the visible
+                joints'.
+            image_sizes (np.ndarray, optional): Width and height in pixels, in
+                shape [N, 2]. Needed for ``normalize='image'``.
+            joint_names (Sequence[str], optional): Needed for
+                ``normalize='torso'``.
+            flip_indices (Sequence[int], optional): For each joint the one of
+                the other side. Needed for ``mirror=True``.
+            device (str): Where densities are computed. Defaults to ``'cpu'``.
+            progress (bool): Whether to show a bar. Defaults to ``False``.
+
+        Returns:
+            PoseDensity: Itself.
+
+        Raises:
+            ValueError: If poses are not finite, too few, or all alike, or
+                something needed is missing.
+        """
+        options = self.options
+        if options['mirror'] and flip_indices is None:
+            raise ValueError('mirror=True needs flip_indices')
+        self.flip_indices = flip_indices
+        self.torso = None
+        if options['normalize'] == 'torso':
+            self.torso = torso_indices(joint_names or ())
+        normalized, visible, has_density = self._normalize(
+            poses, visible, boxes, image_sizes)
+        count, least = int(has_density.sum()), max(2, options['components'])
+        if count <= least:
+            raise ValueError(
+                f'{count} of {len(poses)} poses have the joints that a '
+                f'density needs, but more than {least} are needed for '
+                f'components={options["components"]}')
+        filled = self._fit_axes(normalized[has_density], visible[has_density])
+        distinct = len(np.unique(filled, axis=0))
+        self.copies = count - distinct
+        if distinct <= least:
+            raise ValueError(
+                f'{count} poses, but only {distinct} different ones; more than '
+                f'{least} are needed for components={options["components"]}')
+        if self.copies:
+            warnings.warn(
+                f'{self.copies} of {count} poses are copies of others, which '
+                'makes them look more common than they are', stacklevel=2)
+        places = (filled - self.pca.mean_) @ self.pca.components_.T
+        self.references = places
+        self.bandwidth = self._find_bandwidth(places, device)
+        log_density = self._density_of_references(places, device, progress)
+        self._weigh(log_density, has_density)
+        return self
+
+    def _find_bandwidth(self, places: np.ndarray, device: str) -> float:
+        if self.options['bandwidth'] == 'scott':
+            return scott_bandwidth(places)
+        if self.options['bandwidth'] == 'loo':
+            return loo_bandwidth(places, self.options['kernel'],
+                                 self._mirror_places(places), device,
+                                 self.options['seed'])
+        return float(self.options['bandwidth'])
+
+    def _mirror_places(self, places: np.ndarray) -> np.ndarray | None:
+        """Places of the mirror images, if those belong to the density."""
+        if not self.options['mirror']:
+            return None
+        # a set of poses with their mirror images has axes that are mirrored
+        # onto each other
+        axes = self.pca.components_
+        moved = axes.reshape(len(axes), -1, 2)[:, list(self.flip_indices)]
+        moved = (moved * [-1, 1]).reshape(axes.shape)
+        return places @ axes @ moved.T
+
+    def _density_of_references(self, places: np.ndarray, device: str,
+                               progress: bool) -> np.ndarray:
+        """Log density of the poses fitted to; keeps those drawn of them."""
+        count, most = len(places), self.options['max_references']
+        loo = self.options['leave_one_out']
+        arguments = dict(bandwidth=self.bandwidth, device=device,
+                         kernel=self.options['kernel'], progress=progress)
+        if most is None or most >= count:
+            sums = [log_kernel_sums(places, **arguments)]
+            if not loo:
+                sums[0] = np.logaddexp(sums[0], 0)
+            mirrored = self._mirror_places(places)
+            if mirrored is not None:
+                sums.append(log_kernel_sums(
+                    places, mirrored, own=np.arange(count) if loo else None,
+                    **arguments))
+            total = (count - loo) * len(sums)
+            return np.logaddexp.reduce(sums) - self._log_norm(total)
+
+        drawn = np.sort(np.random.default_rng(self.options['seed']).choice(
+            count, most, replace=False))
+        self.references = places[drawn]
+        own = np.full(count, -1)
+        own[drawn] = np.arange(most)
+        used = np.full(count, most)
+        if loo:
+            used[drawn] -= 1
+        parts = [log_kernel_sums(places, references, moments=True,
+                                 own=own if loo else None, **arguments)
+                 for references in self._reference_parts()]
+        sums = np.logaddexp.reduce([part[0] for part in parts])
+        squares = sum(np.exp(2 * (logs - sums)) * spread
+                      for logs, spread in parts)
+        total = used * len(parts)
+        self.density_error = np.sqrt(
+            (squares - 1 / total).clip(0) * (1 - most / count))
+        if not loo:
+            # a pose that was not drawn is still in its own density
+            own_share = 1 / count / len(parts)
+            inside = sums - np.log(total)
+            outside = np.logaddexp(inside + np.log1p(-own_share),
+                                   np.log(own_share))
+            sums = np.where(own < 0, outside, inside) + np.log(total)
+        return sums - self._log_norm(total)
+
+    def _reference_parts(self) -> list[np.ndarray]:
+        mirrored = self._mirror_places(self.references)
+        return [self.references] + ([] if mirrored is None else [mirrored])
+
+    def _log_norm(self, count) -> np.ndarray:
+        return np.log(count) + log_kernel_norm(
+            self.options['kernel'], self.references.shape[1], self.bandwidth)
+
+    def _weigh(self, log_density: np.ndarray, has_density: np.ndarray) -> None:
+        options = self.options
+        self.alpha = float(options['alpha'])
+        if options['min_ess']:
+            self.alpha = temper_to(log_density, self.alpha, options['clip'],
+                                   options['min_ess'])
+        weights = median_frequency_weights(log_density, self.alpha,
+                                           options['clip'])
+        if options['mean_one']:
+            weights = weights / weights.mean()
+        self.log_density = np.full(len(has_density), np.nan)
+        self.log_density[has_density] = log_density
+        self.weights = np.ones(len(has_density))
+        self.weights[has_density] = weights
+
+    def score(self, poses: np.ndarray, visible: np.ndarray, *,
+              boxes: np.ndarray | None = None,
+              image_sizes: np.ndarray | None = None,
+              device: str = 'cpu') -> np.ndarray:
+        """Log density of other poses under those that were fitted to.
+
+        Args:
+            poses (np.ndarray): As of :meth:`fit`, in shape [M, K, 2].
+            visible (np.ndarray): In shape [M, K].
+            boxes (np.ndarray, optional): In shape [M, 4].
+            image_sizes (np.ndarray, optional): In shape [M, 2].
+            device (str): Where to compute. Defaults to ``'cpu'``.
+
+        Returns:
+            np.ndarray: In shape [M]; NaN where there are too few joints.
+        """
+        if not self.fitted:
+            raise ValueError('PoseDensity has no density yet: call fit first')
+        normalized, visible, has_density = self._normalize(
+            poses, visible, boxes, image_sizes)
+        joints = len(self.pca.mean_) // 2
+        if normalized.shape[1] != joints:
+            raise ValueError(
+                f'the density is of poses of {joints} joints, but these have '
+                f'{normalized.shape[1]}')
+        scores = np.full(len(normalized), np.nan)
+        if not has_density.any():
+            return scores
+        filled = self._fill(*self._vectors(normalized[has_density],
+                                           visible[has_density]))
+        places = (filled - self.pca.mean_) @ self.pca.components_.T
+        parts = self._reference_parts()
+        sums = [log_kernel_sums(places, references, bandwidth=self.bandwidth,
+                                kernel=self.options['kernel'], device=device)
+                for references in parts]
+        scores[has_density] = np.logaddexp.reduce(sums) - self._log_norm(
+            len(self.references) * len(parts))
+        return scores
+
+    # -- what to think of the weights
+
+    def pose_axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean pose and what each axis adds to it.
+
+        Returns:
+            tuple[np.ndarray]: The mean in shape [K, 2], and one standard
+            deviation along each axis in shape [D, K, 2].
+        """
+        spread = self.pca.components_ * np.sqrt(
+            self.pca.explained_variance_)[:, None]
+        return (self.pca.mean_.reshape(-1, 2),
+                spread.reshape(len(spread), -1, 2))

@@ -1,0 +1,86 @@
+"""From log densities to weights of the poses."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+
+
+def effective_sample_size(weights: np.ndarray) -> float:
+    r"""Kish's effective sample size over the number of samples.
+
+    Args:
+        weights (np.ndarray): At least 0, in shape [N].
+
+    Returns:
+        float: :math:`(\sum w)^2 / (N \sum w^2)`, from 1/N to 1: the share of
+        the samples that as many with equal weights would stand for.
+    """
+    weights = np.asarray(weights, np.float64)
+    # overflows neither for large weights nor for small ones
+    scaled = weights / weights.max()
+    return float(scaled.sum()**2 / (len(scaled) * (scaled**2).sum()))
+
+
+def log_median_density(log_density: np.ndarray) -> float:
+    """Logarithm of the median density.
+
+    Of an even number it is the mean of the two in the middle, as NumPy has it,
+    taken without leaving the logarithms.
+    """
+    ordered = np.sort(log_density)
+    middle = (len(ordered) - 1) // 2, len(ordered) // 2
+    return float(np.logaddexp(*ordered[list(middle)]) - np.log(2))
+
+
+def median_frequency_weights(log_density: np.ndarray, alpha: float = 1.,
+                             clip: Sequence[float] | None = None
+                             ) -> np.ndarray:
+    r"""Weights :math:`(\mathrm{median}(p) / p)^\alpha`.
+
+    Args:
+        log_density (np.ndarray): :math:`\log p` in shape [N], finite.
+        alpha (float): Tempering: 0 weights all alike, 1 is the source's.
+            Defaults to 1.
+        clip (Sequence[float], optional): Smallest and largest weight. Defaults
+            to ``None``: as they come.
+
+    Returns:
+        np.ndarray: The weights in shape [N].
+    """
+    log_density = np.asarray(log_density, np.float64)
+    logarithms = alpha * (log_median_density(log_density) - log_density)
+    if clip is not None:
+        low, high = clip
+        if not 0 < low <= 1 <= high:
+            raise ValueError('clip must hold a smallest weight in (0, 1] and a '
+                             f'largest of at least 1, but it is {clip}')
+        logarithms = logarithms.clip(np.log(low), np.log(high))
+    # a weight of inf would be followed by a loss of NaN
+    return np.exp(logarithms.clip(-700, 700))
+
+
+def temper_to(log_density: np.ndarray, alpha: float,
+              clip: Sequence[float] | None, min_ess: float) -> float:
+    """The largest tempering up to ``alpha`` that keeps a sample size.
+
+    Args:
+        log_density (np.ndarray): In shape [N], finite.
+        alpha (float): Largest tempering.
+        clip (Sequence[float], optional): As of
+            :func:`median_frequency_weights`.
+        min_ess (float): Smallest :func:`effective_sample_size`, in [0, 1).
+
+    Returns:
+        float: The tempering, in [0, ``alpha``].
+    """
+    def excess(tempering: float) -> float:
+        weights = median_frequency_weights(log_density, tempering, clip)
+        return effective_sample_size(weights) - min_ess
+
+    if excess(alpha) >= 0:
+        return alpha
+    tempering = brentq(excess, 0, alpha, xtol=1e-6 * alpha)
+    # the root may lie a rounding beyond
+    return tempering if excess(tempering) >= 0 else max(
+        0., tempering - 2e-6 * alpha)
