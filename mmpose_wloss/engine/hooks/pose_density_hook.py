@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from ...datasets.poses import annotation_files, joint_names
 from ...datasets.transforms.pose_density_weights import (
@@ -15,7 +15,6 @@ from ...datasets.transforms.pose_density_weights import (
     PoseDensityWeights,
 )
 from ...pose_density import PoseDensityArtefact, effective_sample_size
-
 
 
 def leaf_datasets(dataset) -> Iterator[BaseDataset]:
@@ -41,7 +40,7 @@ def loss_modules(model: nn.Module) -> list[nn.Module]:
 
 def total(losses) -> Tensor:
     """The sum of what a loss returns: one number, or several."""
-    return sum(each.sum() for each in tree_leaves(losses))
+    return sum(each.sum() for each in tree_flatten(losses)[0])
 
 
 class _Watch:
@@ -128,7 +127,7 @@ class PoseDensityHook(Hook):
                 f'{type(model).__name__}, so it cannot tell whether weights '
                 'count')
         self.watches = []
-        for index, module in enumerate(modules):
+        for module in modules:
             watch = _Watch(type(module).__name__)
             self.watches.append(watch)
             self.handles.append(module.register_forward_hook(

@@ -12,6 +12,7 @@ from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
     'FocusMSELoss', 'HeatmapWeightingMSELoss', 'InstanceWeightedLoss',
-    'MaskedMSELoss', 'WeightAdaptiveMSELoss', 'focus_mse_loss', 'heatmap_consistency_loss',
-    'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
+    'MaskedMSELoss', 'WeightAdaptiveMSELoss', 'focus_mse_loss',
+    'heatmap_consistency_loss', 'heatmap_weighting_mse_loss',
+    'masked_mse_loss', 'weight_adaptive_mse_loss'
 ]
