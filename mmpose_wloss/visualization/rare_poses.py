@@ -1,0 +1,117 @@
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..evaluation.functional import ErrorLine, Interval
+
+# of the people, those with the largest errors that would squeeze the others
+BEYOND = 0.5
+
+
+class DensityBin(NamedTuple):
+    """A bin of training density in a picture.
+
+    Attributes:
+        name (str): Its name.
+        low (float): Lowest log density, may be minus infinity.
+        high (float): Log density that it ends before, may be infinity.
+        error (Interval, optional): Mean error of its people.
+    """
+    name: str
+    low: float
+    high: float
+    error: Interval | None
+
+
+def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
+                            bins: Sequence[DensityBin],
+                            line: ErrorLine | None, title: str,
+                            unit: str) -> Figure:
+    """Draw the error of each person over the training density of the pose.
+
+    Args:
+        log_density (np.ndarray): Finite, in shape [N].
+        errors (np.ndarray): Finite, in shape [N].
+        bins (Sequence[DensityBin]): Bins, drawn shaded and named, each with
+            its mean and 95 % interval.
+        line (ErrorLine, optional): Regression line, drawn with its 95 % band.
+        title (str): Title.
+        unit (str): Unit of the errors.
+
+    Returns:
+        Figure: The figure.
+    """
+    figure = Figure(figsize=(7, 4.4), layout='constrained')
+    axes = figure.subplots()
+    axes.set(title=title, xlabel='log density under the training poses '
+             '(rare on the left, common on the right)',
+             ylabel=f'error of a person, {unit}')
+    axes.grid(alpha=0.3)
+    if not len(errors):
+        return figure
+    top = 1.05 * max([np.percentile(errors, 100 - BEYOND)] +
+                     [one.error.high or one.error.value
+                      for one in bins if one.error is not None]) or 1.
+    above = int((errors > top).sum())
+    margin = 0.02 * np.ptp(log_density) or 1.
+    left, right = log_density.min() - margin, log_density.max() + margin
+    axes.scatter(log_density, errors, s=5, color='0.45', alpha=0.35,
+                 linewidth=0, rasterized=True,
+                 label=f'{len(errors)} people' +
+                 (f', {above} above the picture' if above else ''))
+    for index, one in enumerate(bins):
+        colour = f'C{index}'
+        low, high = max(one.low, left), min(one.high, right)
+        if low >= high:
+            continue
+        axes.axvspan(low, high, color=colour, alpha=0.1, linewidth=0)
+        # bins may lie in each other, and names of narrow ones side by side
+        axes.text((low + high) / 2, top * (0.98 - 0.06 * (index % 3)),
+                  one.name, color=colour, ha='center', va='top',
+                  weight='bold')
+        if one.error is None:
+            continue
+        inside = log_density[(log_density >= low) & (log_density < high)]
+        center = inside.mean() if len(inside) else (low + high) / 2
+        axes.hlines(one.error.value, low, high, color=colour)
+        bounds = None if one.error.low is None else [
+            [one.error.value - one.error.low],
+            [one.error.high - one.error.value]]
+        axes.errorbar([center], [one.error.value], yerr=bounds, color=colour,
+                      marker='o', capsize=4, zorder=4)
+    if line is not None:
+        grid = np.linspace(left, right, 200)
+        axes.plot(grid, line.at(grid), color='black', linewidth=1.2, zorder=3,
+                  label=f'slope {_with_interval(line.slope)} per unit')
+        band = line.band(grid)
+        if band is not None:
+            axes.fill_between(grid, *band, color='black', alpha=0.2,
+                              linewidth=0, zorder=3)
+    axes.set(xlim=(left, right), ylim=(0, top))
+    figure.legend(loc='outside lower center', ncols=2, fontsize=8)
+    return figure
+
+
+def _with_interval(value: Interval) -> str:
+    if value.low is None:
+        return f'{value.value:.3g}'
+    return f'{value.value:.3g} [{value.low:.3g}, {value.high:.3g}]'
+
+
+def figure_to_image(figure: Figure, dpi: int = 120) -> np.ndarray:
+    """Draw a figure into an array, as MMEngine's visualizers take it.
+
+    Args:
+        figure (Figure): The figure.
+        dpi (int): Pixels per inch. Defaults to 120.
+
+    Returns:
+        np.ndarray: RGB, uint8 in shape [H, W, 3].
+    """
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
