@@ -85,8 +85,8 @@ class NetworksEvaluator(Evaluator):
         for name in names:
             for metric in self._evaluator(name).metrics:
                 metric.process(data_batch, [
-                    dict(sample, pred_instances=sample[PREFIX + name])
-                    for sample in samples])
+                    dict(sample, pred_instances=sample[PREFIX + name],
+                         predicted_with=name) for sample in samples])
 
     def evaluate(self, size: int) -> dict:
         """Compute the metrics.
