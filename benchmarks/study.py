@@ -185,7 +185,8 @@ class Study:
                     for row in rows[name]] for name in names if name in rows},
             str(path), title, next(iter(self.figures.values())))
 
-    def main(self, picture: str, title: str, names: Sequence[str]) -> None:
+    def main(self, picture: str | None = None, title: str = '',
+             names: Sequence[str] = ()) -> None:
         """Parse the command line, run what is missing, show what is there."""
         parser = argparse.ArgumentParser(description=f'Study {self.name}')
         parser.add_argument(
@@ -198,5 +199,6 @@ class Study:
         if args.minutes > 0:
             self.run(args.minutes, args.processes)
         print(self.table())
-        self.draw(ROOT / picture, title, names)
-        print(f'drawn: {picture}')
+        if picture is not None:
+            self.draw(ROOT / picture, title, names)
+            print(f'drawn: {picture}')
