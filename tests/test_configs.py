@@ -61,7 +61,8 @@ NETWORKS = {
         'rtmpose-s_8xb256-420e_coco-256x192', set()),
 }
 DEMO = ['resnet18_mse_annypose', 'resnet18_fmse_annypose',
-        'supervised_resnet18_annypose', 'posedual_resnet18_annypose']
+        'supervised_resnet18_annypose', 'posedual_resnet18_annypose',
+        'shufflenetv2_annypose']
 
 
 LSP = ['deeppose_vgg16_wloss_lsp', 'cpm_wloss_lsp']
@@ -98,6 +99,25 @@ def test_the_demo_configs_differ_in_the_loss_alone():
     assert differences(focal.to_dict(), mse.to_dict()) == {
         'model.head.loss.type', 'model.head.loss.gamma',
         'model.head.loss.delta'}
+
+
+def test_the_network_that_shows_rare_poses_is_stock(tmp_path):
+    (tmp_path / 'stock.py').write_text(
+        f"_base_ = '{STOCK}/coco/td-hm_shufflenetv2_8xb64-210e_coco-256x192.py'"
+        '\n')
+    config, stock = (Config.fromfile(path).to_dict() for path in (
+        CONFIGS / 'demo' / 'shufflenetv2_annypose.py', tmp_path / 'stock.py'))
+    where, schedule = set(), set()
+    for key in differences(config, stock):
+        (where if 'data' in key or 'evaluator' in key or 'val_file' in key
+         else schedule).add(key)
+    assert schedule == {
+        'model.backbone.init_cfg', 'train_cfg.max_epochs',
+        'train_cfg.val_interval', 'optim_wrapper.optimizer.lr',
+        'param_scheduler', 'randomness'}
+    assert {key.rsplit('.')[-1] for key in where} == {
+        'data_root', 'ann_file', 'bbox_file', 'img', 'batch_size',
+        'num_workers', 'persistent_workers', 'val_file'}
 
 
 def test_every_recipe_is_tested():
