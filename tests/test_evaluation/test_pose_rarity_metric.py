@@ -462,6 +462,8 @@ def test_the_table(log):
                 if line.startswith('|')}) == 1
     assert rows[0][:4] == ['poses', 'people', 'error (% of the box)',
                            'coco/AP']
+    # nobody is large
+    assert result['coco/AP (L)'] == -1 and 'coco/AP (L)' not in rows[0]
     assert rows[0][-1] == 'PCK' and len(rows[0]) == 3 + 6 + 1
     assert [row[0] for row in rows[2:]] == [
         'all', 'rare (0–10 %)', 'middle (10–50 %)', 'common (50–100 %)',

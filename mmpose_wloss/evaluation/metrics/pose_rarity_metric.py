@@ -363,9 +363,11 @@ class PoseRarityMetric(BaseMetric):
 
     def _table(self, rows: list[_Row], line: ErrorLine | None,
                without_density: int, network: str | None) -> str:
-        columns = [(index, name) for index, figures in
-                   enumerate(rows[0].figures)
-                   for name in list(figures)[:TABLE_FIGURES]]
+        columns = []
+        for index, metric in enumerate(self.metrics):
+            measured = [name for name, value in rows[0].figures[index].items()
+                        if _is_measured(metric, value)]
+            columns += [(index, name) for name in measured[:TABLE_FIGURES]]
         cells = [['poses', 'people', f'error ({self._unit})',
                   *(name for _, name in columns)]]
         for row in rows:
@@ -561,11 +563,15 @@ def _compute(metric: BaseMetric, index: int, people: list[dict], name: str
                    for key, value in figures.items()}
     if not name:
         return figures
-    # of a part there may be nothing to measure, for which COCO writes -1
-    figures = {key: float(value) for key, value in figures.items()}
-    return {key: value for key, value in figures.items()
-            if np.isfinite(value) and not (
-                value == -1 and isinstance(metric, CocoMetric))}
+    return {key: float(value) for key, value in figures.items()
+            if _is_measured(metric, value)}
+
+
+def _is_measured(metric: BaseMetric, value: float) -> bool:
+    """Whether there was something to measure; COCO writes -1 if not."""
+    value = float(value)
+    return bool(np.isfinite(value)) and not (
+        value == -1 and isinstance(metric, CocoMetric))
 
 
 def _ground_truth(coco: COCO, people: set | None) -> COCO:
