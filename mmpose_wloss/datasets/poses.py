@@ -5,13 +5,17 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from mmengine.dataset import BaseDataset
-from PIL import Image
 
 from ..pose_density import (
     PoseDensity,
     PoseDensityArtefact,
     annotation_digest,
 )
+from ..pose_density.normalization import UnusablePoses
+from .datasets.image_size import loaded_image_size
+
+# of unusable annotations an error names so many
+NAMED = 5
 
 
 def annotation_files(dataset: BaseDataset) -> list[str]:
@@ -69,8 +73,7 @@ class Poses:
         sizes = {}
         for path in self.image_paths:
             if path not in sizes:
-                with Image.open(path) as image:
-                    sizes[path] = image.size
+                sizes[path] = loaded_image_size(path)
         return np.array([sizes[path] for path in self.image_paths],
                         np.float64)
 
@@ -89,9 +92,10 @@ def collect_poses(dataset: BaseDataset,
 
     Raises:
         ValueError: If the data set is empty, has samples of several people, or
-            ids that are not unique numbers.
+            poses with another number of joints than it names.
     """
     dataset.full_init()
+    joints = len(joint_names(dataset.metainfo))
     if not len(dataset):
         raise ValueError(f'{", ".join(annotation_files(dataset))} has no pose '
                          'with keypoints to fit a density to')
@@ -103,6 +107,10 @@ def collect_poses(dataset: BaseDataset,
                 'A density is of single poses, but a sample of '
                 f'{annotation_files(dataset)[0]} has {len(info["keypoints"])}: '
                 "use data_mode='topdown'")
+        if len(info['keypoints'][0]) != joints:
+            raise ValueError(
+                f'annotation {info["id"]} has {len(info["keypoints"][0])} '
+                f'joints, but {type(dataset).__name__} is of {joints}')
         visible = np.asarray(info['keypoints_visible'])[0]
         if visible.ndim == 2:  # visibility and weight
             visible = visible[:, 0]
@@ -133,18 +141,46 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
 
     Returns:
         PoseDensityArtefact: To be saved.
+
+    Raises:
+        ValueError: If poses cannot be used; it names their annotations.
     """
+    _check_extent(poses)
     density = PoseDensity(mode, **options)
     names = joint_names(poses.metainfo)
     by_image = density.options['normalize'] == 'image'
-    density.fit(poses.keypoints, poses.visible, boxes=poses.boxes,
-                image_sizes=poses.image_sizes() if by_image else None,
-                joint_names=names,
-                flip_indices=poses.metainfo.get('flip_indices'),
-                device=device, progress=progress)
+    sizes = poses.image_sizes() if by_image else None
+    try:
+        density.fit(poses.keypoints, poses.visible, boxes=poses.boxes,
+                    image_sizes=sizes, joint_names=names,
+                    flip_indices=poses.metainfo.get('flip_indices'),
+                    device=device, progress=progress)
+    except UnusablePoses as error:
+        raise ValueError(f'{error} ({_named(poses.ids[error.rows])})') from None
     return PoseDensityArtefact(
         ids=poses.ids, weights=density.weights,
         log_density=density.log_density, density=density, joint_names=names,
         dataset_name=poses.metainfo['dataset_name'],
         annotation_files=tuple(map(str, poses.files)),
         annotation_digest=annotation_digest(poses.files))
+
+
+def _check_extent(poses: Poses) -> None:
+    """Check that no pose is a single point, which would weigh the most."""
+    shown = poses.visible[..., None]
+    extents = (np.where(shown, poses.keypoints, -np.inf).max(1) -
+               np.where(shown, poses.keypoints, np.inf).min(1)).max(1)
+    # a few joints of somebody far away may share a pixel
+    many = 2 * poses.visible.sum(1) >= poses.visible.shape[1]
+    points = np.flatnonzero(many & (extents == 0))
+    if len(points):
+        raise ValueError(
+            f'{len(points)} of {len(poses.ids)} poses have all their joints at '
+            'one point. Correct or remove these annotations '
+            f'({_named(poses.ids[points])})')
+
+
+def _named(ids: np.ndarray) -> str:
+    """The first of some annotations, by their ids."""
+    more = ', …' if len(ids) > NAMED else ''
+    return f'ids {", ".join(map(str, ids[:NAMED]))}{more}'

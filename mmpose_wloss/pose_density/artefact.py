@@ -222,7 +222,7 @@ class PoseDensityArtefact:
             if meta['kind'] != KIND:
                 raise KeyError(f'its kind is {meta["kind"]!r}')
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError,
-                TypeError, ValueError) as error:
+                AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{path} is no pose density, or it is truncated ({error}). '
                 'Compute it again: python tools/pose_density.py fit CONFIG'
@@ -233,7 +233,12 @@ class PoseDensityArtefact:
                 f'({meta["made_by"]}), but this mmpose_wloss {__version__} '
                 f'reads {FORMAT}: install a newer one, or compute the density '
                 'again')
-        return cls._from(meta, arrays, str(path))
+        try:
+            return cls._from(meta, arrays, str(path))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f'{path} is no whole pose density ({error}). Compute it again: '
+                'python tools/pose_density.py fit CONFIG') from error
 
     @classmethod
     def _from(cls, meta: dict, arrays: dict, path: str

@@ -8,6 +8,18 @@ NORMALIZATIONS = ('image', 'box', 'torso', 'none')
 TORSO = ('left_shoulder', 'right_shoulder', 'left_hip', 'right_hip')
 
 
+class UnusablePoses(ValueError):
+    """Poses that nothing can be computed from.
+
+    Attributes:
+        rows (np.ndarray): Their numbers, from 0.
+    """
+
+    def __init__(self, message: str, rows: np.ndarray):
+        super().__init__(message)
+        self.rows = rows
+
+
 def torso_indices(joint_names: Sequence[str]) -> list[int]:
     """Indices of shoulders and hips, left before right.
 
@@ -43,7 +55,8 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
                     boxes: np.ndarray | None = None,
                     image_sizes: np.ndarray | None = None,
                     torso: Sequence[int] | None = None,
-                    center: bool = False) -> tuple[np.ndarray, np.ndarray]:
+                    center: bool = False, least: int = 1
+                    ) -> tuple[np.ndarray, np.ndarray]:
     """Move and scale poses.
 
     Args:
@@ -62,13 +75,14 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
             ``'torso'``.
         center (bool): Whether to move the mean of the visible joints to the
             origin instead. Defaults to ``False``.
+        least (int): How many joints of a pose must be visible. Defaults to 1.
 
     Returns:
         tuple[np.ndarray]:
 
         - poses, float64 in shape [N, K, 2]; what is not visible is 0
         - which poses could be normalised, bool in shape [N]: not those
-          without a torso
+          with too few joints or without a torso
 
     Raises:
         ValueError: If something needed is not given, or a box or an image has
@@ -78,7 +92,7 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
         raise ValueError(f'normalize must be one of {NORMALIZATIONS}, but it '
                          f'is {by!r}')
     poses = np.where(visible[..., None], poses, 0).astype(np.float64)
-    fit = np.ones(len(poses), bool)
+    fit = visible.sum(1) >= least
     if by == 'image':
         if image_sizes is None:
             raise ValueError("normalize='image' needs image_sizes")
@@ -98,18 +112,18 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
                                    axis=-1)
         scale = distances.max((1, 2))[:, None]
         origin = corners.mean(1)
-        fit = visible[:, list(torso)].all(1) & (scale[:, 0] > 0)
-        scale = np.where(fit[:, None], scale, 1)
+        fit &= visible[:, list(torso)].all(1) & (scale[:, 0] > 0)
     else:
         scale = np.ones((len(poses), 1))
         origin = np.zeros((len(poses), 2))
+    scale = np.where(fit[:, None], scale, 1)
     flat = np.flatnonzero(~(scale > 0).all(1))
     if len(flat):
         what = {'image': 'an image', 'box': 'a box'}[by]
-        raise ValueError(
+        raise UnusablePoses(
             f'{len(flat)} of {len(poses)} poses have {what} without extent, '
             f'the first is number {flat[0]}: its joints may all lie at one '
-            'point. Correct or remove these annotations')
+            'point. Correct or remove these annotations', flat)
     poses = (poses - origin[:, None]) / scale[:, None]
     if center:
         count = visible.sum(1).clip(1)[:, None]

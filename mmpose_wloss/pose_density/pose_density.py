@@ -1,6 +1,7 @@
 """The density of poses, and the weights that follow from it."""
 
 import math
+import numbers
 import warnings
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from .kernel_density import (
 from .missing_joints import MISSING, conditional_mean, fill_with_mean
 from .normalization import (
     NORMALIZATIONS,
+    UnusablePoses,
     mirror_poses,
     normalize_poses,
     torso_indices,
@@ -35,9 +37,9 @@ MODES = {
         max_references=None, seed=0),
     'tempered': dict(
         normalize='box', center=False, mirror=True, missing='conditional',
-        min_joints=None, components=10, kernel='gaussian', bandwidth='scott',
-        leave_one_out=True, alpha=0.5, clip=(0.1, 10.), min_ess=0.5,
-        mean_one=True, max_references=None, seed=0),
+        min_joints=None, components=10, kernel='exponential',
+        bandwidth='scott', leave_one_out=True, alpha=0.5, clip=(0.1, 10.),
+        min_ess=0.5, mean_one=True, max_references=None, seed=0),
 }
 # the rounds in which axes and missing joints are fitted to each other
 ROUNDS = 20
@@ -76,8 +78,8 @@ class PoseDensity:
             density and weight 1. ``None``, as in tempered: half of them.
         components (int or float): Number of axes, or, below 1, the share of
             the variance that they explain. Defaults to 10.
-        kernel (str): ``'exponential'`` or ``'gaussian'``. Tempered:
-            ``'gaussian'``.
+        kernel (str): ``'exponential'`` or ``'gaussian'``. Defaults to
+            ``'exponential'``.
         bandwidth (float or str): In units of the normalised poses; ``'scott'``:
             :func:`scott_bandwidth`, as in tempered; ``'loo'``:
             :func:`loo_bandwidth`, which is narrower: a tight group of poses
@@ -130,7 +132,7 @@ class PoseDensity:
 
         def number(name: str) -> float:
             value = self.options[name]
-            check(name, isinstance(value, (int, float)) and
+            check(name, isinstance(value, numbers.Real) and
                   not isinstance(value, bool) and math.isfinite(value),
                   'a number')
             return value
@@ -187,19 +189,19 @@ class PoseDensity:
         broken = ~np.isfinite(poses).all(2) & visible
         if broken.any():
             rows = np.flatnonzero(broken.any(1))
-            raise ValueError(
+            raise UnusablePoses(
                 f'{len(rows)} of {len(poses)} poses have visible joints whose '
                 'coordinates are NaN or infinite, the first is number '
                 f'{rows[0]}. Correct these annotations, or mark the joints as '
-                'not visible')
+                'not visible', rows)
         options = self.options
-        normalized, fit = normalize_poses(
-            poses, visible, options['normalize'], boxes, image_sizes,
-            self.torso, options['center'])
         least = options['min_joints']
         if least is None:
             least = math.ceil(poses.shape[1] / 2)
-        return normalized, visible, fit & (visible.sum(1) >= least)
+        normalized, has_density = normalize_poses(
+            poses, visible, options['normalize'], boxes, image_sizes,
+            self.torso, options['center'], least)
+        return normalized, visible, has_density
 
     @staticmethod
     def _vectors(poses, visible):

@@ -20,17 +20,24 @@ class InstanceWeightedLoss(nn.Module):
     .. math:: L = \frac{1}{B} \sum_i w_i \,
         \ell\!\left(o_i, y_i, \frac{m_i}{w_i}\right)
 
-    with the loss :math:`\ell` on each sample alone. For weights of 0 and 1,
-    and a loss that is a mean over samples, that is the loss itself.
+    with the loss :math:`\ell` on each sample alone. For weights of 0 and 1
+    that is the loss itself.
 
     Args:
         loss (dict): Config of a loss that is called as
             ``(output, target, target_weights)``.
+        reduction (str): How that loss reduces over samples: ``'mean'``, or
+            ``'sum'``, as MMPose's ``KLDiscretLoss``, which needs no wrapper,
+            does. Defaults to ``'mean'``.
     """
 
-    def __init__(self, loss: dict | ConfigDict):
+    def __init__(self, loss: dict | ConfigDict, reduction: str = 'mean'):
         super().__init__()
+        if reduction not in ('mean', 'sum'):
+            raise ValueError("reduction must be 'mean' or 'sum', but it is "
+                             f'{reduction!r}')
         self.loss = MODELS.build(loss)
+        self.reduction = reduction
 
     def forward(self, output: Tensor | tuple[Tensor, ...],
                 target: Tensor | tuple[Tensor, ...],
@@ -67,4 +74,5 @@ class InstanceWeightedLoss(nn.Module):
                 f'{type(self.loss).__name__} cannot be computed for each '
                 'sample by torch.func.vmap, so InstanceWeightedLoss cannot '
                 f'weigh its samples: {error}') from error
-        return (weights * losses).mean()
+        weighted = weights * losses
+        return weighted.mean() if self.reduction == 'mean' else weighted.sum()

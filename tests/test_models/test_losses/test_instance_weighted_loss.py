@@ -1,0 +1,135 @@
+"""Any loss of MMPose, linear in the weights of its samples."""
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+
+from mmpose_wloss.models.losses import InstanceWeightedLoss
+
+HEATMAPS = (4, 6, 8, 8)
+COORDINATES = (4, 6, 2)
+LOSSES = [
+    (dict(type='KeypointMSELoss'), HEATMAPS),
+    (dict(type='CombinedTargetMSELoss', use_target_weight=True), HEATMAPS),
+    (dict(type='AdaptiveWingLoss', use_target_weight=True), HEATMAPS),
+    (dict(type='KeypointOHKMMSELoss', use_target_weight=True, topk=2),
+     HEATMAPS),
+    (dict(type='SmoothL1Loss', use_target_weight=True), COORDINATES),
+    (dict(type='MSELoss', use_target_weight=True), COORDINATES),
+    (dict(type='L1Loss', use_target_weight=True), COORDINATES),
+    (dict(type='WingLoss', use_target_weight=True), COORDINATES),
+    (dict(type='SoftWingLoss', use_target_weight=True), COORDINATES),
+]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+
+
+def build(config):
+    return InstanceWeightedLoss(dict(config))
+
+
+def inputs(config, shape):
+    output = torch.rand(shape, requires_grad=True)
+    target = torch.rand(shape)
+    joints = shape[1] // 3 if 'Combined' in config['type'] else shape[1]
+    weights = (torch.rand(shape[0], joints) > 0.3).float()
+    weights[1] = 0  # nobody to be seen
+    return output, target, weights[..., None] if len(shape) == 3 else weights
+
+
+@pytest.mark.parametrize('config, shape', LOSSES,
+                         ids=[config['type'] for config, _ in LOSSES])
+def test_weights_of_zero_and_one_are_neutral(config, shape):
+    loss = build(config)
+    output, target, weights = inputs(config, shape)
+    ours, = torch.autograd.grad(loss(output, target, weights), output)
+    stock, = torch.autograd.grad(loss.loss(output, target, weights), output)
+    torch.testing.assert_close(loss(output, target, weights),
+                               loss.loss(output, target, weights))
+    torch.testing.assert_close(ours, stock)
+
+
+@pytest.mark.parametrize('config, shape', LOSSES,
+                         ids=[config['type'] for config, _ in LOSSES])
+def test_a_sample_weighs_by_its_weight(config, shape):
+    loss = build(config)
+    output, target, weights = inputs(config, shape)
+    of_samples = torch.tensor([0.2, 5., 3., 1.])
+    weighted = weights * of_samples.reshape(-1, *[1] * (weights.ndim - 1))
+    # a sample's share in a batch of which the others are not seen
+    expected = sum(
+        weight * loss.loss(output, target, weights * (
+            torch.arange(4) == index).reshape(-1, *[1] * (weights.ndim - 1)))
+        for index, weight in enumerate(of_samples))
+    torch.testing.assert_close(loss(output, target, weighted), expected)
+
+
+def test_several_outputs():
+    # which sums over samples
+    loss = InstanceWeightedLoss(
+        dict(type='KLDiscretLoss', use_target_weight=True), reduction='sum')
+    output = torch.randn(4, 6, 32), torch.randn(4, 6, 48)
+    target = tuple(each.softmax(-1) for each in
+                   (torch.randn(4, 6, 32), torch.randn(4, 6, 48)))
+    weights = (torch.rand(4, 6) > 0.3).float()
+    torch.testing.assert_close(loss(output, target, weights),
+                               loss.loss(output, target, weights))
+    torch.testing.assert_close(loss(output, target, 3 * weights),
+                               3 * loss.loss(output, target, weights))
+
+
+def test_gradients():
+    loss = build(dict(type='MSELoss', use_target_weight=True))
+    output = torch.rand(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    target = torch.rand(3, 2, 2, dtype=torch.float64)
+    weights = torch.tensor([[1., 0.], [2., 2.], [0., 0.]],
+                           dtype=torch.float64)[..., None]
+    assert torch.autograd.gradcheck(
+        lambda output: loss(output, target, weights), output)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision(dtype):
+    if dtype == torch.float16 and not torch.cuda.is_available():
+        dtype = torch.bfloat16  # the CPU has no autocast in float16
+    loss = build(dict(type='CombinedTargetMSELoss', use_target_weight=True))
+    output, target, weights = inputs(dict(type='Combined'), HEATMAPS)
+    with torch.autocast('cpu', dtype):
+        half = loss(output.to(dtype), target, 2 * weights)
+    torch.testing.assert_close(half.float(), loss(output, target, 2 * weights),
+                               rtol=0.05, atol=0.01)
+
+
+def test_no_weights_and_nobody():
+    loss = build(dict(type='MSELoss', use_target_weight=True))
+    output, target, weights = inputs(dict(type='MSELoss'), COORDINATES)
+    torch.testing.assert_close(
+        loss(output, target, torch.zeros_like(weights)), torch.zeros(()))
+    plain = build(dict(type='MSELoss'))
+    assert plain(output, target) == plain.loss(output, target)
+
+
+def test_a_loss_that_branches_is_named():
+
+    @MODELS.register_module(force=True)
+    class BranchingLoss(torch.nn.Module):
+
+        def forward(self, output, target, target_weights):
+            if (output > target).any():
+                return (output * target_weights).mean()
+            return output.mean()
+
+    loss = build(dict(type='BranchingLoss'))
+    with pytest.raises(RuntimeError, match='BranchingLoss'):
+        loss(*inputs(dict(type='MSELoss'), COORDINATES))
+    MODELS.module_dict.pop('BranchingLoss')
+
+
+def test_wrong_reduction():
+    with pytest.raises(ValueError, match='reduction'):
+        InstanceWeightedLoss(dict(type='MSELoss'), reduction='none')
