@@ -470,8 +470,19 @@ def test_the_table(log):
         'pose_class=lying', 'pose_class=walking', 'without density']
     assert rows[2][1] == '41' and rows[-1][1] == '1'
     assert rows[2][3] == f'{result["coco/AP"]:.3f}'
-    assert rows[3][2].startswith(f'{result["rare/error"]:.2f} [')
-    assert f'{result["slope"]:.2f} [' in table.splitlines()[-1]
+    for text, value in ((rows[3][2], result['rare/error']),
+                        (table.splitlines()[-1].split(': ')[1],
+                         result['slope'])):
+        assert float(text.split(' [')[0]) == pytest.approx(value, rel=0.1)
+
+
+def test_the_table_of_a_3d_metric(log):
+    samples = [lifted(number, density=number, error=0.05 + number / 1000)
+               for number in range(20)]
+    evaluate(dict(type='MPJPE', mode='p-mpjpe'), samples)
+    table = next(text for text in log if 'poses' in text)
+    assert 'error (P-MPJPE)' in table and 'P-MPJPE per unit' in table
+    assert ' 0.0' in table  # of metres, the digits that count
 
 
 def test_of_the_parts_only_the_table_speaks(log, capsys):

@@ -2,6 +2,7 @@ import contextlib
 import copy
 import io
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -69,10 +70,10 @@ class PoseRarityMetric(BaseMetric):
 
     over the visible joints V, with the longer side l of the true box: percent
     of the box. Where a 3D metric is wrapped (``MPJPE``), it is the person's
-    MPJPE with the metric's alignment, in its unit (mm). ``'slope'`` is that of
-    the least-squares line of e over log density, with its 95 % bootstrap
-    interval ``'slope_low'`` to ``'slope_high'``. Below 0, rare poses are
-    worse.
+    own MPJPE with the metric's alignment, in the data set's unit.
+    ``'slope'`` is that of the least-squares line of e over log density, with
+    its 95 % bootstrap interval ``'slope_low'`` to ``'slope_high'``. Below 0,
+    rare poses are worse.
 
     A table goes to the log, and a picture to the current visualizer, with the
     epoch as its step (the iteration, where a training does not count epochs).
@@ -202,7 +203,9 @@ class PoseRarityMetric(BaseMetric):
 
     @property
     def _unit(self) -> str:
-        return 'mm' if self._spatial else '% of the box'
+        # metres or millimetres: as the data set's
+        return (self.metrics[0].mode.upper() if self._spatial else
+                '% of the box')
 
     def _error(self, sample: dict, taken: list, keypoints: np.ndarray,
                visible: np.ndarray, box: np.ndarray | None) -> float:
@@ -626,9 +629,12 @@ def _step() -> int:
 
 
 def _written(value: Interval) -> str:
-    if value.low is None:
-        return f'{value.value:.2f}'
-    return f'{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]'
+    """Three digits of the largest number."""
+    numbers = [number for number in value if number is not None]
+    largest = max(map(abs, numbers)) or 1.
+    decimals = max(0, 2 - math.floor(math.log10(largest)))
+    text, *bounds = [f'{number:.{decimals}f}' for number in numbers]
+    return f'{text} [{", ".join(bounds)}]' if bounds else text
 
 
 def _of(network: str | None) -> str:
