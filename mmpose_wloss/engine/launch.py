@@ -45,6 +45,7 @@ SUBSET = re.compile(r'(.+)_(?:first|random)(\d+)(?:_seed(\d+))?(?:_by_(\w+?))?'
                     r'(?:_rest)?\.json')
 SUBSETS = 'python tools/make_subset.py {} --count {}'
 RENDERED = 'python tools/render_dataset.py --out {}'
+FIT = 'python tools/pose_density.py fit {}'
 DETECTIONS = ("a detector's boxes are linked at https://mmpose.readthedocs.io"
               '/en/latest/dataset_zoo/2d_body_keypoint.html; to evaluate on '
               'ground-truth boxes instead, add --cfg-options {}=None')
@@ -168,6 +169,47 @@ def _dataset_files(key: str,
             yield f'{key}.{name}', Path(dataset[name]), kind
 
 
+def _dicts(key: str, config) -> Iterator[tuple[str, dict]]:
+    """Key and content of each dict in a config, the outer ones first."""
+    if isinstance(config, dict):
+        yield key, config
+        parts = config.items()
+    else:
+        parts = enumerate(config if isinstance(config, (list, tuple)) else ())
+    for part, value in parts:
+        yield from _dicts(f'{key}.{part}', value)
+
+
+def find_ours(key: str, config, name: str) -> Iterator[tuple[str, dict]]:
+    """Find the components of a class, however deep in a config.
+
+    Args:
+        key (str): Key of the config.
+        config (dict | Sequence): What to look through.
+        name (str): The class' name.
+
+    Yields:
+        tuple[str, dict]: The component's key and config.
+    """
+    for key_of, component in _dicts(key, config):
+        if is_ours(component, name):
+            yield key_of, component
+
+
+def _pose_density_files(cfg: Config,
+                        modes: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Key and path of each pose density that a config names."""
+    places = [(f'{mode}_evaluator', 'PoseRarityMetric') for mode in modes]
+    if 'train' in modes:
+        # a hook may put another pipeline in the place of the first
+        places += [(key, 'PoseDensityWeights') for key in (
+            'train_dataloader', 'custom_hooks', 'default_hooks')]
+    for place, name in places:
+        for key, component in find_ours(place, cfg.get(place), name):
+            if component.get('file'):
+                yield f'{key}.file', Path(component['file'])
+
+
 def _config_files(cfg: Config,
                   modes: Sequence[str]) -> Iterator[tuple[str, Path, str]]:
     for mode in modes:
@@ -176,16 +218,12 @@ def _config_files(cfg: Config,
             continue
         yield from _dataset_files(f'{mode}_dataloader.dataset',
                                   loader['dataset'])
-        evaluator = cfg.get(f'{mode}_evaluator') or []
         key = f'{mode}_evaluator'
-        if isinstance(evaluator, dict) and 'metrics' in evaluator:
-            evaluator, key = evaluator['metrics'], f'{key}.metrics'
-        evaluators = evaluator if isinstance(evaluator, list) else [evaluator]
-        for index, one in enumerate(evaluators):
+        # metrics may wrap metrics
+        for key_of, one in _dicts(key, cfg.get(key)):
             if one.get('ann_file'):
-                place = f'.{index}' if evaluators is evaluator else ''
-                yield (f'{key}{place}.ann_file',
-                       Path(one['ann_file']), loader['dataset'].get('type'))
+                yield (f'{key_of}.ann_file', Path(one['ann_file']),
+                       loader['dataset'].get('type'))
 
 
 def subset_command(path: Path, stem: str, count: str, seed: str | None,
@@ -209,13 +247,37 @@ def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
         MissingFile: Names each missing file, the key under which the
             config names it and where to get it.
     """
+    files = [*_config_files(cfg, modes), *(
+        (key, path, 'PoseDensity')
+        for key, path in _pose_density_files(cfg, modes))]
+    _check_files(files, cfg.filename)
+
+
+def check_annotation_files(key: str, dataset: dict) -> None:
+    """Check that the annotation files of a data set exist.
+
+    Args:
+        key (str): Key of the data set, for the error.
+        dataset (dict): Its config.
+
+    Raises:
+        MissingFile: As of :func:`check_data_files`.
+    """
+    _check_files([file for file in _dataset_files(key, dataset)
+                  if '.data_prefix.' not in file[0]])
+
+
+def _check_files(files: Sequence[tuple[str, Path, str]],
+                 config: str | None = None) -> None:
     missing, advice = [], []
-    for key, path, kind in _config_files(cfg, modes):
+    for key, path, kind in files:
         if '://' in str(path) or ':/' in str(path) or path.exists():
             continue
         missing.append(f'  {key}: {path}')
         subset = SUBSET.fullmatch(path.name)
-        if subset:
+        if kind == 'PoseDensity':
+            advice.append(FIT.format(config or 'CONFIG'))
+        elif subset:
             advice.append(subset_command(path, *subset.groups()))
         elif 'annypose' in path.parts:
             folder = Path(*path.parts[:path.parts.index('annypose') + 1])

@@ -134,10 +134,39 @@ def test_a_subset_of_annotations_names_its_command(name, command):
     assert '--cfg-options' in lines[-1] and 'bbox_file=None' not in lines[-1]
 
 
-def test_both_files_of_lsp_are_looked_for(tmp_path, lsp_root):
+def test_a_pose_density_names_its_command(tmp_path, coco_root):
+    path = ROOT / 'configs' / 'rtmpose-s_wloss_coco.py'
+    config = Config.fromfile(path)
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.data_root = str(coco_root)
+    config.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=config.train_dataloader.dataset)
+    metric = dict(type='CocoMetric', ann_file='nowhere.json')
+    config.val_evaluator = dict(type='NetworksEvaluator', metrics=[dict(
+        type='PoseRarityMetric', file='rarity.npz', metric=metric)])
+    with pytest.raises(MissingFile) as error:
+        check_data_files(config, ['train', 'val'])
+    file = config.pose_density['file']
+    for place in ('train_dataloader.dataset.dataset.pipeline',
+                  r'custom_hooks\.\d+\.switch_pipeline'):
+        assert re.search(rf'{place}\.\d+\.file: {file}', str(error.value))
+    assert ('val_evaluator.metrics.0.file: rarity.npz' in str(error.value))
+    assert ('val_evaluator.metrics.0.metric.ann_file: nowhere.json'
+            in str(error.value))
+    assert f'python tools/pose_density.py fit {path}\n' in str(error.value)
+    with pytest.raises(MissingFile, match='val_evaluator') as error:
+        check_data_files(config, ['val'])
+    assert file not in str(error.value)
+
+
+def test_both_files_of_lsp_are_looked_for(tmp_path, lsp_root, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     config = Config.fromfile(ROOT / 'configs' / 'deeppose_vgg16_wloss_lsp.py')
     for loader in (config.train_dataloader, config.val_dataloader):
         loader.dataset.data_root = str(lsp_root)
+    weights = Path(config.pose_density['file'])
+    weights.parent.mkdir(parents=True)
+    weights.touch()
     check_data_files(config, ['train', 'val'])
     dataset = config.train_dataloader.dataset
     dataset.update(extended_ann_file='elsewhere/joints.mat',
