@@ -69,11 +69,21 @@ class Poses:
         """Width and height of each pose's image, float64 in shape [N, 2].
 
         They are read from the headers of the image files.
+
+        Raises:
+            FileNotFoundError: If one is missing.
         """
         sizes = {}
         for path in self.image_paths:
-            if path not in sizes:
+            if path in sizes:
+                continue
+            try:
                 sizes[path] = loaded_image_size(path)
+            except FileNotFoundError:
+                raise FileNotFoundError(
+                    f'There is no image {path}, by whose size a pose is to be '
+                    "normalised. Correct its folder, or set normalize='box'"
+                ) from None
         return np.array([sizes[path] for path in self.image_paths],
                         np.float64)
 
