@@ -1,0 +1,102 @@
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .skeleton import Skeleton
+
+MARGIN = 0.06
+
+
+class PoseCell(NamedTuple):
+    """A pose in a sheet.
+
+    Attributes:
+        points (np.ndarray): Joints in shape [K, 2], in a frame from 0 to 1.
+        visible (np.ndarray): Which are there, bool in shape [K].
+        frame (Sequence[float]): Width and height of the frame; the longer one
+            is 1.
+        caption (str): Goes above it.
+        image (np.ndarray, optional): RGB of the frame, uint8 in shape
+            [H, W, 3].
+    """
+    points: np.ndarray
+    visible: np.ndarray
+    frame: Sequence[float]
+    caption: str
+    image: np.ndarray | None = None
+
+    @classmethod
+    def in_box(cls, keypoints: np.ndarray, visible: np.ndarray,
+               box: np.ndarray, caption: str,
+               image: np.ndarray | None = None) -> 'PoseCell':
+        """A pose in pixels, in the frame of a box.
+
+        Args:
+            keypoints (np.ndarray): Joints in pixels, in shape [K, 2].
+            visible (np.ndarray): Which are there, bool in shape [K].
+            box (np.ndarray): Left, top, right, bottom in pixels.
+            caption (str): Goes above it.
+            image (np.ndarray, optional): RGB of the box.
+        """
+        size = np.maximum(box[2:] - box[:2], 1e-6)
+        return cls((keypoints - box[:2]) / size.max(), visible,
+                   size / size.max(), caption, image)
+
+
+def draw_pose_sheet(groups: dict[str, list[PoseCell]], skeleton: Skeleton,
+                    title: str, columns: int = 10) -> Figure:
+    """Draw groups of poses, one below the other.
+
+    Args:
+        groups (Dict[str, List[PoseCell]]): The poses by the group's name.
+        skeleton (Skeleton): Of these joints.
+        title (str): Title.
+        columns (int): Poses a row. Defaults to 10.
+
+    Returns:
+        Figure: The figure.
+    """
+    rows = [(name if start == 0 else '', cells[start:start + columns])
+            for name, cells in groups.items()
+            for start in range(0, len(cells), columns)]
+    columns = max((len(cells) for _, cells in rows), default=1)
+    figure = Figure(figsize=(1.05 * columns + 0.3, 1.3 * len(rows) + 0.4),
+                    layout='constrained')
+    figure.suptitle(title, fontsize=10)
+    if not rows:
+        return figure
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for (name, cells), row in zip(rows, grid, strict=True):
+        for axes in row[len(cells):]:
+            axes.axis('off')
+        for axes, cell in zip(row, cells, strict=False):
+            _draw_cell(axes, cell, skeleton)
+        row[0].set_ylabel(name, fontsize=9)
+    return figure
+
+
+def _draw_cell(axes, cell: PoseCell, skeleton: Skeleton) -> None:
+    width, height = cell.frame
+    low, high = np.zeros(2), np.array([width, height], float)
+    if cell.image is None:
+        axes.add_patch(Rectangle((0, 0), width, height, facecolor='0.96',
+                                 edgecolor='0.8', linewidth=0.5))
+        shown = cell.points[cell.visible]
+        if len(shown):
+            low = np.minimum(low, shown.min(0))
+            high = np.maximum(high, shown.max(0))
+    else:
+        axes.imshow(cell.image, extent=(0, width, height, 0))
+    # cells are square, whatever their poses are
+    side = (1 + MARGIN * (cell.image is None)) * (high - low).max()
+    center = (low + high) / 2
+    skeleton.draw(axes, cell.points, cell.visible)
+    axes.set(xlim=(center[0] - side / 2, center[0] + side / 2),
+             ylim=(center[1] + side / 2, center[1] - side / 2),
+             xticks=[], yticks=[], aspect='equal')
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(cell.caption, fontsize=7, pad=2)
