@@ -1,0 +1,195 @@
+"""What a pose density says in a few figures, alone and beside another."""
+
+import dataclasses
+import textwrap
+import warnings
+
+import numpy as np
+from scipy.stats import rankdata, spearmanr
+
+from .artefact import PoseDensityArtefact
+from .weights import effective_sample_size
+
+QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+RARE = 0.1
+
+
+def summarize(artefact: PoseDensityArtefact) -> str:
+    """Describe a pose density.
+
+    Args:
+        artefact (PoseDensityArtefact): The pose density.
+
+    Returns:
+        str: Several lines.
+    """
+    density, options = artefact.density, artefact.density.options
+    rows = [
+        ('data set', artefact.dataset_name),
+        ('annotations', ', '.join(artefact.annotation_files)),
+        ('poses', f'{len(artefact.ids)} of {len(artefact.joint_names)} joints'),
+        ('without density', f'{artefact.without_density}, for want of joints'),
+        ('copies of others', density.copies),
+        ('options', textwrap.fill(
+            ' '.join(f'{name}={_plain(value)}'
+                     for name, value in options.items()),
+            72, subsequent_indent=23 * ' ')),
+        ('bandwidth', f'{density.bandwidth:.4g}'),
+        ('alpha', f'{density.alpha:.4g}' + (
+            f", lowered from {options['alpha']:g} for min_ess"
+            if density.alpha < options['alpha'] else '')),
+        ('axes', f'{len(density.pca.components_)} with '
+         f'{density.pca.explained_variance_ratio_.sum():.1%} of the variance'),
+    ]
+    known = artefact.log_density[~np.isnan(artefact.log_density)]
+    rows += [
+        ('quantile', _columns(f'{share} %' for share in QUANTILES)),
+        ('log density', _columns(
+            f'{value:.2f}' for value in np.percentile(known, QUANTILES))),
+        ('weight', _columns(f'{value:.3g}' for value in np.percentile(
+            artefact.weights, QUANTILES))),
+        ('effective sample size',
+         f'{artefact.effective_sample_size:.4f} of the poses'),
+        ('heaviest 1 %', f'{artefact.heaviest_share():.1%} of the weight'),
+    ]
+    if density.density_error is not None:
+        middle, most = np.percentile(density.density_error, (50, 99))
+        rows.append((
+            'density error', f'{middle:.2%} (median) to {most:.2%} (99 %), '
+            f'from {len(density.references)} poses'))
+    return '\n'.join(f'{name:<22} {value}' for name, value in rows)
+
+
+def _plain(value) -> str:
+    if isinstance(value, (list, tuple)):
+        return ','.join(f'{each:g}' for each in value)
+    return str(value)
+
+
+def _columns(cells) -> str:
+    return ''.join(f'{cell:>9}' for cell in cells)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two pose densities on the annotations that both know.
+
+    Attributes:
+        ids (np.ndarray): The common ids, int64 in shape [N].
+        log_density (np.ndarray): Of both, in shape [2, N]; NaN where there is
+            none.
+        weights (np.ndarray): Of both, in shape [2, N].
+        density_correlation (float): Spearman's, of the log densities; NaN
+            where one of them does not vary.
+        weight_correlation (float): Spearman's, of the weights.
+        sample_sizes (tuple[float]): :func:`effective_sample_size` of both.
+        rare_overlap (float): The share of the first one's rarest tenth that
+            is in the second one's too.
+        ranks (np.ndarray): Share of poses that are rarer, in [0, 1], of both
+            in shape [2, N]; NaN where one has no density.
+    """
+    ids: np.ndarray
+    log_density: np.ndarray
+    weights: np.ndarray
+    density_correlation: float
+    weight_correlation: float
+    sample_sizes: tuple[float, float]
+    rare_overlap: float
+    ranks: np.ndarray
+
+    def disagreements(self, count: int = 10) -> np.ndarray:
+        """Where the two disagree most on how rare a pose is.
+
+        Args:
+            count (int): How many. Defaults to 10.
+
+        Returns:
+            np.ndarray: Indices, the largest difference of ranks first.
+        """
+        known = np.flatnonzero(~np.isnan(self.ranks[0]))
+        apart = np.abs(np.diff(self.ranks[:, known], axis=0)[0])
+        return known[np.argsort(-apart, kind='stable')[:count]]
+
+
+def compare(first: PoseDensityArtefact,
+            second: PoseDensityArtefact) -> Comparison:
+    """Compare two pose densities of the same annotations.
+
+    Args:
+        first (PoseDensityArtefact): One.
+        second (PoseDensityArtefact): The other.
+
+    Returns:
+        Comparison: On the annotations that both have.
+
+    Raises:
+        ValueError: If they are of different data sets, or have too few
+            annotations in common.
+    """
+    if first.dataset_name != second.dataset_name:
+        raise ValueError(
+            f'{first} is of the data set {first.dataset_name} and {second} of '
+            f'{second.dataset_name}: their ids mean different annotations')
+    ids, *rows = np.intersect1d(first.ids, second.ids, return_indices=True)
+    weights = np.stack([each.weights[row] for each, row in zip(
+        (first, second), rows, strict=True)])
+    log_density = np.stack([each.log_density[row] for each, row in zip(
+        (first, second), rows, strict=True)])
+    known = ~np.isnan(log_density).any(0)
+    if known.sum() < 2:
+        raise ValueError(
+            f'{first} and {second} have {len(ids)} annotations in common, '
+            f'{known.sum()} of them with densities in both: too few to '
+            'compare')
+    count = int(known.sum())
+    ranks = np.full(log_density.shape, np.nan)
+    ranks[:, known] = (rankdata(log_density[:, known], axis=1) - 1) / (
+        count - 1)
+    tenth = max(1, round(RARE * count))
+    rarest = [set(np.argsort(each[known], kind='stable')[:tenth].tolist())
+              for each in log_density]
+    return Comparison(
+        ids=ids, log_density=log_density, weights=weights,
+        density_correlation=_spearman(log_density[:, known]),
+        weight_correlation=_spearman(weights),
+        sample_sizes=tuple(effective_sample_size(each) for each in weights),
+        rare_overlap=len(rarest[0] & rarest[1]) / tenth, ranks=ranks)
+
+
+def _spearman(pair: np.ndarray) -> float:
+    with warnings.catch_warnings():
+        # of a constant one there is none
+        warnings.simplefilter('ignore')
+        return float(spearmanr(*pair).statistic)
+
+
+def summarize_comparison(comparison: Comparison, count: int = 10) -> str:
+    """Describe a comparison.
+
+    Args:
+        comparison (Comparison): The comparison.
+        count (int): How many of the largest disagreements. Defaults to 10.
+
+    Returns:
+        str: Several lines.
+    """
+    known = int((~np.isnan(comparison.ranks[0])).sum())
+    rows = [
+        ('common annotations',
+         f'{len(comparison.ids)}, {known} with densities in both'),
+        ('rank correlation of log density',
+         f'{comparison.density_correlation:.3f}'),
+        ('rank correlation of weights', f'{comparison.weight_correlation:.3f}'),
+        ('effective sample sizes',
+         ' and '.join(f'{size:.4f}' for size in comparison.sample_sizes)),
+        ('in both rarest tenths', f'{comparison.rare_overlap:.1%}'),
+    ]
+    lines = [f'{name:<32} {value}' for name, value in rows]
+    lines.append('largest disagreements: id, share of poses that are rarer, '
+                 'weight')
+    for index in comparison.disagreements(count):
+        ranks, weights = comparison.ranks[:, index], comparison.weights[:, index]
+        lines.append(
+            f'{comparison.ids[index]:>15} {ranks[0]:8.1%} {ranks[1]:8.1%} '
+            f'{weights[0]:9.3g} {weights[1]:9.3g}')
+    return '\n'.join(lines)
