@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmengine.visualization import LocalVisBackend, Visualizer
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.metrics import CocoMetric
-from mmpose.registry import EVALUATORS, METRICS
+from mmpose.registry import DATASETS, EVALUATORS, METRICS
 from mmpose.structures import PoseDataSample
 
+from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
 from mmpose_wloss.evaluation.metrics import PoseRarityMetric
 from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtefact
 
@@ -632,3 +635,31 @@ def test_the_metric_is_registered():
     assert METRICS.get('PoseRarityMetric') is PoseRarityMetric
     assert isinstance(evaluator(CocoMetric()).metrics[0].metrics[0],
                       CocoMetric)
+
+
+def test_a_training_that_validates_twice(demo_configs, coco_root, tmp_path,
+                                         monkeypatch):
+    monkeypatch.undo()
+    config = Config.fromfile(demo_configs['mse'])
+    dataset = DATASETS.build(dict(config.train_dataloader.dataset,
+                                  pipeline=[]))
+    file = str(tmp_path / 'density.npz')
+    fit_pose_density(collect_poses(dataset), components=2).save(file)
+    val_file = coco_root / 'annotations' / 'person_keypoints_val2017.json'
+    config.val_evaluator = dict(
+        type='PoseRarityMetric', file=file, resamples=20,
+        metric=[dict(type='CocoMetric', ann_file=str(val_file)), PCK])
+    config.test_evaluator = config.val_evaluator
+    config.default_hooks.checkpoint.update(
+        save_best=['coco/AP', 'error'], rule=['greater', 'less'])
+    config.work_dir = str(tmp_path / 'work')
+    runner = Runner.from_cfg(config)
+    runner.train()
+    pictures = {path.name for path in tmp_path.rglob('pose_rarity_*.png')}
+    assert pictures == {'pose_rarity_1.png', 'pose_rarity_2.png'}
+    best = {path.name.rsplit('_epoch')[0]
+            for path in (tmp_path / 'work').glob('best_*.pth')}
+    assert best == {'best_coco_AP', 'best_error'}
+    metrics = runner.test()
+    assert metrics['people'] == 4
+    assert all(np.isfinite(value) for value in metrics.values())
