@@ -33,7 +33,7 @@ def summarize(artefact: PoseDensityArtefact) -> str:
         ('options', textwrap.fill(
             ' '.join(f'{name}={_plain(value)}'
                      for name, value in options.items()),
-            72, subsequent_indent=23 * ' ')),
+            96, initial_indent=23 * ' ', subsequent_indent=23 * ' ').lstrip()),
         ('bandwidth', f'{density.bandwidth:.4g}'),
         ('alpha', f'{density.alpha:.4g}' + (
             f", lowered from {options['alpha']:g} for min_ess"
