@@ -370,7 +370,9 @@ class PoseRarityMetric(BaseMetric):
         for index, metric in enumerate(self.metrics):
             measured = [name for name, value in rows[0].figures[index].items()
                         if _is_measured(metric, value)]
-            columns += [(index, name) for name in measured[:TABLE_FIGURES]]
+            # a figure of all has a shorter name than those of its parts
+            shortest = sorted(measured, key=len)[:TABLE_FIGURES]
+            columns += [(index, name) for name in measured if name in shortest]
         cells = [['poses', 'people', f'error ({self._unit})',
                   *(name for _, name in columns)]]
         for row in rows:
