@@ -468,7 +468,7 @@ def test_the_table(log):
     # nobody is large
     assert result['coco/AP (L)'] == -1 and 'coco/AP (L)' not in rows[0]
     assert [name.removeprefix('coco/') for name in rows[0][3:]] == [
-        'AP', 'AP .5', 'AP .75', 'AR', 'AR .5', 'AR .75', 'PCK']
+        'AP', 'AP .5', 'AP .75', 'AP (M)', 'AR', 'AR .5', 'PCK']
     assert [row[0] for row in rows[2:]] == [
         'all', 'rare (0–10 %)', 'middle (10–50 %)', 'common (50–100 %)',
         'pose_class=lying', 'pose_class=walking', 'without density']
