@@ -41,7 +41,7 @@ NETWORKS = {
 }
 CLASSES = ('standing', 'walking', 'sitting', 'reaching', 'lying', 'bending',
            'upside_down')
-EPOCHS = 12
+EPOCHS = 10
 PLACE = 6  # of PoseDensityWeights in the pipeline
 
 

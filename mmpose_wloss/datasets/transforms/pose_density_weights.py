@@ -59,7 +59,7 @@ class PoseDensityWeights(BaseTransform):
             results (dict): The sample, after ``GenerateTarget``.
 
         Returns:
-            dict: The sample.
+            dict: The sample; an unlabelled one as it was.
 
         Raises:
             KeyError: If targets were not generated, or the file lacks the
@@ -67,6 +67,8 @@ class PoseDensityWeights(BaseTransform):
             ValueError: If the sample holds several people, or is of another
                 data set.
         """
+        if results.get('labeled') is False:
+            return results
         if 'keypoint_weights' not in results:
             raise KeyError('PoseDensityWeights finds no keypoint_weights to '
                            'multiply: put it right after GenerateTarget')

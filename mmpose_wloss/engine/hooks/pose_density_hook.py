@@ -9,6 +9,7 @@ from mmpose.registry import HOOKS
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
+from ...datasets import UnlabeledPoseDataset
 from ...datasets.poses import annotation_files, joint_names
 from ...datasets.transforms.pose_density_weights import (
     WEIGHT_KEY,
@@ -17,15 +18,28 @@ from ...datasets.transforms.pose_density_weights import (
 from ...pose_density import PoseDensityArtefact, effective_sample_size
 
 
-def leaf_datasets(dataset) -> Iterator[BaseDataset]:
-    """The data sets within wrappers such as ``CombinedDataset``."""
-    if hasattr(dataset, 'datasets'):
-        for each in dataset.datasets:
-            yield from leaf_datasets(each)
-    elif hasattr(dataset, 'dataset'):
-        yield from leaf_datasets(dataset.dataset)
-    else:
-        yield dataset
+def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
+                      ) -> Iterator[tuple[PoseDensityWeights, BaseDataset]]:
+    """Labelled data sets with the weights of their pipelines.
+
+    Args:
+        dataset (Dataset): A data set, or a wrapper such as
+            ``CombinedDataset``, whose pipeline counts for all that it wraps.
+        transforms (tuple[PoseDensityWeights]): Those of wrappers around it.
+
+    Yields:
+        tuple: A transform, and a data set whose samples it sees.
+    """
+    pipeline = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    transforms += tuple(transform for transform in pipeline
+                        if isinstance(transform, PoseDensityWeights))
+    for wrapped in getattr(dataset, 'datasets', None) or [
+            getattr(dataset, 'dataset', None)]:
+        if wrapped is not None:
+            yield from weighted_datasets(wrapped, transforms)
+        elif not isinstance(dataset, UnlabeledPoseDataset):
+            for transform in transforms:
+                yield transform, dataset
 
 
 def loss_modules(model: nn.Module) -> list[nn.Module]:
@@ -106,14 +120,10 @@ class PoseDensityHook(Hook):
                 other annotations or joints.
             TypeError: If the model has no loss that could be watched.
         """
-        transforms = []
-        for dataset in leaf_datasets(runner.train_dataloader.dataset):
-            pipeline = getattr(dataset.pipeline, 'transforms', ())
-            for transform in pipeline:
-                if isinstance(transform, PoseDensityWeights):
-                    self._check(transform, dataset, runner)
-                    transforms.append(transform)
-        if not transforms:
+        weighted = list(weighted_datasets(runner.train_dataloader.dataset))
+        for transform, dataset in weighted:
+            self._check(transform, dataset, runner)
+        if not weighted:
             raise ValueError(
                 'PoseDensityHook finds no PoseDensityWeights in the pipeline '
                 'of train_dataloader: put one after GenerateTarget, or remove '
