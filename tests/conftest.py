@@ -1,4 +1,4 @@
-"""Small generated data sets in the layouts of COCO, MPII and LSP."""
+"""Small generated data sets in the layouts of COCO, MPII, LSP and WFLW."""
 
 import json
 from pathlib import Path
@@ -105,6 +105,39 @@ def lsp_root(tmp_path_factory) -> Path:
             joints = np.dstack([joints, 1 - flags]).transpose(1, 2, 0)
         savemat(root / folder / 'joints.mat', dict(joints=joints))
     return root
+
+
+@pytest.fixture(scope='session')
+def wflw_root(tmp_path_factory) -> Path:
+    """A data root for the WFLW config: 6 images to train, 4 to validate."""
+    root = tmp_path_factory.mktemp('wflw')
+    rng = np.random.default_rng(3)
+    (root / 'annotations').mkdir()
+    names = [f'{index}.jpg' for index in range(10)]
+    write_images(root / 'images', names, rng)
+    for split, part in (('train', range(6)), ('test', range(6, 10))):
+        annotations = [dict(
+            id=index, image_id=index, category_id=1, iscrowd=0,
+            center=[64., 48.], scale=0.4, num_keypoints=98,
+            bbox=[25., 15., 80., 70.],
+            keypoints=np.hstack([random_joints(rng, 98), np.ones((98, 1))]
+                                ).ravel().tolist())
+            for index in part]
+        (root / 'annotations' / f'face_landmarks_wflw_{split}.json'
+         ).write_text(json.dumps(dict(
+             images=[dict(id=index, file_name=names[index], height=IMAGE[0],
+                          width=IMAGE[1]) for index in part],
+             annotations=annotations,
+             categories=[dict(id=1, name='person')])))
+    return root
+
+
+@pytest.fixture(scope='session')
+def roots(coco_root, mpii_root, lsp_root, wflw_root) -> dict:
+    """The generated data sets by the type of their class."""
+    return dict(CocoDataset=coco_root, MpiiDataset=mpii_root,
+                LSPDataset=lsp_root, WFLWDataset=wflw_root,
+                UnlabeledPoseDataset=coco_root)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.registry import DATASETS, HOOKS, MODELS
+from mmpose.registry import DATASETS, MODELS
 
 from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
 
@@ -67,6 +67,26 @@ DEMO = ['resnet18_mse_annypose', 'resnet18_fmse_annypose',
 
 LSP = ['deeppose_vgg16_wloss_lsp', 'cpm_wloss_lsp']
 
+# with weights by pose density; the parent, and what of its model differs
+WEIGHTED = {
+    'deeppose_res50_wloss_coco': (
+        'mmpose::body_2d_keypoint/topdown_regression/coco/'
+        'td-reg_res50_8xb64-210e_coco-256x192',
+        {'head.loss.type', 'head.loss.loss', 'head.loss.use_target_weight'}),
+    'hrnet_wloss_coco': (
+        f'{STOCK}/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192', set()),
+    'rtmpose-s_wloss_coco': (
+        'mmpose::body_2d_keypoint/rtmpose/coco/'
+        'rtmpose-s_8xb256-420e_coco-256x192', set()),
+    'hrnet_wloss_wflw': (
+        'mmpose::face_2d_keypoint/topdown_heatmap/wflw/'
+        'td-hm_hrnetv2-w18_8xb64-60e_wflw-256x256', set()),
+    'resnet18_wloss_annypose': (
+        str(CONFIGS / 'demo' / 'resnet18_mse_annypose'), set()),
+    'deeppose_resnet18_wloss_annypose': (
+        str(CONFIGS / 'demo' / 'resnet18_mse_annypose'), None),
+}
+
 
 def differences(config: dict, parent: dict, prefix='') -> set:
     """Keys, joined by dots, whose values differ."""
@@ -122,7 +142,7 @@ def test_the_network_that_shows_rare_poses_is_stock(tmp_path):
 
 def test_every_recipe_is_tested():
     assert {recipe.stem for recipe in RECIPES} == {
-        *PARENTS, *DEMO, *NETWORKS, *LSP}
+        *PARENTS, *DEMO, *NETWORKS, *LSP, *WEIGHTED, 'shufflenetv2_annypose'}
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -212,24 +232,51 @@ def test_cpm_differs_from_its_stock_parent_only_where_said(tmp_path):
         assert pipeline == expected
 
 
-@pytest.mark.parametrize('name', LSP)
-def test_lsp_recipes_weight_by_the_file_that_they_name(name):
-    config = Config.fromfile(CONFIGS / f'{name}.py')
+def pipelines(config) -> list:
+    """The training pipelines, also those that a hook switches to."""
+    return [config['train_dataloader']['dataset']['pipeline'],
+            *(hook['switch_pipeline'] for hook in
+              config.get('custom_hooks') or [] if 'switch_pipeline' in hook)]
+
+
+@pytest.mark.parametrize('name', [*LSP, *WEIGHTED])
+def test_weighted_recipes_weigh_by_the_file_that_they_name(name):
+    file, = CONFIGS.rglob(f'{name}.py')
+    config = Config.fromfile(file)
     assert config.default_hooks.pose_density == dict(type='PoseDensityHook')
-    assert 'PoseDensityHook' in HOOKS
-    pipeline = config.train_dataloader.dataset.pipeline
-    kinds = [step.type for step in pipeline]
-    place = kinds.index('PoseDensityWeights')
-    assert pipeline[place].file == config.pose_density.file
-    assert kinds[place - 1:] == ['GenerateTarget', 'PoseDensityWeights',
-                                 'PackPoseInputs']
-    assert config.default_hooks.checkpoint.save_best == 'PCK@0.2'
+    for pipeline in pipelines(config):
+        kinds = [step.type for step in pipeline]
+        place = kinds.index('PoseDensityWeights')
+        assert pipeline[place].file == config.pose_density.file
+        assert kinds[place - 1:] == ['GenerateTarget', 'PoseDensityWeights',
+                                     'PackPoseInputs']
     assert all(step.type != 'PoseDensityWeights'
                for step in config.val_dataloader.dataset.pipeline)
+    if name in LSP:
+        assert config.default_hooks.checkpoint.save_best == 'PCK@0.2'
 
 
-def use_generated_data(config: Config, coco_root: Path, mpii_root: Path,
-                       lsp_root: Path):
+@pytest.mark.parametrize('name', [
+    name for name, (_, changed) in WEIGHTED.items() if changed is not None])
+def test_weighted_recipes_differ_from_their_parents_only_where_said(
+        name, tmp_path):
+    parent, changed = WEIGHTED[name]
+    (tmp_path / 'stock.py').write_text(f"_base_ = '{parent}.py'\n")
+    stock = Config.fromfile(tmp_path / 'stock.py').to_dict()
+    file, = CONFIGS.rglob(f'{name}.py')
+    config = Config.fromfile(file).to_dict()
+    assert differences(config['model'], stock['model']) == changed
+    for pipeline, expected in zip(pipelines(config), pipelines(stock),
+                                  strict=True):
+        assert [step for step in pipeline
+                if step['type'] != 'PoseDensityWeights'] == expected
+    config['default_hooks'].pop('pose_density')
+    for key in ('default_hooks', 'optim_wrapper', 'param_scheduler',
+                'train_cfg', 'val_dataloader', 'val_evaluator'):
+        assert config[key] == stock[key]
+
+
+def use_generated_data(config: Config, roots: dict):
     """Point a config to the generated data and away from the network."""
     for mode in ('train', 'val'):
         loader = config[f'{mode}_dataloader']
@@ -239,7 +286,7 @@ def use_generated_data(config: Config, coco_root: Path, mpii_root: Path,
             loader.sampler.batch_size = 2
         outer = loader.dataset
         for dataset in outer.get('datasets') or [outer.get('dataset', outer)]:
-            use_generated_files(dataset, mode, coco_root, mpii_root, lsp_root)
+            use_generated_files(dataset, mode, roots[dataset.type])
     network = config.model.get('network', config.model)
     for part in ('backbone', 'neck'):
         if 'init_cfg' in network.get(part, {}):
@@ -271,32 +318,29 @@ def fit_pose_weights(config: Config, file: Path):
             step.file = str(file)
 
 
-def use_generated_files(dataset, mode: str, coco_root: Path, mpii_root: Path,
-                        lsp_root: Path):
+def use_generated_files(dataset, mode: str, root: Path):
     dataset.pop('filter_cfg', None)
     dataset.pop('bbox_file', None)
+    dataset.data_root = str(root)
     if dataset.type == 'MpiiDataset':
-        dataset.data_root = str(mpii_root)
         if 'headbox_file' in dataset:
             dataset.headbox_file = str(
-                mpii_root / 'annotations' / 'mpii_gt_val.mat')
+                root / 'annotations' / 'mpii_gt_val.mat')
     elif dataset.type == 'LSPDataset':
-        dataset.update(data_root=str(lsp_root), train_size=6)
-    else:
-        dataset.data_root = str(coco_root)
+        dataset.train_size = 6
+    elif dataset.type != 'WFLWDataset':
         dataset.ann_file = f'annotations/person_keypoints_{mode}2017.json'
         dataset.data_prefix = dict(img=f'{mode}2017/')
 
 
 @pytest.mark.parametrize('recipe', RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains_and_predicts(recipe, coco_root, mpii_root, lsp_root,
-                                      tmp_path):
+def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
     config = Config.fromfile(recipe)
     network = config.model.get('network', config.model)
     if '_scope_' in network.backbone:
         pytest.importorskip(network.backbone._scope_,
                             reason='the backbone is registered there')
-    use_generated_data(config, coco_root, mpii_root, lsp_root)
+    use_generated_data(config, roots)
     if recipe.stem == 'cpm_wloss_lsp':
         # at 368 x 368 its step and flip test take half a minute
         shrink_heatmaps(config, size=96, stride=8)
