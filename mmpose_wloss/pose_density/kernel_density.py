@@ -89,17 +89,19 @@ class _Pairs:
                  first: Callable[[int], int] = lambda start: 0
                  ) -> Iterator[tuple['_Row', Any]]:
         """Apply a function to each row of blocks, one row a thread."""
-        count = len(self.left)
+        count, columns = len(self.left), self.right.shape[1]
         starts = range(0, count, self.block)
-        columns = self.right.shape[1]
-        threads = torch.get_num_threads() if self.device.type == 'cpu' else 1
         rows = [self.row(start) for start in starts]
-        with (tqdm(total=sum(columns - first(start) for start in starts) *
-                   self.block, unit='pair', unit_scale=True, desc='density',
-                   disable=not progress, mininterval=1) as bar,
+        pairs = [min(self.block, count - start) * (columns - first(start))
+                 for start in starts]
+        threads = torch.get_num_threads() if self.device.type == 'cpu' else 1
+        with (tqdm(total=sum(pairs), unit='pair', unit_scale=True,
+                   desc='density', disable=not progress,
+                   mininterval=1) as bar,
               _threads(threads) as pool):
-            for row, result in zip(rows, pool(function, rows), strict=True):
-                bar.update((columns - first(row.part.start)) * self.block)
+            for row, of_row, result in zip(rows, pairs, pool(function, rows),
+                                           strict=True):
+                bar.update(of_row)
                 yield row, result
 
 

@@ -298,7 +298,7 @@ class PoseDensity:
             raise ValueError(
                 f'{count} of {len(poses)} poses have the joints that a '
                 f'density needs, but more than {least} are needed for '
-                f'components={options["components"]}')
+                f'components={options["components"]}: set fewer')
         filled = self._fit_axes(normalized[has_density], visible[has_density])
         distinct = len(np.unique(filled, axis=0))
         self.copies = count - distinct
