@@ -134,7 +134,7 @@ def test_the_network_that_shows_rare_poses_is_stock(tmp_path):
     assert schedule == {
         'model.backbone.init_cfg', 'train_cfg.max_epochs',
         'train_cfg.val_interval', 'optim_wrapper.optimizer.lr',
-        'param_scheduler', 'randomness'}
+        'param_scheduler', 'randomness', 'default_hooks.checkpoint.interval'}
     assert {key.rsplit('.')[-1] for key in where} == {
         'data_root', 'ann_file', 'bbox_file', 'img', 'batch_size',
         'num_workers', 'persistent_workers', 'val_file'}

@@ -9,19 +9,20 @@ val_file = 'annotations/person_keypoints_val.json'
 # nothing to download
 model = dict(backbone=dict(init_cfg=None))
 
-train_cfg = dict(max_epochs=12, val_interval=12)
+train_cfg = dict(max_epochs=4, val_interval=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=50, start_factor=0.001, by_epoch=False),
     dict(
         type='MultiStepLR',
         begin=0,
-        end=12,
-        milestones=[9, 11],
+        end=4,
+        milestones=[3],
         gamma=0.1,
         by_epoch=True)
 ]
 randomness = dict(seed=0)
+default_hooks = dict(checkpoint=dict(interval=1))
 
 train_dataloader = dict(
     batch_size=16,
