@@ -14,7 +14,7 @@ BEYOND = 0.5
 class DensityBin(NamedTuple):
     """A bin of training density in a picture.
 
-    Attributes:
+    Args:
         name (str): Its name.
         low (float): Lowest log density, may be minus infinity.
         high (float): Log density that it ends before, may be infinity.

@@ -11,7 +11,7 @@ PERCENTILES = (2.5, 97.5)
 class Interval(NamedTuple):
     """A value with the bounds of its 95 % interval.
 
-    Attributes:
+    Args:
         value (float): The value.
         low (float, optional): Lower bound, ``None`` where there is too little
             to draw from.
