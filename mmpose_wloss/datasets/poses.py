@@ -102,7 +102,8 @@ def collect_poses(dataset: BaseDataset,
 
     Raises:
         ValueError: If the data set is empty, has samples of several people, or
-            poses with another number of joints than it names.
+            poses with another number of joints than it names, or ids that
+            are not unique whole numbers.
     """
     dataset.full_init()
     joints = len(joint_names(dataset.metainfo))
@@ -121,12 +122,21 @@ def collect_poses(dataset: BaseDataset,
             raise ValueError(
                 f'annotation {info["id"]} has {len(info["keypoints"][0])} '
                 f'joints, but {type(dataset).__name__} is of {joints}')
+        identity = info['id']
+        if isinstance(identity, str) or identity != int(identity):
+            raise ValueError(
+                f'annotation {identity!r} of {annotation_files(dataset)[0]} '
+                'has an id that is no whole number')
         visible = np.asarray(info['keypoints_visible'])[0]
         if visible.ndim == 2:  # visibility and weight
             visible = visible[:, 0]
-        rows.append((info['id'], info['keypoints'][0], visible > 0,
+        rows.append((int(identity), info['keypoints'][0], visible > 0,
                      info['bbox'][0], info['img_path']))
     ids, keypoints, visible, boxes, paths = zip(*rows, strict=True)
+    if len(set(ids)) < len(ids):
+        raise ValueError(
+            f'{len(ids)} annotations of {annotation_files(dataset)[0]} have '
+            f'{len(set(ids))} ids, by which weights are kept: make them unique')
     return Poses(
         ids=np.array(ids, np.int64),
         keypoints=np.array(keypoints, np.float32)[..., :2],

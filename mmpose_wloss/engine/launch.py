@@ -77,7 +77,8 @@ def stock_tool(name: str) -> ModuleType:
 def run_tool(name: str) -> None:
     """Run MMPose's own tool with its own arguments, and check them first.
 
-    A training also gets a :class:`ResumableRandomnessHook`.
+    A training also gets a :class:`ResumableRandomnessHook`, and, where it
+    weighs poses, a :class:`PoseDensityHook`.
 
     Args:
         name (str): ``'train'`` or ``'test'``.
@@ -102,6 +103,7 @@ def run_tool(name: str) -> None:
         check_flip_test(cfg)
         if name == 'train':
             add_resumable_randomness(cfg)
+            add_pose_density_hook(cfg)
             check_data_files(cfg, ['train', 'val'])
         else:
             check_data_files(cfg, ['test'])
@@ -329,6 +331,21 @@ def init_cpu_processes(cfg: Config) -> None:
     torch.distributed.init_process_group('gloo')
     cfg.setdefault('model_wrapper_cfg',
                    dict(type='MMDistributedDataParallel', device_ids=None))
+
+
+def add_pose_density_hook(cfg: Config) -> None:
+    """Add :class:`PoseDensityHook` to a config that weighs poses without it.
+
+    It alone checks that the weights are of the annotations that are trained
+    on, and that the loss counts them as it should.
+    """
+    weighs = any(find_ours('train_dataloader', cfg.get('train_dataloader'),
+                           'PoseDensityWeights'))
+    hooked = any(any(find_ours(key, cfg.get(key), 'PoseDensityHook'))
+                 for key in ('default_hooks', 'custom_hooks'))
+    if weighs and not hooked:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
+                            dict(type='PoseDensityHook')]
 
 
 def add_resumable_randomness(cfg: Config) -> None:

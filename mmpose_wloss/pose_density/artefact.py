@@ -87,6 +87,11 @@ class PoseDensityArtefact:
         return effective_sample_size(self.weights)
 
     @property
+    def held_out(self) -> np.ndarray:
+        """Log density of each pose under all others, float64 in shape [N]."""
+        return self.density.held_out
+
+    @property
     def without_density(self) -> int:
         """How many poses have too few joints for a density."""
         return int(np.isnan(self.log_density).sum())
@@ -169,6 +174,7 @@ class PoseDensityArtefact:
             kind=KIND, format=FORMAT, made_by=f'mmpose_wloss {__version__}',
             options=density.options, bandwidth=density.bandwidth,
             alpha=density.alpha, copies=density.copies, torso=density.torso,
+            with_boxes=density.with_boxes,
             noise=float(pca.noise_variance_),
             flip_indices=(None if density.flip_indices is None else
                           [int(index) for index in density.flip_indices]),
@@ -179,7 +185,7 @@ class PoseDensityArtefact:
         arrays = dict(
             meta=np.array(json.dumps(meta)), ids=self.ids,
             weights=self.weights, log_density=self.log_density,
-            references=density.references.astype(np.float32),
+            held_out=density.held_out, references=density.references.astype(np.float32),
             mean=pca.mean_, components=pca.components_,
             variances=pca.explained_variance_,
             variance_shares=pca.explained_variance_ratio_)
@@ -221,13 +227,14 @@ class PoseDensityArtefact:
             meta = json.loads(str(arrays.pop('meta')))
             if meta['kind'] != KIND:
                 raise KeyError(f'its kind is {meta["kind"]!r}')
+            newer = int(meta['format']) > FORMAT
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError,
                 AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{path} is no pose density, or it is truncated ({error}). '
                 'Compute it again: python tools/pose_density.py fit CONFIG'
             ) from error
-        if meta['format'] > FORMAT:
+        if newer:
             raise ValueError(
                 f'{path} has the format {meta["format"]} '
                 f'({meta["made_by"]}), but this mmpose_wloss {__version__} '
@@ -248,10 +255,12 @@ class PoseDensityArtefact:
         density.copies = meta['copies']
         density.flip_indices = meta['flip_indices']
         density.torso = meta['torso']
+        density.with_boxes = meta['with_boxes']
         density.references = arrays['references'].astype(np.float64)
         density.fill = arrays.get('fill')
         density.density_error = arrays.get('density_error')
         density.log_density = arrays['log_density']
+        density.held_out = arrays['held_out']
         density.weights = arrays['weights']
         density.pca = pca = PCA(len(arrays['components']))
         pca.mean_, pca.components_ = arrays['mean'], arrays['components']

@@ -171,6 +171,7 @@ def log_kernel_sums(points: np.ndarray,
                     *,
                     bandwidth: float,
                     kernel: str = 'gaussian',
+                    mirrored: np.ndarray | None = None,
                     own: np.ndarray | None = None,
                     device: str = 'cpu',
                     progress: bool = False,
@@ -186,36 +187,44 @@ def log_kernel_sums(points: np.ndarray,
         bandwidth (float): :math:`h`, above 0.
         kernel (str): ``'exponential'`` or ``'gaussian'``. Defaults to
             ``'gaussian'``.
+        mirrored (np.ndarray, optional): Mirror images of the references (or
+            points) in the same shape: each term is then :math:`K(|x_i - r_j|
+            / h) + K(|x_i - r_j'| / h)`. Defaults to ``None``.
         own (np.ndarray, optional): Index of the reference to leave out of
-            each point's sum in shape [N]; -1 leaves out none. Defaults to
-            ``None``: none.
+            each point's sum in shape [N], with its mirror image; -1 leaves out
+            none. Defaults to ``None``: none.
         device (str): Where to compute. Defaults to ``'cpu'``.
         progress (bool): Whether to show a bar. Defaults to ``False``.
-        moments (bool): Whether to return the squares' sums too. Defaults to
-            ``False``.
+        moments (bool): With references: whether to return the terms' squares
+            too. Defaults to ``False``.
 
     Returns:
         np.ndarray: The logarithms, float64 in shape [N]; with ``moments`` also
-        :math:`\sum_j K^2` over the square of the sum, in the same shape.
+        the sum of the terms' squares over the square of their sum, in the same
+        shape.
     """
     check_kernel(kernel)
     if not bandwidth > 0:
         raise ValueError(f'bandwidth must be above 0, but it is {bandwidth}')
     points = np.asarray(points, np.float64) / bandwidth
+    images = [points if references is None else
+              np.asarray(references, np.float64) / bandwidth]
+    if mirrored is not None:
+        images.append(np.asarray(mirrored, np.float64) / bandwidth)
+    pairs = [_Pairs(points, image, kernel, device) for image in images]
     if references is None:
-        pairs = _Pairs(points, points, kernel, device)
-        sums, squares = _sums_of_all(pairs, len(points), progress), None
-        references, own = points, np.arange(len(points))
+        sums, squares = sum(_sums_of_all(each, progress)
+                            for each in pairs), None
+        own = np.arange(len(points))
     else:
-        references = np.asarray(references, np.float64) / bandwidth
-        pairs = _Pairs(points, references, kernel, device)
         sums, squares = _sums_of_rows(pairs, own, progress, moments)
     with np.errstate(divide='ignore', invalid='ignore'):
         logarithms = np.log(sums)
         spread = squares / sums**2 if moments else None
     small = np.flatnonzero(sums < SMALLEST_SUM)
     if len(small):
-        pairs = _Pairs(points[small], references, kernel, device)
+        pairs = [_Pairs(points[small], image, kernel, device)
+                 for image in images]
         logarithms[small], of_small = _log_sums_of_rows(
             pairs, None if own is None else own[small])
         if moments:
@@ -223,7 +232,10 @@ def log_kernel_sums(points: np.ndarray,
     return (logarithms, spread) if moments else logarithms
 
 
-def _sums_of_all(pairs: _Pairs, count: int, progress: bool) -> np.ndarray:
+def _sums_of_all(pairs: _Pairs, progress: bool) -> np.ndarray:
+    """Sums over all but the same row, of distances that are symmetric."""
+    count = len(pairs.left)
+
     def of_row(row: _Row) -> Tensor:
         start = row.part.start
         sums = torch.zeros(count - start, dtype=torch.float64,
@@ -254,35 +266,47 @@ def _leave_out(values: Tensor, own: np.ndarray | None, row: _Row,
         values[torch.from_numpy(rows), torch.from_numpy(places[rows])] = value
 
 
-def _sums_of_rows(pairs: _Pairs, own: np.ndarray | None, progress: bool,
+def _sums_of_rows(pairs: list[_Pairs], own: np.ndarray | None, progress: bool,
                   moments: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    first, *others = pairs
+
     def of_row(row: _Row) -> Tensor:
-        sums = pairs.left.new_zeros(2, len(pairs.left[row.part]))
-        for columns, values in row.kernel_values():
+        sums = first.left.new_zeros(2, len(first.left[row.part]))
+        images = [_Row(each, row.part).kernel_values() for each in others]
+        for (columns, values), *more in zip(row.kernel_values(), *images,
+                                            strict=True):
+            for _, of_image in more:
+                values += of_image
             _leave_out(values, own, row, columns, 0.)
             sums[0] += values.sum(1)
-            if moments:
-                sums[1] += values.square_().sum(1)
+            if moments:  # squares leave float32's range where sums do not
+                sums[1] += values.double().square_().sum(1)
         return sums
 
     sums, squares = torch.cat([
-        result for _, result in pairs.map_rows(of_row, progress)
+        result for _, result in first.map_rows(of_row, progress)
     ], 1).cpu().numpy()
     return sums, squares if moments else None
 
 
-def _log_sums_of_rows(pairs: _Pairs, own: np.ndarray | None
+def _log_sums_of_rows(pairs: list[_Pairs], own: np.ndarray | None
                       ) -> tuple[np.ndarray, np.ndarray]:
+    first, *others = pairs
+
     def of_row(row: _Row) -> Tensor:
-        sums = pairs.left.new_full((2, len(pairs.left[row.part])), -math.inf)
-        for columns, values in row.log_kernel_values():
+        sums = first.left.new_full((2, len(first.left[row.part])), -math.inf)
+        images = [_Row(each, row.part).log_kernel_values() for each in others]
+        for (columns, values), *more in zip(row.log_kernel_values(), *images,
+                                            strict=True):
+            for _, of_image in more:
+                values = torch.logaddexp(values, of_image)
             _leave_out(values, own, row, columns, -math.inf)
             sums = torch.logaddexp(sums, torch.stack(
                 [(power * values).logsumexp(1) for power in (1, 2)]))
         return sums
 
     sums, squares = torch.cat([
-        result for _, result in pairs.map_rows(of_row, False)
+        result for _, result in first.map_rows(of_row, False)
     ], 1).cpu()
     return sums.numpy(), (squares - 2 * sums).exp().numpy()
 
@@ -334,11 +358,11 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
 
     def cost(log_bandwidth: float) -> float:
         bandwidth = math.exp(log_bandwidth)
-        sums = [log_kernel_sums(queries, references, bandwidth=bandwidth,
-                                kernel=kernel, own=own, device=device)
-                for references in (points, mirrored) if references is not None]
+        sums = log_kernel_sums(
+            queries, points, mirrored=mirrored, bandwidth=bandwidth,
+            kernel=kernel, own=own, device=device)
         return (log_kernel_norm(kernel, dimensions, bandwidth) -
-                float(np.logaddexp.reduce(sums).mean()))
+                float(sums.mean()))
 
     low, high = math.log(scott / 100), math.log(scott * 10)
     best = minimize_scalar(cost, bounds=(low, high), method='bounded',

@@ -103,6 +103,9 @@ class PoseDensity:
         options (dict): All options, with the mode's where none was given.
         log_density (np.ndarray): Of the poses fitted to, in shape [N]; NaN
             where there is none.
+        held_out (np.ndarray): The same under all other poses, whatever
+            ``leave_one_out`` says; what :meth:`score` returns for other poses
+            is to be compared with it.
         weights (np.ndarray): In shape [N].
         bandwidth (float): The bandwidth used.
         alpha (float): The tempering used.
@@ -157,6 +160,16 @@ class PoseDensity:
                 check(name, number(name) >= least, f'at least {least}')
         if options['clip'] is not None:
             median_frequency_weights(np.zeros(1), clip=options['clip'])
+        if options['mirror'] and (
+                options['normalize'] == 'none' or
+                options['normalize'] == 'image' and not options['center'] and
+                options['missing'] == 'zero'):
+            # a mirror image needs a middle, of missing joints too
+            raise ValueError(
+                f"mirror=True does not go with normalize="
+                f"{options['normalize']!r} and missing="
+                f"{options['missing']!r}: normalise by 'box' or 'torso', or "
+                "fill missing joints with 'conditional'")
 
     @property
     def fitted(self) -> bool:
@@ -288,6 +301,7 @@ class PoseDensity:
         if options['mirror'] and flip_indices is None:
             raise ValueError('mirror=True needs flip_indices')
         self.flip_indices = flip_indices
+        self.with_boxes = boxes is not None
         self.torso = None
         if options['normalize'] == 'torso':
             self.torso = torso_indices(joint_names or ())
@@ -313,8 +327,12 @@ class PoseDensity:
         places = (filled - self.pca.mean_) @ self.pca.components_.T
         self.references = places
         self.bandwidth = self._find_bandwidth(places, device)
-        log_density = self._density_of_references(places, device, progress)
+        held_out = self._density_of_references(places, device, progress)
+        log_density = (held_out if options['leave_one_out'] else
+                       self._with_itself(held_out, places))
         self._weigh(log_density, has_density)
+        self.held_out = np.full(len(has_density), np.nan)
+        self.held_out[has_density] = held_out
         return self
 
     def _find_bandwidth(self, places: np.ndarray, device: str) -> float:
@@ -339,55 +357,44 @@ class PoseDensity:
 
     def _density_of_references(self, places: np.ndarray, device: str,
                                progress: bool) -> np.ndarray:
-        """Log density of the poses fitted to; keeps those drawn of them."""
+        """Log density of each pose under all others that are kept."""
         count, most = len(places), self.options['max_references']
-        loo = self.options['leave_one_out']
         arguments = dict(bandwidth=self.bandwidth, device=device,
                          kernel=self.options['kernel'], progress=progress)
         if most is None or most >= count:
-            sums = [log_kernel_sums(places, **arguments)]
-            if not loo:
-                sums[0] = np.logaddexp(sums[0], 0)
-            mirrored = self._mirror_places(places)
-            if mirrored is not None:
-                sums.append(log_kernel_sums(
-                    places, mirrored, own=np.arange(count) if loo else None,
-                    **arguments))
-            total = (count - loo) * len(sums)
-            return np.logaddexp.reduce(sums) - self._log_norm(total)
-
+            sums = log_kernel_sums(
+                places, mirrored=self._mirror_places(places), **arguments)
+            return sums - self._log_norm(count - 1)
         drawn = np.sort(np.random.default_rng(self.options['seed']).choice(
             count, most, replace=False))
         self.references = places[drawn]
         own = np.full(count, -1)
         own[drawn] = np.arange(most)
-        used = np.full(count, most)
-        if loo:
-            used[drawn] -= 1
-        parts = [log_kernel_sums(places, references, moments=True,
-                                 own=own if loo else None, **arguments)
-                 for references in self._reference_parts()]
-        sums = np.logaddexp.reduce([part[0] for part in parts])
-        squares = sum(np.exp(2 * (logs - sums)) * spread
-                      for logs, spread in parts)
-        total = used * len(parts)
+        sums, spread = log_kernel_sums(
+            places, self.references, own=own, moments=True,
+            mirrored=self._mirror_places(self.references), **arguments)
+        used = np.where(own < 0, most, most - 1)
         self.density_error = np.sqrt(
-            (squares - 1 / total).clip(0) * (1 - most / count))
-        if not loo:
-            # a pose that was not drawn is still in its own density
-            own_share = 1 / count / len(parts)
-            inside = sums - np.log(total)
-            outside = np.logaddexp(inside + np.log1p(-own_share),
-                                   np.log(own_share))
-            sums = np.where(own < 0, outside, inside) + np.log(total)
-        return sums - self._log_norm(total)
+            (spread - 1 / used).clip(0) * (1 - most / count))
+        return sums - self._log_norm(used)
 
-    def _reference_parts(self) -> list[np.ndarray]:
-        mirrored = self._mirror_places(self.references)
-        return [self.references] + ([] if mirrored is None else [mirrored])
+    def _with_itself(self, held_out: np.ndarray, places: np.ndarray
+                     ) -> np.ndarray:
+        """Add each pose's own kernel to its density under the others."""
+        count, own = len(places), 1.
+        mirrored = self._mirror_places(places)
+        if mirrored is not None:
+            distances = np.linalg.norm(places - mirrored, axis=1)
+            distances /= self.bandwidth
+            own += np.exp(-distances if self.options['kernel'] == 'exponential'
+                          else -distances**2 / 2)
+        return np.logaddexp(held_out + np.log1p(-1 / count),
+                            np.log(own) - self._log_norm(count))
 
     def _log_norm(self, count) -> np.ndarray:
-        return np.log(count) + log_kernel_norm(
+        """Log of the number of kernels of so many poses, and their integral."""
+        images = 2 if self.options['mirror'] else 1
+        return np.log(images * count) + log_kernel_norm(
             self.options['kernel'], self.references.shape[1], self.bandwidth)
 
     def _weigh(self, log_density: np.ndarray, has_density: np.ndarray) -> None:
@@ -423,6 +430,13 @@ class PoseDensity:
         """
         if not self.fitted:
             raise ValueError('PoseDensity has no density yet: call fit first')
+        if (self.options['normalize'] == 'box' and
+                self.with_boxes != (boxes is not None)):
+            fitted, given = (
+                'boxes' if each else 'the boxes of visible joints'
+                for each in (self.with_boxes, boxes is not None))
+            raise ValueError(f'the density is of poses normalised by {fitted}, '
+                             f'but these poses have {given}')
         normalized, visible, has_density = self._normalize(
             poses, visible, boxes, image_sizes)
         joints = len(self.pca.mean_) // 2
@@ -436,12 +450,11 @@ class PoseDensity:
         filled = self._fill(*self._vectors(normalized[has_density],
                                            visible[has_density]))
         places = (filled - self.pca.mean_) @ self.pca.components_.T
-        parts = self._reference_parts()
-        sums = [log_kernel_sums(places, references, bandwidth=self.bandwidth,
-                                kernel=self.options['kernel'], device=device)
-                for references in parts]
-        scores[has_density] = np.logaddexp.reduce(sums) - self._log_norm(
-            len(self.references) * len(parts))
+        sums = log_kernel_sums(
+            places, self.references, bandwidth=self.bandwidth,
+            mirrored=self._mirror_places(self.references),
+            kernel=self.options['kernel'], device=device)
+        scores[has_density] = sums - self._log_norm(len(self.references))
         return scores
 
     # -- what to think of the weights

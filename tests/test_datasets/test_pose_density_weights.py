@@ -103,6 +103,35 @@ def test_it_travels_to_workers(file):
     assert repr(again) == f"PoseDensityWeights(file='{file}', missing='error')"
 
 
+def test_weights_of_integers(file):
+    # as those of MPII and COCO-WholeBody
+    transform = PoseDensityWeights(file)
+    for identity, weight in transform.weights.items():
+        sample = dict(results(identity), keypoint_weights=np.ones(
+            (1, 17), np.int64))
+        weights = transform.transform(sample)['keypoint_weights']
+        assert weights.dtype == np.float32
+        np.testing.assert_allclose(weights, weight, rtol=1e-6)
+
+
+def test_mpii(mpii_root, tmp_path):
+    config = dict(type='MpiiDataset', data_root=str(mpii_root),
+                  ann_file='annotations/mpii_train.json',
+                  data_prefix=dict(img='images/'))
+    artefact = fit_pose_density(collect_poses(DATASETS.build(config)),
+                                components=2)
+    artefact.save(str(tmp_path / 'mpii.npz'))
+    dataset = DATASETS.build(dict(config, pipeline=pipeline(
+        str(tmp_path / 'mpii.npz'))))
+    weights = artefact.by_id()
+    for index in range(len(dataset)):
+        sample = dataset[index]['data_samples']
+        expected = weights[sample.metainfo['id']]
+        labels = sample.gt_instance_labels.keypoint_weights
+        assert labels.max().item() == pytest.approx(expected, rel=1e-6)
+        assert set(labels.unique().tolist()) <= {0., labels.max().item()}
+
+
 def results(identity=1, **changes):
     return dict(id=identity, keypoints=np.zeros((1, 17, 2)),
                 keypoint_weights=np.ones((1, 17), np.float32), **changes)
@@ -121,6 +150,8 @@ def test_what_cannot_be_weighted_is_refused(file, coco_root, tmp_path):
     transform = PoseDensityWeights(file)
     with pytest.raises(KeyError, match='right after GenerateTarget'):
         transform.transform(dict(id=1, keypoints=np.zeros((1, 17, 2))))
+    with pytest.raises(ValueError, match='twice'):
+        transform.transform(transform.transform(results()))
     with pytest.raises(ValueError, match='data set coco.* is of mine'):
         transform.transform(results(dataset_name='mine'))
     with pytest.raises(FileNotFoundError, match='pose_density.py fit'):

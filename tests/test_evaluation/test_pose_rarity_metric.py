@@ -34,7 +34,7 @@ ALL = dict(all_of_them=(0, 1))
 
 class FakeArtefact:
     """The first joint's x is the log density; training poses have 0 to 99."""
-    log_density = np.append(np.arange(100.), np.nan)
+    held_out = np.append(np.arange(100.), np.nan)
     scored = 0
 
     def check_joints(self, names, where):

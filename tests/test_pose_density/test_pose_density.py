@@ -221,6 +221,47 @@ def test_some_references_stand_for_all(leave_one_out, mirror):
     np.testing.assert_array_equal(again.weights, some.weights)
 
 
+def test_references_that_were_drawn_weigh_no_less():
+    poses = draw_poses(3000)
+    options = dict(leave_one_out=False, bandwidth=0.05, mirror=False)
+    exact = PoseDensity(**options).fit(poses, ones(poses))
+    some = PoseDensity(max_references=300, **options).fit(poses, ones(poses))
+    drawn = np.isin(np.arange(3000), np.sort(
+        np.random.default_rng(0).choice(3000, 300, replace=False)))
+    bias = some.log_density - exact.log_density
+    assert abs(bias[drawn].mean() - bias[~drawn].mean()) < 0.1
+
+
+@pytest.mark.parametrize('mirror', [True, False])
+def test_densities_with_and_without_the_pose_itself(poses, mirror):
+    options = dict(bandwidth=0.05, mirror=mirror)
+    left_out, with_itself = (
+        PoseDensity(leave_one_out=each, **options).fit(
+            poses, ones(poses), flip_indices=FLIP) for each in (True, False))
+    np.testing.assert_array_equal(left_out.held_out, left_out.log_density)
+    np.testing.assert_array_equal(with_itself.held_out, left_out.log_density)
+    np.testing.assert_allclose(
+        with_itself.score(poses, ones(poses)), with_itself.log_density,
+        rtol=1e-6, atol=1e-6)
+
+
+def test_mirror_images_without_a_middle_are_refused():
+    for options in (dict(normalize='none'),
+                    dict(mode='source', mirror=True)):
+        with pytest.raises(ValueError, match='does not go with'):
+            PoseDensity(**{'mirror': True, **options})
+
+
+def test_boxes_are_given_always_or_never(poses):
+    boxes = np.tile([0., 0., 200., 200.], (len(poses), 1))
+    density = PoseDensity(mirror=False).fit(poses, ones(poses), boxes=boxes)
+    with pytest.raises(ValueError, match='normalised by boxes'):
+        density.score(poses, ones(poses))
+    density = PoseDensity(mirror=False).fit(poses, ones(poses))
+    with pytest.raises(ValueError, match='these poses have boxes'):
+        density.score(poses, ones(poses), boxes=boxes)
+
+
 def test_share_of_variance(poses):
     density = PoseDensity(components=0.5).fit(poses, ones(poses),
                                               flip_indices=FLIP)

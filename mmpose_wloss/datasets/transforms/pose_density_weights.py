@@ -64,14 +64,18 @@ class PoseDensityWeights(BaseTransform):
         Raises:
             KeyError: If targets were not generated, or the file lacks the
                 sample.
-            ValueError: If the sample holds several people, or is of another
-                data set.
+            ValueError: If the sample holds several people, is of another
+                data set, or is weighted already.
         """
         if results.get('labeled') is False:
             return results
         if 'keypoint_weights' not in results:
             raise KeyError('PoseDensityWeights finds no keypoint_weights to '
                            'multiply: put it right after GenerateTarget')
+        annotation = results.get('raw_ann_info') or {}
+        if WEIGHT_KEY in annotation:
+            raise ValueError('a sample is weighted by PoseDensityWeights '
+                             'twice: keep one of them in the pipeline')
         weight = self.weight_of(results)
         weights = results['keypoint_weights']
         # several codecs make a list
@@ -80,13 +84,15 @@ class PoseDensityWeights(BaseTransform):
                                            for each in weights]
         else:
             results['keypoint_weights'] = self._multiply(weights, weight)
-        results['raw_ann_info'] = {**(results.get('raw_ann_info') or {}),
-                                   WEIGHT_KEY: weight}
+        results['raw_ann_info'] = {**annotation, WEIGHT_KEY: weight}
         return results
 
     @staticmethod
     def _multiply(keypoint_weights: np.ndarray, weight: float) -> np.ndarray:
         keypoint_weights = np.asarray(keypoint_weights)
+        if not np.issubdtype(keypoint_weights.dtype, np.floating):
+            # some data sets of MMPose have integers, and their codecs too
+            keypoint_weights = keypoint_weights.astype(np.float32)
         return keypoint_weights * keypoint_weights.dtype.type(weight)
 
     def weight_of(self, results: dict) -> float:

@@ -1,3 +1,5 @@
+import inspect
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -60,12 +62,32 @@ def total(losses) -> Tensor:
 class _Watch:
     """Sums one loss, weighted and as it would be without pose weights."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, module: nn.Module):
+        self.name = type(module).__name__
+        self.parameters = inspect.signature(module.forward)
+        self.weights_name = next(
+            (name for name in self.parameters.parameters if name in WEIGHTS),
+            None)
         self.checked = False
-        self.seen = False  # in this iteration
+        self.first = None  # weights of this iteration's first call
         self.weighted = self.unweighted = 0.
         self.count = 0
+
+    def begins(self, weights: Tensor) -> bool:
+        """Whether a call is one on the labelled samples.
+
+        Stages of a network have calls of their own with the same weights;
+        other calls of the same loss, as of unlabelled samples, come later.
+        """
+        if self.first is None:
+            self.first = weights
+            self.count += 1
+        return (weights.untyped_storage().data_ptr() ==
+                self.first.untyped_storage().data_ptr())
+
+
+# as the losses of MMPose call them
+WEIGHTS = ('target_weights', 'target_weight', 'keypoint_weights')
 
 
 @HOOKS.register_module()
@@ -73,10 +95,11 @@ class PoseDensityHook(Hook):
     """Looks after the weights of :class:`PoseDensityWeights`.
 
     Before the training it checks that they were computed from the annotations
-    and joints that are trained on. From the first batch it finds out whether
-    the loss weighs samples linearly, and refuses one that does not. It lets
-    weights set in at an epoch or iteration, at once or by a ramp, and logs
-    their effective sample size and the loss with and without them.
+    and joints that are trained on. From the first batch, and again whenever it
+    logs, it finds out whether the loss weighs samples linearly, and refuses
+    one that does not. It lets weights set in at an epoch or iteration, at once
+    or by a ramp, and logs their effective sample size and the loss with and
+    without them.
 
     Workers always weight in full, and what is to be weighted less is put right
     here, before the model sees it; so it does not matter how many workers
@@ -128,8 +151,16 @@ class PoseDensityHook(Hook):
                 'PoseDensityHook finds no PoseDensityWeights in the pipeline '
                 'of train_dataloader: put one after GenerateTarget, or remove '
                 'the hook')
+        self._check_switch(runner, {transform.file for transform, _ in
+                                    weighted})
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
+        for module in model.modules():
+            if type(module).__name__ == 'VisPredictHead':
+                raise TypeError(
+                    'VisPredictHead takes keypoint_weights for the visibility '
+                    'that it is to predict, so pose weights would be learnt '
+                    'as visibilities: use the head that it wraps')
         modules = loss_modules(model)
         if not modules:
             raise TypeError(
@@ -138,7 +169,7 @@ class PoseDensityHook(Hook):
                 'count')
         self.watches = []
         for module in modules:
-            watch = _Watch(type(module).__name__)
+            watch = _Watch(module)
             self.watches.append(watch)
             self.handles.append(module.register_forward_hook(
                 self._watcher(watch), with_kwargs=True))
@@ -165,6 +196,23 @@ class PoseDensityHook(Hook):
                 f'the heaviest 1 % of the poses have '
                 f'{artefact.heaviest_share():.0%} of the weight of '
                 f'{transform.file}: few poses will carry the training')
+
+    @staticmethod
+    def _check_switch(runner, files: set[str]) -> None:
+        """Check the pipelines that hooks switch to."""
+        for hook in runner.hooks:
+            pipeline = getattr(hook, 'switch_pipeline', None)
+            if pipeline is None:
+                continue
+            used = {step.get('file') for step in pipeline
+                    if step['type'] in ('PoseDensityWeights',
+                                        PoseDensityWeights)}
+            if used != files:
+                raise ValueError(
+                    f'the switch_pipeline of {type(hook).__name__} weighs by '
+                    f'{", ".join(used) or "nothing"}, but the pipeline before '
+                    f'it by {", ".join(files)}: put the same '
+                    'PoseDensityWeights in both')
 
     def strength(self, runner) -> float:
         """How much of the weights counts now.
@@ -202,8 +250,7 @@ class PoseDensityHook(Hook):
         samples = data_batch['data_samples']
         weights = [(sample.metainfo.get('raw_ann_info') or {}).get(WEIGHT_KEY)
                    for sample in samples]
-        if all(weight is None for weight in weights) and not any(
-                sample.metainfo.get('labeled') is False for sample in samples):
+        if not any('raw_ann_info' in sample.metainfo for sample in samples):
             raise KeyError(
                 'The samples of the batch do not say what they were weighted '
                 "with: keep 'raw_ann_info' in the meta_keys of PackPoseInputs")
@@ -221,7 +268,7 @@ class PoseDensityHook(Hook):
         self.labeled = [sample.metainfo.get('labeled', True)
                         for sample in samples]
         for watch in self.watches:
-            watch.seen = False
+            watch.first = None
 
     def _factors_of(self, count: int) -> list[float] | None:
         """Weights of the samples of a call of a loss."""
@@ -235,40 +282,32 @@ class PoseDensityHook(Hook):
 
         def look(module: nn.Module, args: Sequence, kwargs: dict,
                  losses) -> None:
-            # the supervised part comes first
-            if watch.seen or not module.training:
+            if not module.training:
                 return
-            name = next((name for name in ('target_weights', 'target_weight')
-                         if name in kwargs), None)
-            weights = kwargs[name] if name else (
-                args[2] if len(args) > 2 else None)
+            call = watch.parameters.bind(*args, **kwargs)
+            weights = call.arguments.get(watch.weights_name)
             if not isinstance(weights, Tensor):
                 raise ValueError(
-                    f'{watch.name} is called without target weights, so pose '
-                    'weights would not count')
+                    f'{watch.name} gets no {" or ".join(WEIGHTS[:2])}, so '
+                    'pose weights would not count')
             factors = self._factors_of(len(weights))
-            if factors is None:
+            if factors is None or not watch.begins(weights):
                 return
-            watch.seen = True
 
             def with_weights(changed: Tensor) -> Tensor:
-                if name:
-                    return total(module.forward(
-                        *args, **{**kwargs, name: changed}))
-                return total(module.forward(*args[:2], changed, *args[3:],
-                                            **kwargs))
+                call.arguments[watch.weights_name] = changed
+                return total(module.forward(*call.args, **call.kwargs))
 
             with torch.no_grad():
                 loss = total(losses)
                 if not watch.checked:
                     watch.checked = self._check_linear(
                         watch.name, loss, with_weights(2 * weights))
-                factors = weights.new_tensor(factors).reshape(
+                factors = torch.tensor(factors, device=weights.device).reshape(
                     -1, *[1] * (weights.ndim - 1))
                 watch.unweighted = watch.unweighted + with_weights(
                     weights / factors)
                 watch.weighted = watch.weighted + loss
-                watch.count += 1
 
         return look
 
@@ -276,7 +315,7 @@ class PoseDensityHook(Hook):
     def _check_linear(name: str, loss: Tensor, of_double: Tensor) -> bool:
         """Whether it could be told; raises where the loss is not linear."""
         loss, of_double = float(loss), float(of_double)
-        if not loss > 0:
+        if loss == 0 or not math.isfinite(loss):
             return False
         ratio = of_double / loss
         if abs(ratio - 2) < 0.02:
@@ -314,6 +353,8 @@ class PoseDensityHook(Hook):
                 figures[f'unweighted{name}'] = watch.unweighted / watch.count
             watch.weighted = watch.unweighted = 0.
             watch.count = 0
+            # what is linear where errors are large may not be so later
+            watch.checked = False
         self.applied = []
         for name, value in figures.items():
             runner.message_hub.update_scalar(f'train/pose_density/{name}',

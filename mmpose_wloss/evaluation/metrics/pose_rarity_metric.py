@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.logging import MessageHub, MMLogger, print_log
 from mmengine.visualization import LocalVisBackend, Visualizer
-from mmpose.evaluation.functional import keypoint_mpjpe, transform_pred
+from mmpose.evaluation.functional import keypoint_mpjpe
 from mmpose.evaluation.metrics import CocoMetric, PoseTrack18Metric
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
@@ -138,7 +138,7 @@ class PoseRarityMetric(BaseMetric):
             raise ValueError('metric must name at least one metric to wrap')
         self.artefact = PoseDensityArtefact.load(file)
         self.bins = _bounds(BINS if bins is None else bins,
-                            self.artefact.log_density)
+                            self.artefact.held_out)
         self.group_by = group_by
         self.resamples = resamples
         self.seed = seed
@@ -543,6 +543,9 @@ def _converted(metric: BaseMetric, key: str, values: np.ndarray
     converter = getattr(metric, key, None)
     if converter is None:
         return values
+    # mmpose 1.1 converts nothing
+    from mmpose.evaluation.functional import transform_pred
+
     return transform_pred(
         dict(keypoints=values, keypoint_scores=values[..., 0]),
         converter['num_keypoints'], converter['mapping'])['keypoints']
@@ -556,7 +559,8 @@ def _compute(metric: BaseMetric, index: int, people: list[dict], name: str
         return {}
     part = copy.copy(metric)  # what computing changes stays with the part
     if isinstance(part, CocoMetric):
-        if part.coco is not None and (name or part.gt_converter is not None):
+        converter = getattr(part, 'gt_converter', None)
+        if part.coco is not None and (name or converter is not None):
             part.coco = _ground_truth(part.coco, {
                 person['annotation'] for person in people} if name else None)
         if part.outfile_prefix is not None and name:

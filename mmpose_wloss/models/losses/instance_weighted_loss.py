@@ -21,7 +21,10 @@ class InstanceWeightedLoss(nn.Module):
         \ell\!\left(o_i, y_i, \frac{m_i}{w_i}\right)
 
     with the loss :math:`\ell` on each sample alone. For weights of 0 and 1
-    that is the loss itself.
+    that is the loss itself, which is checked in the first call. Where joints
+    of a sample have weights of their own (``use_dataset_keypoint_weights``),
+    the largest goes with the sample's, so wrap the loss of the training that
+    you compare with too.
 
     Args:
         loss (dict): Config of a loss that is called as
@@ -38,6 +41,7 @@ class InstanceWeightedLoss(nn.Module):
                              f'{reduction!r}')
         self.loss = MODELS.build(loss)
         self.reduction = reduction
+        self.checked = False
 
     def forward(self, output: Tensor | tuple[Tensor, ...],
                 target: Tensor | tuple[Tensor, ...],
@@ -56,9 +60,33 @@ class InstanceWeightedLoss(nn.Module):
         Raises:
             RuntimeError: If the loss cannot be computed on all samples at
                 once: it branches on values.
+            ValueError: If it is no mean (or sum) over samples, or no single
+                number.
         """
         if target_weights is None:
             return self.loss(output, target)
+        if not self.checked and bool((target_weights > 0).any()):
+            self._check(output, target, target_weights)
+            self.checked = True
+        return self._weigh(output, target, target_weights)
+
+    @torch.no_grad()
+    def _check(self, output, target, target_weights: Tensor) -> None:
+        mask = (target_weights > 0).to(target_weights)
+        plain = self.loss(output, target, mask)
+        name = type(self.loss).__name__
+        if not isinstance(plain, Tensor) or plain.numel() != 1:
+            raise ValueError(
+                f'{name} returns no single number: wrap the losses that it '
+                'is made of, each in an InstanceWeightedLoss')
+        ours = self._weigh(output, target, mask)
+        if not torch.allclose(ours.float(), plain.float(), rtol=0.02):
+            raise ValueError(
+                f'{name} of weights 0 and 1 is {plain:.4g}, but the '
+                f'{self.reduction} of its samples is {ours:.4g}: try another '
+                'reduction, or leave a loss that is linear already unwrapped')
+
+    def _weigh(self, output, target, target_weights: Tensor) -> Tensor:
         weights = target_weights.flatten(1).amax(1)
         places = weights.reshape(-1, *[1] * (target_weights.ndim - 1))
         shares = target_weights / places.where(places > 0,

@@ -258,6 +258,86 @@ def test_a_combined_target_is_refused_or_wrapped(coco_root, artefact,
     train(config, tmp_path / 'wrapped')
 
 
+def test_a_loss_with_its_weights_elsewhere(config, tmp_path):
+    # output, sigma, target, weights; and it may be below 0
+    config.model.head.update(type='RLEHead', loss=dict(
+        type='RLELoss', use_target_weight=True))
+    config.model.head.decoder = dict(type='RegressionLabel',
+                                     input_size=(64, 64))
+    runner = train(config, tmp_path, interval=3)
+    scalars = runner.message_hub.log_scalars
+    losses = scalars['train/loss_kpt'].data[0].reshape(3, 3).mean(1)
+    weighted = scalars['train/pose_density/weighted'].data[0]
+    assert weighted == pytest.approx(losses, rel=1e-4)
+
+
+def test_a_head_that_learns_the_weights_is_refused(config, tmp_path):
+    config.model.head = dict(
+        type='VisPredictHead', pose_cfg=config.model.head,
+        loss=dict(type='BCELoss', use_target_weight=True))
+    with pytest.raises(TypeError, match='visibilities'):
+        train(config, tmp_path)
+
+
+def test_stages_of_a_network_are_summed(coco_root, artefact, tmp_path):
+    init_default_scope('mmpose')
+    config = use(Config.fromfile(DEMO / 'resnet18_wloss_annypose.py'),
+                 coco_root, artefact.path)
+    config.train_cfg.max_epochs = 1
+    config.model.backbone = dict(type='CPM', in_channels=3, out_channels=17,
+                                 feat_channels=8, num_stages=2)
+    config.model.head = dict(
+        type='CPMHead', in_channels=17, out_channels=17, num_stages=2,
+        deconv_out_channels=None, final_layer=None,
+        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        decoder=dict(type='MSRAHeatmap', input_size=(64, 64),
+                     heatmap_size=(8, 8), sigma=1.))
+    for step in config.train_dataloader.dataset.pipeline:
+        if step.type == 'GenerateTarget':
+            step.encoder = config.model.head.decoder
+    runner = train(config, tmp_path, interval=1)
+    scalars = runner.message_hub.log_scalars
+    assert scalars['train/pose_density/weighted'].data[0] == pytest.approx(
+        scalars['train/loss_kpt'].data[0], rel=1e-5)
+
+
+def test_both_stages_of_a_pipeline_weigh(config, artefact, tmp_path):
+    pipeline = config.train_dataloader.dataset.pipeline
+    config.custom_hooks.append(dict(
+        type='mmpose_wloss_SwitchHook', switch_pipeline=[
+            step for step in pipeline if step.type != 'PoseDensityWeights']))
+
+    @HOOKS.register_module(name='mmpose_wloss_SwitchHook', force=True)
+    class SwitchHook(Hook):
+
+        def __init__(self, switch_pipeline):
+            self.switch_pipeline = switch_pipeline
+
+    with pytest.raises(ValueError, match='weighs by nothing'):
+        train(config, tmp_path)
+    config.custom_hooks[-1]['switch_pipeline'] = pipeline
+    config.train_cfg.max_epochs = 1
+    train(config, tmp_path)
+
+
+def test_batches_without_a_weighted_sample(config, artefact, tmp_path):
+    dataset = config.train_dataloader.dataset
+    plain = copy.deepcopy(dataset)
+    plain.pipeline = [step for step in plain.pipeline
+                      if step.type != 'PoseDensityWeights']
+    config.train_dataloader.dataset = dict(
+        type='CombinedDataset', metainfo=dict(
+            from_file='configs/_base_/datasets/coco.py'),
+        datasets=[dataset, plain], pipeline=[])
+    config.train_dataloader.batch_size = 1
+    config.train_cfg.max_epochs = 1
+    runner = train(config, tmp_path)
+    weights = artefact.by_id()
+    plain = [seen == pytest.approx(1) for _, _, seen in runner.seen if seen]
+    assert any(plain) and not all(plain)
+    assert {identity for _, identity, _ in runner.seen} == set(weights)
+
+
 def test_bfloat16(config, coco_root, artefact, tmp_path):
     config = use(Config.fromfile(DEMO / 'resnet18_wloss_annypose.py'),
                  coco_root, artefact.path)

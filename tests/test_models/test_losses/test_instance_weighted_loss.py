@@ -130,6 +130,17 @@ def test_a_loss_that_branches_is_named():
     MODELS.module_dict.pop('BranchingLoss')
 
 
+def test_a_loss_that_is_no_mean_over_samples_is_refused():
+    output, target, weights = inputs(dict(type='MSELoss'), COORDINATES)
+    with pytest.raises(ValueError, match='unwrapped'):
+        build(dict(type='MaskedMSELoss'))(output, target, weights)
+    simcc = torch.randn(4, 6, 32), torch.randn(4, 6, 48)
+    target = tuple(torch.rand_like(each).softmax(-1) for each in simcc)
+    with pytest.raises(ValueError, match='another reduction'):
+        build(dict(type='KLDiscretLoss', use_target_weight=True))(
+            simcc, target, weights[..., 0])
+
+
 def test_wrong_reduction():
     with pytest.raises(ValueError, match='reduction'):
         InstanceWeightedLoss(dict(type='MSELoss'), reduction='none')
