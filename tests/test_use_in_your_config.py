@@ -35,25 +35,6 @@ STOCK_CONFIGS = {
 }
 
 
-@pytest.fixture(scope='module')
-def wflw_root(coco_root, tmp_path_factory):
-    """The generated COCO images, annotated with 98 landmarks each."""
-    root = tmp_path_factory.mktemp('wflw')
-    (root / 'annotations').mkdir()
-    (root / 'images').symlink_to(coco_root / 'train2017')
-    content = json.loads((coco_root / 'annotations' /
-                          'person_keypoints_train2017.json').read_text())
-    rng = np.random.default_rng(2)
-    for annotation in content['annotations']:
-        landmarks = np.hstack([rng.uniform((40, 30), (90, 70), (98, 2)),
-                               np.full((98, 1), 2)])
-        annotation.update(keypoints=landmarks.ravel().tolist(),
-                          num_keypoints=98, center=[65., 50.], scale=0.3)
-    (root / 'annotations' / 'face_landmarks_wflw_train.json').write_text(
-        json.dumps(content))
-    return root
-
-
 def associative_embedding_pipeline(codec) -> list:
     """MMPose ships this config for inference, with an empty pipeline."""
     return [

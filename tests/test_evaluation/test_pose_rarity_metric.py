@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mmpose
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -19,11 +20,13 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, EVALUATORS, METRICS
 from mmpose.structures import PoseDataSample
+from packaging.version import Version
 
 from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
 from mmpose_wloss.evaluation.metrics import PoseRarityMetric
 from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtefact
 
+MMPOSE_1_1 = Version(mmpose.__version__) < Version('1.2')
 COCO_META = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
 COCO_META['CLASSES'] = [dict(id=1, name='person')]
 JOINTS = tuple(COCO_META['keypoint_id2name'][index] for index in range(17))
@@ -99,8 +102,9 @@ def lifted(number, density, error):
     direction = rng.normal(size=(1, 17, 3))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
     sample.pred_instances.keypoints = target + error * direction
+    path = f'S9_{["Walk", "Sit"][number % 2]}_1.{number}.jpg'
     sample.set_metainfo(dict(
-        target_img_path=[f'S9_{["Walk", "Sit"][number % 2]}_1.{number}.jpg']))
+        target_img_path=[path]))
     return sample
 
 
@@ -189,6 +193,8 @@ def test_coco_metric_finds_its_file_in_the_message_hub(ann_file):
     assert result['all_of_them/coco/AP'] == expected['coco/AP']
 
 
+@pytest.mark.skipif(MMPOSE_1_1,
+                    reason='CocoMetric of mmpose 1.1 converts nothing')
 def test_coco_metric_that_converts_joints(ann_file):
     twelve = dict(num_keypoints=12,
                   mapping=[(index + 5, index) for index in range(12)])
@@ -216,6 +222,8 @@ def test_files_of_coco_metric(tmp_path):
     assert people['out.pose_class=lying'] == 20
 
 
+@pytest.mark.skipif(
+    MMPOSE_1_1, reason="MPJPE of mmpose 1.1 takes samples of other shapes")
 def test_mpjpe():
     samples = [lifted(number, density=number, error=50. + number)
                for number in range(20)]
@@ -238,6 +246,7 @@ def test_mpjpe():
     assert result['MPJPE'] == stock(skipping, samples)['MPJPE']
 
 
+@pytest.mark.skipif(MMPOSE_1_1, reason='mmpose 1.1 has no SimpleMPJPE')
 def test_a_lifter_s_samples_carry_their_2d_joints_beside():
     sample = lifted(0, 50., 10.)
     truth = sample.gt_instances
@@ -480,6 +489,8 @@ def test_the_table(log):
         assert float(text.split(' [')[0]) == pytest.approx(value, rel=0.1)
 
 
+@pytest.mark.skipif(
+    MMPOSE_1_1, reason="MPJPE of mmpose 1.1 takes samples of other shapes")
 def test_the_table_of_a_3d_metric(log):
     samples = [lifted(number, density=number, error=0.05 + number / 1000)
                for number in range(20)]
