@@ -1,6 +1,5 @@
 """The three lines of docs/use_in_your_config.md, on stock configs."""
 
-import json
 import math
 
 import mmpose
