@@ -2,7 +2,8 @@
 
 Compares ``log_kernel_sums`` and ``sklearn.neighbors.KernelDensity`` in one run:
 on 12,000 poses, those of LSP where ``--lsp`` names a folder with its two files
-of joints and generated ones elsewhere; then times the larger number alone.
+of joints and generated ones elsewhere. Then times densities of many more, and
+the whole of ``PoseDensity.fit`` with its defaults, which adds mirror images.
 """
 
 import argparse
@@ -19,7 +20,11 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity
 from tabulate import tabulate
 
-from mmpose_wloss.pose_density import log_kernel_sums, scott_bandwidth
+from mmpose_wloss.pose_density import (
+    PoseDensity,
+    log_kernel_sums,
+    scott_bandwidth,
+)
 from mmpose_wloss.pose_density.kernel_density import log_kernel_norm
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'pose_density.json'
@@ -76,12 +81,22 @@ def compare(points: np.ndarray, kernel: str, bandwidth: float, device: str
         lambda: ours(points, kernel, bandwidth, device), 3)
     theirs, expected = timed(lambda: KernelDensity(
         kernel=kernel, bandwidth=bandwidth).fit(points).score_samples(points))
-    return dict(poses=len(points), kernel=kernel,
+    return dict(what='densities', poses=len(points), kernel=kernel,
                 bandwidth=round(bandwidth, 4), device=device,
                 seconds=round(seconds, 3), sklearn_seconds=round(theirs, 2),
                 ratio=round(theirs / seconds, 1),
+                difference=float(np.max(np.abs(density - expected))),
                 relative_difference=float(
                     np.max(np.abs(density - expected) / np.abs(expected))))
+
+
+def measured(function) -> dict:
+    """Seconds, the process's peak of memory, and what was added to it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, _ = timed(function)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return dict(seconds=round(seconds, 1), peak_mb=round(peak / 1024),
+                added_mb=round((peak - before) / 1024))
 
 
 def main() -> None:
@@ -104,20 +119,23 @@ def main() -> None:
             print(f'{kernel}, bandwidth {bandwidth:.3g}', flush=True)
             rows.append(compare(points, kernel, bandwidth, args.device))
     if args.many:
-        many = places(generated_poses(args.many), args.components)
+        generated = generated_poses(args.many)
+        many = places(generated, args.components)
+        bandwidth = scott_bandwidth(many)
         ours(many[:512], 'gaussian', 0.6, args.device)
         for kernel in ('gaussian', 'exponential'):
-            print(f'{kernel}, {args.many} poses', flush=True)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            bandwidth = scott_bandwidth(many)
-            seconds, _ = timed(lambda kernel=kernel, bandwidth=bandwidth: ours(
-                many, kernel, bandwidth, args.device))
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             rows.append(dict(
-                poses=args.many, kernel=kernel, bandwidth=round(bandwidth, 4),
-                device=args.device, seconds=round(seconds, 1),
-                process_peak_mb=round(peak / 1024),
-                more_than_before_mb=round((peak - before) / 1024)))
+                what='densities', poses=args.many, kernel=kernel,
+                bandwidth=round(bandwidth, 4), device=args.device, **measured(
+                    lambda kernel=kernel: ours(many, kernel, bandwidth,
+                                               args.device))))
+        flip = np.arange(14).reshape(7, 2)[:, ::-1].ravel()
+        keypoints = 100 * generated.reshape(-1, 14, 2)
+        rows.append(dict(
+            what='PoseDensity().fit', poses=args.many, kernel='exponential',
+            device=args.device, **measured(lambda: PoseDensity().fit(
+                keypoints, np.ones(keypoints.shape[:2]), flip_indices=flip,
+                device=args.device))))
     names = list(dict.fromkeys(name for row in rows for name in row))
     print(tabulate([[row.get(name, '') for name in names] for row in rows],
                    names, tablefmt='github'))
