@@ -19,6 +19,7 @@ from study import ROOT, Study
 from tabulate import tabulate
 
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.pose_density import annotation_digest
 from mmpose_wloss.visualization import draw_comparison
 
 FOLDER = 'work_dirs/pose_density_weights'
@@ -42,6 +43,7 @@ NETWORKS = {
 CLASSES = ('standing', 'walking', 'sitting', 'reaching', 'lying', 'bending',
            'upside_down')
 EPOCHS = 10
+VALIDATION = 'data/annypose_balance/'
 PLACE = 6  # of PoseDensityWeights in the pipeline
 
 
@@ -56,7 +58,7 @@ def options(network: str, weights: str | None) -> dict:
         file_of(weights or 'tempered'),
         'default_hooks.pose_density.weighted': weights is not None,
         'train_cfg.val_interval': EPOCHS,
-        'val_dataloader.dataset.data_root': 'data/annypose_balance/',
+        'val_dataloader.dataset.data_root': VALIDATION,
         'val_evaluator': [
             dict(type='PoseRarityMetric', file=file_of('tempered'),
                  group_by='pose_class',
@@ -88,8 +90,13 @@ STUDY = Study(
     })
 
 
-def write_densities() -> None:
-    """Write the weights' files, and say what they are like."""
+def write_densities() -> dict:
+    """Write the weights' files, and say what they are like.
+
+    Returns:
+        dict: What rows come from: the densities, and the annotations that are
+        validated on.
+    """
     config = Config.fromfile(str(ROOT / STUDY.config))
     init_default_scope('mmpose')
     dataset = dict(config.train_dataloader.dataset, pipeline=[])
@@ -115,6 +122,14 @@ def write_densities() -> None:
         [['share', '', '', '', *(shares[kind] for kind in CLASSES)], *rows],
         ['weights', 'effective sample size', 'min', 'max', *CLASSES],
         tablefmt='github', floatfmt='.3g'))
+    validation = ROOT / VALIDATION / 'annotations/person_keypoints_val.json'
+    # as JSON reads it
+    return json.loads(json.dumps(dict(
+        validation=annotation_digest([validation]),
+        **{name: dict(artefact.density.options,
+                      effective_sample_size=round(
+                          artefact.effective_sample_size, 4))
+           for name, artefact in artefacts.items()})))
 
 
 def table_by_class() -> str:
@@ -150,7 +165,7 @@ def draw(path: str) -> None:
 
 
 if __name__ == '__main__':
-    write_densities()
+    STUDY.inputs = write_densities()
     STUDY.main()
     if STUDY.by_configuration():
         print(table_by_class())

@@ -45,6 +45,9 @@ class Study:
             name. The first one is drawn over time.
         scalars (Sequence[str]): What else of the training's log a row keeps,
             averaged over each epoch.
+        inputs (dict, optional): What else the rows come from, to be kept with
+            them; rows of other inputs do not count. It may be set later.
+            Defaults to ``None``.
 
     Where the options of a configuration have a ``config``, it is trained
     instead of the study's.
@@ -53,7 +56,7 @@ class Study:
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
                  seeds: int | dict[str, int], epochs: int,
                  figures: dict[str, str],
-                 scalars: Sequence[str] = ()):
+                 scalars: Sequence[str] = (), inputs: dict | None = None):
         self.name = name
         self.config = config
         self.configurations = configurations
@@ -62,6 +65,7 @@ class Study:
         self.epochs = epochs
         self.figures = figures
         self.scalars = scalars
+        self.inputs = inputs
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
         self.annotations = annotation_file(
             Config.fromfile(str(ROOT / config)))
@@ -89,7 +93,8 @@ class Study:
         """Whether a row is one of this study's, as it is defined now."""
         return (row['epochs'] == self.epochs and
                 row['seed'] < self.seeds.get(row['configuration'], 0) and
-                row['options'] == self.configurations[row['configuration']])
+                row['options'] == self.configurations[row['configuration']] and
+                row.get('inputs') == self.inputs)
 
     def missing(self, data: str) -> list[tuple[str, int]]:
         """Configuration and seed of the rows that are not there yet."""
@@ -135,6 +140,7 @@ class Study:
                 curve={epoch: figures[next(iter(self.figures))]
                        for epoch, figures in validations.items()},
                 **self.epoch_means(training),
+                **(dict(inputs=self.inputs) if self.inputs else {}),
                 seconds=round(seconds, 1), processes=processes,
                 versions={package: importlib.metadata.version(package)
                           for package in PACKAGES},
