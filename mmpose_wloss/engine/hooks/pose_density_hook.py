@@ -19,6 +19,9 @@ from ...datasets.transforms.pose_density_weights import (
 )
 from ...pose_density import PoseDensityArtefact, effective_sample_size
 
+# what MMPose's losses call their weights
+WEIGHTS = ('target_weights', 'target_weight', 'keypoint_weights')
+
 
 def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
                       ) -> Iterator[tuple[PoseDensityWeights, BaseDataset]]:
@@ -86,10 +89,6 @@ class _Watch:
                 self.first.untyped_storage().data_ptr())
 
 
-# as the losses of MMPose call them
-WEIGHTS = ('target_weights', 'target_weight', 'keypoint_weights')
-
-
 @HOOKS.register_module()
 class PoseDensityHook(Hook):
     """Looks after the weights of :class:`PoseDensityWeights`.
@@ -139,9 +138,11 @@ class PoseDensityHook(Hook):
             runner (Runner): The runner of the training process.
 
         Raises:
-            ValueError: If no data set is weighted, or the weights are those of
-                other annotations or joints.
-            TypeError: If the model has no loss that could be watched.
+            ValueError: If no data set is weighted, the weights are those of
+                other annotations or joints, or a pipeline to be switched to
+                has others.
+            TypeError: If the model has no loss that could be watched, or
+                learns the weights.
         """
         weighted = list(weighted_datasets(runner.train_dataloader.dataset))
         for transform, dataset in weighted:
@@ -346,6 +347,11 @@ class PoseDensityHook(Hook):
         if self.applied:
             figures['effective_sample_size'] = effective_sample_size(
                 self.applied)
+            if not any(watch.count for watch in self.watches):
+                runner.logger.warning(
+                    'no loss was called with the target weights of the '
+                    f'labelled samples in {self.interval} iterations, so '
+                    'PoseDensityHook cannot tell whether pose weights count')
         for index, watch in enumerate(self.watches):
             if watch.count:
                 name = str(index) if len(self.watches) > 1 else ''

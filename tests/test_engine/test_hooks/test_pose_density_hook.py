@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.datasets.datasets import CocoDataset
@@ -334,6 +335,18 @@ def test_batches_without_a_weighted_sample(config, artefact, tmp_path):
     plain = [seen == pytest.approx(1) for _, _, seen in runner.seen if seen]
     assert any(plain) and not all(plain)
     assert {identity for _, identity, _ in runner.seen} == set(weights)
+
+
+def test_a_loss_that_is_never_called_with_the_weights(config, tmp_path,
+                                                      monkeypatch):
+    monkeypatch.setattr(PoseDensityHook, '_factors_of', lambda *_: None)
+    warned = []
+    monkeypatch.setattr(MMLogger, 'warning',
+                        lambda _, text, *__: warned.append(text))
+    config.train_cfg.max_epochs = 1
+    train(config, tmp_path, interval=3)
+    assert any('cannot tell whether pose weights count' in text
+               for text in warned)
 
 
 def test_bfloat16(config, coco_root, artefact, tmp_path):
