@@ -321,13 +321,14 @@ def test_both_stages_of_a_pipeline_weigh(config, artefact, tmp_path):
 
 def test_batches_without_a_weighted_sample(config, artefact, tmp_path):
     dataset = config.train_dataloader.dataset
+    *dataset.pipeline, pack = dataset.pipeline
     plain = copy.deepcopy(dataset)
     plain.pipeline = [step for step in plain.pipeline
                       if step.type != 'PoseDensityWeights']
     config.train_dataloader.dataset = dict(
         type='CombinedDataset', metainfo=dict(
             from_file='configs/_base_/datasets/coco.py'),
-        datasets=[dataset, plain], pipeline=[])
+        datasets=[dataset, plain], pipeline=[pack])
     config.train_dataloader.batch_size = 1
     config.train_cfg.max_epochs = 1
     runner = train(config, tmp_path)
