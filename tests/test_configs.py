@@ -1,5 +1,6 @@
 """Every recipe runs and differs from its stock parent only where it says."""
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -293,6 +294,12 @@ def use_generated_data(config: Config, roots: dict):
         outer = loader.dataset
         for dataset in outer.get('datasets') or [outer.get('dataset', outer)]:
             use_generated_files(dataset, mode, roots[dataset.type])
+    if importlib.util.find_spec('albumentations') is None:
+        # which MMPose has as an option, and RTMPose's recipes use
+        dataset = config.train_dataloader.dataset
+        if 'pipeline' in dataset:
+            dataset.pipeline = [step for step in dataset.pipeline
+                                if step.type != 'Albumentation']
     network = config.model.get('network', config.model)
     for part in ('backbone', 'neck'):
         if 'init_cfg' in network.get(part, {}):

@@ -54,7 +54,9 @@ def setting(monkeypatch):
     init_default_scope('mmpose')
     monkeypatch.setattr(PoseDensityArtefact, 'load',
                         staticmethod(lambda path: FakeArtefact()))
-    monkeypatch.setattr(Visualizer, '_instance_dict', {})
+    # what other tests of the process have left there
+    for manager in (Visualizer, MessageHub):
+        monkeypatch.setattr(manager, '_instance_dict', {})
 
 
 def person(number, density, error, *, image=None, visible=17, **annotation):
@@ -665,6 +667,8 @@ def test_a_training_that_validates_twice(demo_configs, coco_root, tmp_path,
     config.default_hooks.checkpoint.update(
         save_best=['coco/AP', 'error'], rule=['greater', 'less'])
     config.work_dir = str(tmp_path / 'work')
+    # of one name there is one in a process, with its first folder
+    config.visualizer.name = tmp_path.name
     runner = Runner.from_cfg(config)
     runner.train()
     pictures = {path.name for path in tmp_path.rglob('pose_rarity_*.png')}
