@@ -82,16 +82,14 @@ class _Pairs:
         self.right = torch.cat([right, ones[1], squares[1]], 1).T.contiguous(
         ).to(self.device)
 
-    def row(self, start: int) -> '_Row':
-        return _Row(self, slice(start, start + self.block))
-
     def map_rows(self, function: Callable[['_Row'], Any], progress: bool,
                  first: Callable[[int], int] = lambda start: 0
                  ) -> Iterator[tuple['_Row', Any]]:
         """Apply a function to each row of blocks, one row a thread."""
         count, columns = len(self.left), self.right.shape[1]
         starts = range(0, count, self.block)
-        rows = [self.row(start) for start in starts]
+        rows = [_Row(self, slice(start, start + self.block))
+                for start in starts]
         pairs = [min(self.block, count - start) * (columns - first(start))
                  for start in starts]
         threads = torch.get_num_threads() if self.device.type == 'cpu' else 1

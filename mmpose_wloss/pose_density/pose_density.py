@@ -125,7 +125,6 @@ class PoseDensity:
                             f'has {", ".join(MODES[mode])}')
         self.options = {**MODES[mode], **options}
         self._check_options()
-        self.density_error = None
 
     def _check_options(self) -> None:
         def check(name: str, fits: bool, expected: str) -> None:
@@ -359,6 +358,7 @@ class PoseDensity:
                                progress: bool) -> np.ndarray:
         """Log density of each pose under all others that are kept."""
         count, most = len(places), self.options['max_references']
+        self.density_error = None  # also of an earlier fit
         arguments = dict(bandwidth=self.bandwidth, device=device,
                          kernel=self.options['kernel'], progress=progress)
         if most is None or most >= count:

@@ -67,9 +67,9 @@ class _Watch:
 
     def __init__(self, module: nn.Module):
         self.name = type(module).__name__
-        self.parameters = inspect.signature(module.forward)
+        self.signature = inspect.signature(module.forward)
         self.weights_name = next(
-            (name for name in self.parameters.parameters if name in WEIGHTS),
+            (name for name in self.signature.parameters if name in WEIGHTS),
             None)
         self.checked = False
         self.first = None  # weights of this iteration's first call
@@ -285,7 +285,7 @@ class PoseDensityHook(Hook):
                  losses) -> None:
             if not module.training:
                 return
-            call = watch.parameters.bind(*args, **kwargs)
+            call = watch.signature.bind(*args, **kwargs)
             weights = call.arguments.get(watch.weights_name)
             if not isinstance(weights, Tensor):
                 raise ValueError(
