@@ -1,3 +1,5 @@
 from .centered_regression_head import CenteredRegressionHead
+from .integral_pose3d_head import IntegralPose3DHead
+from .soft_argmax import soft_argmax
 
-__all__ = ['CenteredRegressionHead']
+__all__ = ['CenteredRegressionHead', 'IntegralPose3DHead', 'soft_argmax']

@@ -1,0 +1,333 @@
+from collections.abc import Sequence
+
+import torch
+from mmengine.logging import print_log
+from mmengine.structures import PixelData
+from mmpose.models.heads import HeatmapHead
+from mmpose.models.utils.tta import flip_heatmaps
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...codecs import IntegralPose3DLabel
+from .soft_argmax import soft_argmax
+
+TERMS = ('heatmap2d', 'heatmap3d', 'joint2d_from_volume', 'depth_from_volume',
+         'joint2d_from_heatmap')
+MODES = {'H1': TERMS[:2], 'I1': TERMS}
+DEPTH_GROWTH = (None, 'random', 'interpolate')
+
+
+@MODELS.register_module()
+class IntegralPose3DHead(HeatmapHead):
+    r"""Heatmaps in 2D and 3D and their integrals, with balanced losses.
+
+    Features → 2D heatmaps [B, K, H, W] and a volume [B, K, D, H, W] of each
+    joint; a soft-argmax (:func:`soft_argmax`) of both gives joints. Five terms
+    can be learnt, each against its truth:
+
+    ======================== ==============================================
+    ``heatmap2d``            heatmaps, Gaussians of the codec
+    ``heatmap3d``            volume, Gaussians of the codec
+    ``joint2d_from_volume``  x, y of the volume's integral
+    ``depth_from_volume``    z of the volume's integral
+    ``joint2d_from_heatmap`` x, y of the heatmaps' integral
+    ======================== ==============================================
+
+    Integrals are in bins of the heatmaps, and depths in the unit by which the
+    depth range is as long as the heatmaps are wide, so that it is the same
+    for every D. Joints outside the depth range, or without a depth, have no
+    ``heatmap3d`` and ``depth_from_volume``; the log has their number as
+    ``joints_outside_depth_range``. Joints with weight 0 have no term at all.
+
+    Without ``stage2`` volume and heatmaps come from the same features. With it
+    the network is coarse to fine: the second stage sees features and heatmaps
+    of the first and gives the volume.
+
+    A stock ``HeatmapHead``'s checkpoint loads as the part that makes 2D
+    heatmaps. A checkpoint of another D is refused, unless ``depth_growth``
+    says how its volume layer becomes the new one.
+
+    Args:
+        in_channels (int): Channels of the features.
+        out_channels (int): Number of joints, K.
+        mode (str): ``'H1'``: the two heatmap terms; ``'I1'``: all five;
+            ``'manual'``: those that the balancer has ratios for. Defaults to
+            ``'I1'``.
+        balancer (dict, optional): Config of a :class:`LossBalancer`. Defaults
+            to ``None``: :class:`AdaptiveBalancer`; ``mode='manual'`` needs a
+            :class:`ManualBalancer`.
+        stage2 (dict, optional): Config of the second stage, such as
+            :class:`HourglassStage`, a module with ``out_channels`` that takes
+            features and heatmaps. Defaults to ``None``.
+        beta (float): What the volume is multiplied by before its softmax.
+            Defaults to 30.
+        beta2d (float, optional): The same for the heatmaps. Defaults to
+            ``None``: ``beta``.
+        heatmap2_init_std (float): The volume layer ("heatmap2") is drawn from
+            N(0, this²). Defaults to 0.01.
+        depth_growth (str, optional): What to do with a checkpoint of another
+            D: ``'random'`` draws the volume layer anew, as the source does;
+            ``'interpolate'`` interpolates it linearly along depth; ``None``
+            refuses it. All else loads as it is. Defaults to ``None``.
+        decoder (dict): Config of an :class:`IntegralPose3DLabel`.
+        init_cfg (dict | list[dict], optional): Config of the initialisation.
+        **kwargs: Deconvolutions, convolutions and ``final_layer`` before the
+            2D heatmaps, as for ``HeatmapHead``.
+
+    Raises:
+        ValueError: If mode, balancer and terms do not fit, or a checkpoint's
+            volume layer.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 *args,
+                 mode: str = 'I1',
+                 balancer: dict | None = None,
+                 stage2: dict | None = None,
+                 beta: float = 30.,
+                 beta2d: float | None = None,
+                 heatmap2_init_std: float = 0.01,
+                 depth_growth: str | None = None,
+                 decoder: dict | None = None,
+                 init_cfg: dict | list | None = None,
+                 **kwargs) -> None:
+        if depth_growth not in DEPTH_GROWTH:
+            raise ValueError(f'depth_growth must be one of {DEPTH_GROWTH}, '
+                             f'but it is {depth_growth!r}')
+        if init_cfg is None:
+            init_cfg = [*self.default_init_cfg, dict(
+                type='Normal', std=heatmap2_init_std,
+                override=dict(name='volume_layer'))]
+        super().__init__(in_channels, out_channels, *args, decoder=decoder,
+                         init_cfg=init_cfg, **kwargs)
+        if not isinstance(self.decoder, IntegralPose3DLabel):
+            raise ValueError('the decoder of IntegralPose3DHead must be an '
+                             f'IntegralPose3DLabel, but it is {decoder}')
+        del self.loss_module  # the terms are the balancer's
+        channels = self.final_layer.in_channels
+        self.stage2 = MODELS.build(stage2) if stage2 else None
+        if self.stage2 is not None:
+            channels = self.stage2.out_channels
+        self.volume_layer = nn.Conv2d(
+            channels, out_channels * self.decoder.depth_size, 1)
+        # of a place, and what is learnt: depth as if it had as many bins as
+        # there are columns
+        width, height, depth = (
+            side - 1. for side in self.decoder.heatmap_size)
+        self.register_buffer('bins', torch.tensor([width, height, depth]),
+                             persistent=False)
+        self.register_buffer('unit', torch.tensor([width, height, width]),
+                             persistent=False)
+        self.beta = beta
+        self.beta2d = beta if beta2d is None else beta2d
+        self.heatmap2_init_std = heatmap2_init_std
+        self.depth_growth = depth_growth
+        self.terms, balancer = _terms(mode, balancer)
+        self.balancer = MODELS.build(
+            balancer, default_args=dict(terms=self.terms))
+        self._register_load_state_dict_pre_hook(self._fit_volume_layer)
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Run the network.
+
+        Args:
+            feats (Sequence[Tensor]): Feature maps, of which the last is taken.
+
+        Returns:
+            tuple[Tensor]: Heatmaps in shape [B, K, H, W] and volume in shape
+            [B, K, D, H, W].
+        """
+        return self._outputs(self._features(feats))
+
+    def _features(self, feats: Sequence[Tensor]) -> Tensor:
+        return self.conv_layers(self.deconv_layers(feats[-1]))
+
+    def _outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        heatmaps = self.final_layer(features)
+        if self.stage2 is not None:
+            features = self.stage2(features, heatmaps)
+        volume = self.volume_layer(features)
+        return heatmaps, volume.unflatten(1, (self.out_channels, -1))
+
+    def loss(self,
+             feats: Sequence[Tensor],
+             batch_data_samples: list,
+             train_cfg: dict | None = None) -> dict:
+        """Calculate the balanced losses.
+
+        Args:
+            feats (Sequence[Tensor]): Feature maps.
+            batch_data_samples (list[PoseDataSample]): Samples with the
+                codec's ``keypoint_labels`` and ``keypoint_weights``.
+            train_cfg (dict, optional): With ``compute_acc=False`` there is no
+                accuracy in the log.
+
+        Returns:
+            dict: The balancer's losses, weights and unbalanced losses by
+            term; ``acc_pose``, the part of visible joints whose place in the
+            image is less than 0.05 of the heatmap's sides off, and
+            ``depth_error``, the mean error of depth in mm, both of the
+            volume's integral; ``joints_outside_depth_range``.
+        """
+        features = self._features(feats)
+        heatmaps, volume = self._outputs(features)
+        labels = torch.cat([
+            sample.gt_instance_labels.keypoint_labels
+            for sample in batch_data_samples
+        ])
+        weights = torch.cat([
+            sample.gt_instance_labels.keypoint_weights
+            for sample in batch_data_samples
+        ])
+        size = (*volume.shape[:1:-1], )
+        if size != self.decoder.heatmap_size:
+            raise ValueError(
+                f'the network makes volumes of {size} (width, height, depth), '
+                f'but the codec of {self.decoder.heatmap_size}: set '
+                'heatmap_size or the number of deconvolutions')
+        within = self.decoder.within_depth_range(labels)
+        weights_3d = weights * within
+        joints = soft_argmax(volume, self.beta)
+        truth = labels * self.unit
+        places = joints * (self.unit / self.bins)
+        terms = {
+            'heatmap2d': lambda: (heatmaps, self.decoder.heatmaps(labels),
+                                  weights),
+            'heatmap3d': lambda: (volume, self.decoder.volumes(labels),
+                                  weights_3d),
+            'joint2d_from_volume': lambda: (places[..., :2], truth[..., :2],
+                                            weights),
+            'depth_from_volume': lambda: (places[..., 2], truth[..., 2],
+                                          weights_3d),
+            'joint2d_from_heatmap': lambda: (
+                soft_argmax(heatmaps, self.beta2d), truth[..., :2], weights),
+        }
+        losses = self.balancer({name: terms[name]() for name in self.terms},
+                               shared=features)
+        with torch.no_grad():
+            outside = ~within & labels[..., 2].isfinite() & (weights > 0)
+            losses['joints_outside_depth_range'] = outside.sum().float()
+            if (train_cfg or {}).get('compute_acc', True):
+                losses.update(
+                    self._accuracy(joints / self.bins, labels, weights, within))
+        return losses
+
+    def _accuracy(self, joints: Tensor, labels: Tensor, weights: Tensor,
+                  within: Tensor) -> dict[str, Tensor]:
+        """Of joints that are visible; on the device, without waiting for it."""
+        error = joints - labels
+        visible = weights > 0
+        close = error[..., :2].norm(dim=-1) < 0.05
+        deep = visible & within
+        nearest, farthest = self.decoder.depth_range
+        depth_error = error[..., 2].abs() * (farthest - nearest)
+        return dict(
+            acc_pose=(close & visible).sum() / visible.sum().clamp(min=1),
+            depth_error=(depth_error.masked_fill(~deep, 0).sum() /
+                         deep.sum().clamp(min=1)))
+
+    def predict(self,
+                feats: Sequence,
+                batch_data_samples: list,
+                test_cfg: dict | None = None) -> list | tuple[list, list]:
+        """Predict joints and their depths.
+
+        Args:
+            feats (Sequence): Feature maps, or with ``flip_test`` those of the
+                images and those of the flipped images.
+            batch_data_samples (list[PoseDataSample]): The samples.
+            test_cfg (dict, optional): ``flip_test`` averages the places of
+                joints in both; ``output_heatmaps`` gives the 2D heatmaps too.
+
+        Returns:
+            list[InstanceData] | tuple: ``keypoints`` in shape [1, K, 3],
+            pixels of the input and depths relative to the root in mm, and
+            ``keypoint_scores`` in shape [1, K], the maxima of the 2D heatmaps
+            within 0 and 1. With ``output_heatmaps`` also a list of
+            ``PixelData`` with ``heatmaps`` in shape [K, H, W].
+        """
+        test_cfg = test_cfg or {}
+        if test_cfg.get('flip_test', False):
+            heatmaps, joints = self._joints(feats[0])
+            flipped_heatmaps, flipped = self._joints(feats[1])
+            indices = batch_data_samples[0].metainfo['flip_indices']
+            flipped = flipped[:, indices]
+            flipped[..., 0] = self.decoder.heatmap_size[0] - 1 - flipped[..., 0]
+            joints = (joints + flipped) / 2
+            heatmaps = (heatmaps + flip_heatmaps(
+                flipped_heatmaps, flip_indices=indices)) / 2
+        else:
+            heatmaps, joints = self._joints(feats)
+        scores = heatmaps.flatten(2).amax(-1).clamp(0, 1)
+        predictions = self.decode((joints, scores))
+        if test_cfg.get('output_heatmaps', False):
+            return predictions, [PixelData(heatmaps=each)
+                                 for each in heatmaps.detach()]
+        return predictions
+
+    def _joints(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        heatmaps, volume = self.forward(feats)
+        return heatmaps.float(), soft_argmax(volume, self.beta)
+
+    def _fit_volume_layer(self, state_dict: dict, prefix: str, *_) -> None:
+        """Let a checkpoint of another D load, or refuse it."""
+        key = f'{prefix}volume_layer.'
+        weight = state_dict.get(f'{key}weight')
+        mine = self.volume_layer.weight
+        if weight is None or weight.shape == mine.shape:
+            return
+        before, rest = divmod(weight.shape[0], self.out_channels)
+        if rest or weight.shape[1:] != mine.shape[1:]:
+            raise ValueError(
+                f'the volume layer of the checkpoint is {tuple(weight.shape)},'
+                f' that of the model {tuple(mine.shape)}: it is of another '
+                'number of joints or of another network')
+        now = self.decoder.depth_size
+        if self.depth_growth is None:
+            raise ValueError(
+                f'the checkpoint has d2 = {before} bins of depth, the model '
+                f"{now}. Set the head's depth_growth to 'random' or "
+                "'interpolate' to start from it, or heatmap_size and "
+                'depth_range of the codec to those that it was trained with')
+        if self.depth_growth == 'random':
+            nn.init.normal_(mine, std=self.heatmap2_init_std)
+            nn.init.zeros_(self.volume_layer.bias)
+            for name, value in self.volume_layer.state_dict().items():
+                state_dict[key + name] = value
+            how = f'drawn from N(0, {self.heatmap2_init_std}²)'
+        else:
+            for name in ('weight', 'bias'):
+                old = state_dict[key + name]
+                layers = old.reshape(self.out_channels, before, -1).mT
+                layers = functional.interpolate(
+                    layers, size=now, mode='linear', align_corners=True)
+                state_dict[key + name] = layers.mT.reshape(
+                    -1, *old.shape[1:])
+            how = f'interpolated from d2 = {before}'
+        print_log(
+            f'depth_growth: the volume layer of d2 = {now} was {how}; all '
+            'other weights are taken from the checkpoint as they are',
+            'current')
+
+
+def _terms(mode: str, balancer: dict | None) -> tuple[tuple[str, ...], dict]:
+    """The terms to make, and the config of what balances them."""
+    if mode in MODES:
+        return MODES[mode], balancer or dict(type='AdaptiveBalancer')
+    if mode != 'manual':
+        raise ValueError(
+            f"mode must be 'H1', 'I1' or 'manual', but it is {mode!r}")
+    ratios = (balancer or {}).get('ratios')
+    if not ratios:
+        raise ValueError(
+            "mode='manual' needs a balancer with ratios, such as dict(type="
+            "'ManualBalancer', ratios=dict(heatmap2d=1., heatmap3d=0.1))")
+    unknown = [name for name in ratios if name not in TERMS]
+    if unknown:
+        raise ValueError(
+            f'the balancer has a ratio for {", ".join(unknown)}, which '
+            f'IntegralPose3DHead does not make: it makes {", ".join(TERMS)}')
+    return tuple(ratios), balancer

@@ -1,0 +1,117 @@
+"""The integral of heatmaps and volumes: the mean place under a softmax."""
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+# so many parts of a volume are multiplied at a time
+PARTS = 8
+
+
+def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
+    r"""Mean place under a softmax, for 2D heatmaps and 3D volumes.
+
+    .. math::
+        \hat x = \sum_i x_i
+            \frac{e^{\beta h_i}}{\sum_j e^{\beta h_j}}
+
+    over all bins i of one joint, whose indices along each axis are
+    :math:`x_i` (`Integral Human Pose Regression
+    <https://arxiv.org/abs/1711.08229>`_, eq. 3). The adaptive loss balance's
+    source multiplies by :math:`\beta` = 30 before the softmax.
+
+    Beside the heatmaps it holds one tensor of their size at a time, in the
+    forward and in the backward pass (of their size in float32, where they are
+    of half precision): the softmax is not kept but computed again.
+
+    Args:
+        heatmaps (Tensor): Heatmaps in shape [B, K, H, W] or volumes in shape
+            [B, K, D, H, W], of any floating type; half precision is computed
+            in float32.
+        beta (float): What they are multiplied by. Defaults to 30.
+
+    Returns:
+        Tensor: Places in bins in shape [B, K, 2] as (x, y) or [B, K, 3] as
+        (x, y, z), at least float32.
+
+    Raises:
+        ValueError: If the shape is another.
+
+    Example:
+        >>> import torch
+        >>> heatmaps = torch.zeros(1, 1, 4, 5)
+        >>> heatmaps[0, 0, 2, 3] = 1
+        >>> soft_argmax(heatmaps)
+        tensor([[[3., 2.]]])
+    """
+    if heatmaps.ndim not in (4, 5):
+        raise ValueError(
+            'heatmaps must have the shape [B, K, H, W] or [B, K, D, H, W], '
+            f'but it is {tuple(heatmaps.shape)}')
+    return _SoftArgmax.apply(heatmaps, beta)
+
+
+class _SoftArgmax(Function):
+
+    @staticmethod
+    def forward(ctx, heatmaps: Tensor, beta: float) -> Tensor:
+        shares, top = _scaled(heatmaps, beta)
+        total = _exponential(shares).flatten(2).sum(-1)
+        places = []
+        for axis, bins in _axes(shares):
+            others = [dim for dim in range(2, shares.ndim) if dim != axis]
+            places.append((shares.sum(others) * bins).sum(-1) / total)
+        places = torch.stack(places, -1)
+        ctx.save_for_backward(heatmaps, top, total, places)
+        ctx.beta = beta
+        return places
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        heatmaps, top, total, places = ctx.saved_tensors
+        shares, _ = _scaled(heatmaps, ctx.beta, top)
+        _exponential(shares)
+        # d place / d h_i = beta * share_i * (x_i - place), for all axes at once
+        grad = grad * (ctx.beta / total).unsqueeze(-1)
+        slopes = []
+        for column, (axis, bins) in enumerate(_axes(shares)):
+            shape = [1] * shares.ndim
+            shape[axis] = -1
+            outer = (slice(None), slice(None), *[None] * (shares.ndim - 2))
+            slopes.append(grad[..., column][outer] *
+                          (bins.view(shape) - places[..., column][outer]))
+        plane = slopes[0] + slopes[1]
+        if shares.ndim == 4:
+            shares.mul_(plane)
+        else:
+            for part, slope in zip(shares.tensor_split(PARTS, 2),
+                                   slopes[2].tensor_split(PARTS, 2),
+                                   strict=True):
+                part.mul_(plane + slope)
+        return shares.to(heatmaps.dtype), None
+
+
+def _scaled(heatmaps: Tensor, beta: float,
+            top: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The heatmaps times beta, less their greatest; and their greatest."""
+    dtype = torch.promote_types(heatmaps.dtype, torch.float32)
+    scaled = (heatmaps.to(dtype).mul_(beta) if heatmaps.dtype != dtype else
+              heatmaps * beta)
+    if top is None:
+        top = scaled.flatten(2).amax(-1)
+    return scaled.sub_(top[(..., *[None] * (scaled.ndim - 2))]), top
+
+
+def _exponential(scaled: Tensor) -> Tensor:
+    # denormal results would be slow
+    lowest = -87. if scaled.dtype == torch.float32 else -700.
+    return scaled.clamp_(min=lowest).exp_()
+
+
+def _axes(volume: Tensor) -> list[tuple[int, Tensor]]:
+    """Dimension and bins along x, y and, in a volume, z."""
+    return [(dim, torch.arange(volume.shape[dim], device=volume.device,
+                               dtype=volume.dtype))
+            for dim in range(volume.ndim - 1, 1, -1)]

@@ -1,0 +1,79 @@
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from mmpose.models.backbones.hourglass import HourglassModule
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class HourglassStage(BaseModule):
+    """One more hourglass, which sees the heatmaps of the stage before.
+
+    The second stage of a coarse-to-fine network (`Coarse-to-Fine Volumetric
+    Prediction for Single-Image 3D Human Pose
+    <https://arxiv.org/abs/1611.07828>`_): features and heatmaps of the first
+    stage are mapped to one width and summed, and go through an hourglass.
+
+    Args:
+        in_channels (int): Channels of the features.
+        heatmap_channels (int): Channels of the heatmaps.
+        downsample_times (int): How often the hourglass halves its input, whose
+            sides must be multiples of 2 to that power. Defaults to 4.
+        stage_channels (tuple[int]): Channels of the hourglass at each size,
+            one more than ``downsample_times``; the first are those of the
+            output too. Defaults to the stock ``HourglassNet``'s for so many.
+        stage_blocks (tuple[int]): Blocks at each size.
+        norm_cfg (dict): Config of the normalisation layers.
+        init_cfg (dict | list[dict], optional): Config of the initialisation.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 heatmap_channels: int,
+                 downsample_times: int = 4,
+                 stage_channels: tuple[int, ...] = (256, 256, 384, 384, 512),
+                 stage_blocks: tuple[int, ...] = (2, 2, 2, 2, 4),
+                 norm_cfg: dict | None = None,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if not (len(stage_channels) == len(stage_blocks) ==
+                downsample_times + 1):
+            raise ValueError(
+                f'stage_channels and stage_blocks must have {downsample_times}'
+                f' + 1 entries for downsample_times={downsample_times}, but '
+                f'they have {len(stage_channels)} and {len(stage_blocks)}')
+        norm_cfg = norm_cfg or dict(type='BN')
+        self.out_channels = stage_channels[0]
+        self.multiple = 2**downsample_times
+        self.from_features = ConvModule(
+            in_channels, self.out_channels, 1, norm_cfg=norm_cfg, act_cfg=None)
+        self.from_heatmaps = ConvModule(
+            heatmap_channels, self.out_channels, 1, norm_cfg=norm_cfg,
+            act_cfg=None)
+        self.relu = nn.ReLU(inplace=True)
+        self.hourglass = HourglassModule(
+            downsample_times, stage_channels, stage_blocks, norm_cfg=norm_cfg)
+        self.out_conv = ConvModule(
+            self.out_channels, self.out_channels, 3, padding=1,
+            norm_cfg=norm_cfg)
+
+    def forward(self, features: Tensor, heatmaps: Tensor) -> Tensor:
+        """Run the stage.
+
+        Args:
+            features (Tensor): Features in shape [B, in_channels, H, W].
+            heatmaps (Tensor): Heatmaps in shape [B, heatmap_channels, H, W].
+
+        Returns:
+            Tensor: Features in shape [B, stage_channels[0], H, W].
+
+        Raises:
+            ValueError: If a side is no multiple of 2 ** downsample_times.
+        """
+        if any(side % self.multiple for side in features.shape[2:]):
+            raise ValueError(
+                f'an hourglass that halves its input so often needs sides that'
+                f' are multiples of {self.multiple}, but the features are of '
+                f'{tuple(features.shape[2:])}: set a smaller downsample_times')
+        features = self.from_features(features) + self.from_heatmaps(heatmaps)
+        return self.out_conv(self.hourglass(self.relu(features)))

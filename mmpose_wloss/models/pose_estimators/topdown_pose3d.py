@@ -1,0 +1,124 @@
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.structures import InstanceData
+from mmpose.models.pose_estimators import TopdownPoseEstimator
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+
+from ...structures import back_project
+
+
+@MODELS.register_module()
+class TopdownPose3DEstimator(TopdownPoseEstimator):
+    r"""Top-down estimator of a head that predicts joints and their depth.
+
+    The head gives pixels and depths relative to the root joint
+    (:class:`IntegralPose3DHead`). Where the sample's camera and the depth of
+    its root are known, each joint is on the ray through its pixel, at the
+    root's depth and its own added:
+
+    .. math::
+        Z = Z_{root} + z, \quad
+        X = (u - c_x) Z / f_x, \quad Y = (v - c_y) Z / f_y
+
+    (with the lens' distortion undone before). Elsewhere the person is taken to
+    be far away, at a scale by which the longer side of its crop shows
+    ``crop_extent``: directions and proportions are right then, the size is a
+    guess.
+
+    ``pred_instances`` of a sample hold, all float32:
+
+    - ``keypoints`` [N, K, 3]: camera space relative to the root, in mm; what
+      the stock metrics ``MPJPE`` and the 3D visualizer take
+    - ``transformed_keypoints`` [N, K, 2]: pixels of the image; what the 3D
+      visualizer draws on the image
+    - ``keypoints_cam`` [N, K, 3]: absolute places in camera space in mm,
+      where camera and root depth are known
+    - ``keypoint_scores``, ``keypoints_visible`` [N, K], ``bboxes``,
+      ``bbox_scores``
+
+    Args:
+        root_joints (Sequence[int]): The joints whose mean is the root: (0, )
+            for Human3.6M, the hips (11, 12) for COCO. Defaults to (0, ).
+        crop_extent (float): How much the longer side of a crop is taken to
+            show where the camera is not known, in mm. Defaults to 2000.
+        **kwargs: As for ``TopdownPoseEstimator``.
+
+    Raises:
+        ValueError: In evaluation, if a sample has a 3D truth but no camera or
+            root depth, or if its data set has another root.
+    """
+
+    def __init__(self,
+                 *args,
+                 root_joints: Sequence[int] = (0, ),
+                 crop_extent: float = 2000.,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if not root_joints or crop_extent <= 0:
+            raise ValueError(
+                'root_joints must name a joint and crop_extent must be above '
+                f'0, but they are {root_joints} and {crop_extent}')
+        self.root_joints = list(root_joints)
+        self.crop_extent = crop_extent
+
+    def add_pred_to_datasample(self, batch_pred_instances: list,
+                               batch_pred_fields: list | None,
+                               batch_data_samples: list) -> list:
+        """Add predictions to data samples, in pixels and in mm.
+
+        Args:
+            batch_pred_instances (list[InstanceData]): Predictions whose
+                keypoints are pixels of the input and depths in mm.
+            batch_pred_fields (list[PixelData], optional): Heatmaps.
+            batch_data_samples (list[PoseDataSample]): The samples.
+
+        Returns:
+            list[PoseDataSample]: The samples with ``pred_instances``.
+        """
+        samples = super().add_pred_to_datasample(
+            batch_pred_instances, batch_pred_fields, batch_data_samples)
+        for sample in samples:
+            self._lift(sample.pred_instances, sample)
+        return samples
+
+    def _lift(self, instances: InstanceData, sample: PoseDataSample) -> None:
+        pixels = instances.keypoints[..., :2]
+        depths = instances.keypoints[..., 2]
+        depths = depths - self._root(depths)
+        metainfo = sample.metainfo
+        root_depth = metainfo.get('root_depth')
+        self._check(sample)
+        if root_depth is not None and 'camera_param' in metainfo:
+            places = back_project(pixels, root_depth + depths,
+                                  metainfo['camera_param'])
+            instances.keypoints_cam = places.astype(np.float32)
+        else:
+            scale = self.crop_extent / np.max(metainfo['input_scale'])
+            places = np.concatenate([pixels * scale, depths[..., None]], -1)
+        places = places - self._root(places)
+        instances.keypoints = places.astype(np.float32)
+        instances.transformed_keypoints = pixels.astype(np.float32)
+
+    def _root(self, joints: np.ndarray) -> np.ndarray:
+        return joints[:, self.root_joints].mean(1, keepdims=True)
+
+    def _check(self, sample: PoseDataSample) -> None:
+        metainfo = sample.metainfo
+        name = metainfo.get('img_path', 'the sample')
+        root = metainfo.get('root_joints', self.root_joints)
+        if sorted(root) != sorted(self.root_joints):
+            raise ValueError(
+                f'the model takes the joints {self.root_joints} for the root, '
+                f'but the data set of {name} the joints {list(root)}: give '
+                'both the same root_joints')
+        if 'lifting_target' in sample.get('gt_instances', ()):
+            missing = [key for key in ('camera_param', 'root_depth')
+                       if metainfo.get(key) is None]
+            if missing:
+                raise ValueError(
+                    f'{name} has a 3D truth, but no {" and no ".join(missing)}'
+                    ', without which a prediction in mm would be a guess: add '
+                    'them to the data set, and pack samples with '
+                    'PackPose3DInputs')

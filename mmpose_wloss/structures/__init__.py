@@ -1,0 +1,3 @@
+from .camera import back_project
+
+__all__ = ['back_project']
