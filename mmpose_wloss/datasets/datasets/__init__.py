@@ -1,4 +1,5 @@
+from .coco_style_3d import CocoStyle3DDataset
 from .lsp import LSPDataset
 from .unlabeled import UnlabeledPoseDataset
 
-__all__ = ['LSPDataset', 'UnlabeledPoseDataset']
+__all__ = ['CocoStyle3DDataset', 'LSPDataset', 'UnlabeledPoseDataset']

@@ -1,0 +1,131 @@
+"""What the samples of data sets with images and 3D poses have in common."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..camera import project
+
+# the longest of people's distances from joint to root, in metres, is shorter
+METRES = 10
+# how far a pose's projection may be from its 2D joints: in pixels, and as a
+# part of its box
+PIXELS, PART_OF_BOX = 5, 0.05
+# of wrong samples an error names so many
+NAMED = 5
+
+
+def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
+                  root_joints: Sequence[int]) -> dict[str, np.ndarray]:
+    """The fields of samples that hold their 3D poses.
+
+    A pose whose root is not annotated in 3D has no 3D.
+
+    Args:
+        keypoints (np.ndarray): In pixels, in shape [N, K, 2].
+        keypoints_3d (np.ndarray): In camera space in mm, NaN where nothing is
+            annotated, in shape [N, K, 3].
+        root_joints (Sequence[int]): The joints whose mean is the root.
+
+    Returns:
+        dict[str, np.ndarray]:
+
+        - keypoints: u, v in pixels and the depth relative to the root in mm,
+          positive away from the camera, NaN where it is not annotated, in
+          shape [N, K, 3], float32
+        - lifting_target: Relative to the root in mm, 0 where it is not
+          annotated, in shape [N, K, 3], float32
+        - lifting_target_visible: Which joints are annotated in 3D, in shape
+          [N, K], float32
+        - root_depth: In mm, NaN without 3D, in shape [N], float64
+    """
+    root = keypoints_3d[:, list(root_joints)].mean(1, keepdims=True)
+    relative = keypoints_3d - root
+    annotated = np.isfinite(relative).all(-1, keepdims=True)
+    depth = np.where(annotated, relative[..., 2:], np.nan)
+    return dict(
+        keypoints=np.concatenate([keypoints, depth], -1).astype(np.float32),
+        lifting_target=np.where(annotated, relative, 0).astype(np.float32),
+        lifting_target_visible=annotated[..., 0].astype(np.float32),
+        root_depth=root[:, 0, 2])
+
+
+def median_root_distance(lifting_target: np.ndarray,
+                         visible: np.ndarray) -> float:
+    """How far joints are from their root, by which units are told apart.
+
+    Args:
+        lifting_target (np.ndarray): In shape [..., 3].
+        visible (np.ndarray): Which joints count, in shape [...].
+
+    Returns:
+        float: The median over the joints that count.
+    """
+    distances = np.linalg.norm(lifting_target[visible > 0], axis=-1)
+    # the root itself says nothing
+    return float(np.median(distances[distances > 0]))
+
+
+def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
+                      keypoints_3d: np.ndarray, camera: dict) -> np.ndarray:
+    """How far projected poses are from their 2D joints.
+
+    Args:
+        keypoints (np.ndarray): In pixels, in shape [N, K, 2].
+        visible (np.ndarray): Which of them are annotated, in shape [N, K].
+        keypoints_3d (np.ndarray): In camera space, NaN where nothing is
+            annotated, in shape [N, K, 3].
+        camera (dict): Of :func:`camera_parameters`.
+
+    Returns:
+        np.ndarray: The median over the joints of each pose that are annotated
+        in 2D and 3D, in pixels; 0 if there is none, infinite if a joint is
+        not in front of the camera. In shape [N].
+    """
+    known = np.isfinite(keypoints_3d).all(-1)
+    points = np.where(known[..., None], keypoints_3d, 1.)
+    behind = (known & (points[..., 2] <= 0)).any(1)
+    points[behind] = 1.
+    compared = known & (visible > 0)
+    distances = np.linalg.norm(project(points, camera) - keypoints, axis=-1)
+    distances = np.sort(np.where(compared, distances, np.inf), axis=1)
+    counts = compared.sum(1)
+    middles = np.maximum(counts - 1, 0) // 2
+    errors = distances[np.arange(len(distances)), middles]
+    return np.where(behind, np.inf, np.where(counts > 0, errors, 0.))
+
+
+def check_projections(errors: np.ndarray, boxes: np.ndarray,
+                      names: Sequence[str], file: str) -> None:
+    """Check that the 3D poses meet the 2D joints.
+
+    Args:
+        errors (np.ndarray): Of :func:`projection_errors`, in shape [N].
+        boxes (np.ndarray): Left, top, right, bottom in pixels, in shape
+            [N, 4].
+        names (Sequence[str]): What the samples are called.
+        file (str): Where they are from.
+
+    Raises:
+        ValueError: If one is further away than 5 pixels and 5 % of its box.
+    """
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
+    wrong = np.flatnonzero(errors > np.maximum(PIXELS, PART_OF_BOX * sides))
+    if not len(wrong):
+        return
+    raise ValueError(
+        f'{file}: {len(wrong)} of {len(errors)} 3D poses, projected by their '
+        'cameras, miss their 2D joints: ' + first([
+            f'{names[index]} by {errors[index]:.0f} px'
+            if np.isfinite(errors[index]) else
+            f'{names[index]} has joints behind the camera' for index in wrong
+        ]) + '. 3D joints must be in camera space (x right, y down, z away '
+        'from the camera), not in world space, and in the order of the 2D '
+        "joints; the camera's parameters must be those of the image at its "
+        'size, in pixels and as OpenCV defines them')
+
+
+def first(words: Sequence) -> str:
+    """The first of some things, for an error that names them."""
+    more = ', …' if len(words) > NAMED else ''
+    return ', '.join(map(str, words[:NAMED])) + more

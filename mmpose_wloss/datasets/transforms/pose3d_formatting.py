@@ -1,0 +1,74 @@
+import inspect
+from collections.abc import Sequence
+
+import numpy as np
+from mmpose.datasets.transforms import PackPoseInputs
+from mmpose.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackPose3DInputs(PackPoseInputs):
+    """Pack an image with its 2D and 3D pose.
+
+    It stands in place of ``PackPoseInputs`` and packs what that does, and
+
+    - ``lifting_target`` and ``lifting_target_visible`` into ``gt_instances``,
+      where ``MPJPE`` finds them,
+    - the camera, the root joints and their depth into the metainfo.
+
+    ``lifting_target`` and ``camera_param`` are of the image as it is in its
+    file, and no transform turns them. Of a sample that was flipped or rotated
+    they are left out rather than packed wrong: training learns from
+    ``keypoints``, whose depth is the same, and evaluation neither flips nor
+    rotates.
+
+    Required Keys:
+
+        - those of ``PackPoseInputs``
+        - lifting_target (optional)
+        - lifting_target_visible (optional)
+
+    Args:
+        meta_keys (Sequence[str], optional): Keys that are packed as metainfo
+            if the sample has them. Defaults to ``None``: those of
+            ``PackPoseInputs``, ``camera_param``, ``root_depth``,
+            ``root_joints`` and ``target_img_path``.
+        pack_transformed (bool): As in ``PackPoseInputs``.
+    """
+
+    TARGETS = ('lifting_target', 'lifting_target_visible')
+    META_KEYS = (
+        *inspect.signature(PackPoseInputs).parameters['meta_keys'].default,
+        'camera_param', 'root_depth', 'root_joints', 'target_img_path')
+
+    def __init__(self, meta_keys: Sequence[str] | None = None,
+                 pack_transformed: bool = False) -> None:
+        super().__init__(
+            meta_keys=self.META_KEYS if meta_keys is None else meta_keys,
+            pack_transformed=pack_transformed)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one sample.
+
+        Args:
+            results (dict): The sample, from the pipeline.
+
+        Returns:
+            dict: ``inputs``, the image as a tensor in shape [3, H, W], and
+            ``data_samples``, a ``PoseDataSample``.
+        """
+        left_out = set(self.TARGETS)
+        turned = results.get('flip') or np.any(results.get('bbox_rotation', 0))
+        if turned:
+            left_out.add('camera_param')
+        # mmpose 1.1 packs no 2D keypoints beside 3D ones
+        packed = super().transform({
+            key: value for key, value in results.items()
+            if key not in left_out
+        })
+        if not turned:
+            instances = packed['data_samples'].gt_instances
+            for key in self.TARGETS:
+                if key in results:
+                    instances.set_field(results[key], key)
+        return packed
