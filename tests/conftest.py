@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 IMAGE = (96, 128)  # height and width
+CAMERA = dict(f=[150., 150.], c=[64., 48.])
 
 
 def write_images(folder: Path, names: list, rng: np.random.Generator) -> None:
@@ -23,11 +24,19 @@ def random_joints(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.uniform((30, 20), (100, 80), (count, 2)).round(1)
 
 
+def seen_by(camera: dict, pixels: np.ndarray,
+            depths: np.ndarray) -> np.ndarray:
+    """Places in mm at these depths that the camera sees at these pixels."""
+    rays = (pixels - camera['c']) / camera['f']
+    return np.column_stack([rays * depths[:, None], depths])
+
+
 @pytest.fixture(scope='session')
 def coco_root(tmp_path_factory) -> Path:
     """A data root for the COCO configs: 6 images to train, 4 to validate."""
     root = tmp_path_factory.mktemp('coco')
     rng = np.random.default_rng(0)
+    depth_rng = np.random.default_rng(4)
     (root / 'annotations').mkdir()
     for split, count in (('train2017', 6), ('val2017', 4)):
         names = [f'{index:012d}.jpg' for index in range(1, count + 1)]
@@ -42,10 +51,12 @@ def coco_root(tmp_path_factory) -> Path:
                 id=index, image_id=index, category_id=1, iscrowd=0,
                 bbox=[25., 15., 80., 70.], area=4000., num_keypoints=16,
                 keypoints=np.hstack([keypoints, visible]).ravel().tolist(),
+                keypoints_3d=seen_by(CAMERA, joints, depth_rng.uniform(
+                    3500, 4500, 17)).tolist(),
                 segmentation=[]))
         content = dict(
             images=[dict(id=index, file_name=name, height=IMAGE[0],
-                         width=IMAGE[1])
+                         width=IMAGE[1], camera=CAMERA)
                     for index, name in enumerate(names, start=1)],
             annotations=annotations,
             categories=[dict(id=1, name='person', supercategory='person')])
@@ -137,7 +148,7 @@ def roots(coco_root, mpii_root, lsp_root, wflw_root) -> dict:
     """The generated data sets by the type of their class."""
     return dict(CocoDataset=coco_root, MpiiDataset=mpii_root,
                 LSPDataset=lsp_root, WFLWDataset=wflw_root,
-                UnlabeledPoseDataset=coco_root)
+                UnlabeledPoseDataset=coco_root, CocoStyle3DDataset=coco_root)
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import KEYPOINT_CODECS
+
+from mmpose_wloss.models.heads import soft_argmax
+
+
+def codec(**options):
+    return KEYPOINT_CODECS.build(dict(dict(
+        type='IntegralPose3DLabel', input_size=(192, 256),
+        heatmap_size=(48, 64, 16)), **options))
+
+
+def random_pose(seed=0, depth=1000.):
+    rng = np.random.default_rng(seed)
+    return rng.uniform((0, 0, -depth), (191, 255, depth),
+                       (1, 17, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize('depth', [4, 8, 16, 32, 64])
+def test_a_round_trip_is_within_a_fraction_of_a_bin(depth):
+    coder = codec(heatmap_size=(48, 64, depth))
+    pose = random_pose()
+    encoded = coder.encode(pose)
+    labels = torch.from_numpy(encoded['keypoint_labels'])
+    places = soft_argmax(coder.volumes(labels))
+    decoded, scores = coder.decode(places[0].numpy(), np.ones(17))
+    assert decoded.shape == (1, 17, 3) and scores.shape == (1, 17)
+    bins = np.array([191 / 47, 255 / 63, 2000 / (depth - 1)])
+    assert np.abs((decoded - pose) / bins).max() < 0.13
+    planar = soft_argmax(coder.heatmaps(labels))
+    assert (planar - places[..., :2]).abs().max() < 0.01
+
+
+def test_places_decode_exactly():
+    coder = codec()
+    pose = random_pose(1)
+    labels = coder.encode(pose)['keypoint_labels']
+    decoded, _ = coder.decode(labels * (47, 63, 15), np.ones((1, 17)))
+    np.testing.assert_allclose(decoded, pose, atol=1e-3)
+
+
+def test_labels_do_not_depend_on_the_volume():
+    pose = random_pose(2)
+    for size in ((48, 64, 4), (96, 128, 64)):
+        np.testing.assert_array_equal(
+            codec(heatmap_size=size).encode(pose)['keypoint_labels'],
+            codec().encode(pose)['keypoint_labels'])
+
+
+def test_gaussians_are_the_formulas():
+    coder = codec(sigma=1.5)
+    label = torch.tensor([[[0.3, 0.6, 0.2]]], dtype=torch.float64)
+    volume = coder.volumes(label)[0, 0]
+    assert volume.shape == (16, 64, 48)
+    z, y, x = torch.meshgrid(*(torch.arange(size).double()
+                               for size in volume.shape), indexing='ij')
+    planar = ((x - 0.3 * 47)**2 + (y - 0.6 * 63)**2) / 1.5**2
+    square = planar + ((z - 0.2 * 15) / 1.5)**2
+    expected = torch.exp(-square / 2)
+    torch.testing.assert_close(volume, expected, atol=1e-10, rtol=0)
+    torch.testing.assert_close(coder.heatmaps(label)[0, 0],
+                               torch.exp(-planar[0] / 2), atol=1e-10, rtol=0)
+
+
+def test_joints_outside_the_depth_range_keep_their_place_in_the_image():
+    coder = codec()
+    pose = random_pose(3)
+    pose[0, :4, 2] = (-1001, 1001, np.nan, 1000)
+    encoded = coder.encode(pose)
+    assert encoded['keypoint_weights'].all()
+    within = coder.within_depth_range(
+        torch.from_numpy(encoded['keypoint_labels']))
+    assert within[0].tolist() == [False, False, False] + 14 * [True]
+
+
+def test_joints_outside_the_input_and_invisible_ones_do_not_count():
+    pose = random_pose(4)
+    pose[0, :4, :2] = [(-0.6, 9), (9, 255.6), (-0.4, 9), (191.4, 255.4)]
+    visible = np.ones((1, 17), np.float32)
+    visible[0, 5] = 0
+    weights = codec().encode(pose, visible)['keypoint_weights']
+    assert np.flatnonzero(weights[0] == 0).tolist() == [0, 1, 5]
+    assert weights.dtype == np.float32
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(depth_range=(-1., 1.)), 'in metres'),
+    (dict(depth_range=(1000., -1000.)), 'in metres'),
+    (dict(heatmap_size=(48, 64)), 'depth'),
+    (dict(heatmap_size=(48, 64, 1)), 'at least 2'),
+    (dict(sigma=0), 'sigma'),
+])
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        codec(**options)
+
+
+def test_keypoints_without_depth_or_in_metres_are_refused():
+    pose = random_pose(5)
+    with pytest.raises(ValueError, match='third coordinate'):
+        codec().encode(pose[..., :2])
+    with pytest.raises(ValueError, match='in metres'):
+        codec().encode(pose / (1, 1, 1000))
+    flat = pose.copy()
+    flat[..., 2] = np.nan
+    assert np.isnan(codec().encode(flat)['keypoint_labels'][..., 2]).all()
