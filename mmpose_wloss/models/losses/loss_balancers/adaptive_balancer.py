@@ -1,0 +1,77 @@
+"""Balance by the mean absolute error of each term."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmpose.registry import MODELS
+from torch import Tensor
+
+from .loss_balancer import LossBalancer
+from .term_errors import PairError
+
+
+@MODELS.register_module()
+class AdaptiveBalancer(LossBalancer):
+    r"""Divides each term by its mean absolute error of the batch.
+
+    .. math::
+        L = \sum_i \frac{1}{\overline{\lvert p_i - y_i \rvert}}
+        \; \frac{1}{B} \sum_j m_{ij} (p_{ij} - y_{ij})^2
+
+    The mean is over all elements of the batch whose weight :math:`m` is not 0,
+    of all processes; no gradient goes through it. As the squared error grows
+    with the square of the error and the weight with its inverse, terms with
+    errors of any unit get gradients of one size per element. The adaptive
+    loss of integral 3D pose, whose "adaptive H1" has the pairs of 2D and 3D
+    heatmaps, and "adaptive I1" their integrals too.
+
+    A scalar loss L has the weight 1 / L.
+
+    Args:
+        terms (list[str]): Names of the terms.
+        eps (float): Least mean absolute error to divide by, in the unit of
+            the term, so that a pair which agrees exactly has a finite weight
+            and a loss of 0. Above it, nothing changes. Defaults to 1e-6.
+        reduction (str): See :class:`LossBalancer`. Defaults to ``'batch'``,
+            as in the source.
+        kwargs: See :class:`LossBalancer`.
+
+    Example:
+        >>> import torch
+        >>> balancer = AdaptiveBalancer(['pixels', 'metres'])
+        >>> zeros = torch.zeros(2, 3)
+        >>> result = balancer(dict(pixels=(zeros + 8, zeros, None),
+        ...                        metres=(zeros + 0.5, zeros, None)))
+        >>> result['weight_pixels'], result['weight_metres']
+        (tensor(0.1250), tensor(2.))
+        >>> result['loss_pixels'], result['loss_metres']
+        (tensor(24.), tensor(1.5000))
+    """
+
+    def __init__(self,
+                 terms: Sequence[str],
+                 eps: float = 1e-6,
+                 reduction: str = 'batch',
+                 **kwargs) -> None:
+        super().__init__(terms, reduction, **kwargs)
+        if eps <= 0:
+            raise ValueError(f'eps must be above 0, but it is {eps}')
+        self.eps = eps
+
+    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+              kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
+        sums, counts = [], []
+        for loss, pair in zip(raw, pairs, strict=True):
+            sums.append(loss.abs() if pair is None else pair.magnitude())
+            count = 1 if pair is None else pair.count
+            # no copy from the host, for which an accelerator would wait
+            counts.append(count.to(raw.dtype) if isinstance(count, Tensor)
+                          else raw.new_full((), count))
+        statistics = torch.stack([*sums, *counts])
+        if get_world_size() > 1:
+            all_reduce(statistics)
+        total, count = statistics.chunk(2)
+        mean = total / count.clamp(min=1)
+        # a term that nobody sees gets no weight
+        return (count > 0) / mean.clamp(min=self.eps)

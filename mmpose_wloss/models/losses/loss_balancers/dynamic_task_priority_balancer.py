@@ -1,0 +1,110 @@
+"""Balance by how far each term still is from being solved."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmpose.registry import MODELS
+from torch import Tensor
+
+from .loss_balancer import LossBalancer
+from .term_errors import PairError
+
+
+@MODELS.register_module()
+class DynamicTaskPriorityBalancer(LossBalancer):
+    r"""Dynamic task prioritisation: the harder a term is, the more it weighs.
+
+    .. math::
+        L = \sum_i -(1 - k_i)^\gamma \log(k_i) \, L_i
+
+    where :math:`k_i` is the moving average of a figure in (0, 1) that says
+    how well the term is solved. Guo et al., `Dynamic Task Prioritization for
+    Multitask Learning
+    <https://openaccess.thecvf.com/content_ECCV_2018/html/Michelle_Guo_Focus_on_the_ECCV_2018_paper.html>`_,
+    ECCV 2018. Of its two levels this is the task level alone; the focal loss
+    of each example belongs into the terms themselves.
+
+    A term without a measured figure, such as an accuracy, has its relative
+    progress, :math:`1 - L_i / L_i(0)`, where :math:`L_i(0)` is its first loss:
+    at the start all such terms weigh the same, :math:`-\log` ``eps`` or less.
+    The weights do not depend on the losses' scales, and do not make up for
+    them.
+
+    Figures and losses of several processes are averaged.
+
+    Args:
+        terms (list[str]): Names of the terms.
+        gamma (float): How strongly weights fall with progress, at least 0.
+            Defaults to 1.
+        momentum (float): Share of the latest figure in the moving average, in
+            (0, 1]. Defaults to 0.1.
+        eps (float): Figures are kept within [eps, 1 - eps]. Defaults to 1e-3.
+        reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
+        kwargs: See :class:`LossBalancer`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self,
+                 terms: Sequence[str],
+                 gamma: float = 1.,
+                 momentum: float = 0.1,
+                 eps: float = 1e-3,
+                 reduction: str = 'mean',
+                 **kwargs) -> None:
+        super().__init__(terms, reduction, **kwargs)
+        if gamma < 0:
+            raise ValueError(f'gamma must be at least 0, but it is {gamma}')
+        if not 0 < momentum <= 1:
+            raise ValueError(f'momentum must be in (0, 1], but it is {momentum}')
+        if not 0 < eps < 0.5:
+            raise ValueError(f'eps must be in (0, 0.5), but it is {eps}')
+        self.gamma = gamma
+        self.momentum = momentum
+        self.eps = eps
+        # 0 until there was a figure, or a loss
+        self.register_buffer('averages', torch.zeros(len(self.terms)))
+        self.register_buffer('initial', torch.zeros(len(self.terms)))
+        self.register_terms()
+
+    def reset(self) -> None:
+        self.averages.zero_()
+        self.initial.zero_()
+
+    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+              kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
+        if self.learning:
+            self._learn(raw, kpis)
+        k = self.averages.clamp(self.eps, 1 - self.eps).to(raw.dtype)
+        return -(1 - k)**self.gamma * k.log()
+
+    @torch.no_grad()
+    def _learn(self, raw: Tensor, kpis: Mapping[str, Tensor]) -> None:
+        measured = torch.stack([
+            self._figure(name, kpis[name], raw) if name in kpis
+            else raw.new_zeros(()) for name in self.terms])
+        raw, measured = self.mean_over_processes(raw, measured)
+        first = (self.initial == 0) & (raw > 0) & raw.isfinite()
+        self.initial.copy_(torch.where(first, raw, self.initial))
+        # a loss of 0 is one of a batch in which nobody sees the term
+        seen = (raw > 0) & (self.initial > 0)
+        progress = torch.where(seen, 1 - raw / self.initial, float('nan'))
+        figures = torch.stack([
+            each[0] if name in kpis else each[1] for name, *each in
+            zip(self.terms, measured, progress, strict=True)])
+        known = figures.isfinite()
+        figures = figures.clamp(self.eps, 1 - self.eps)
+        moved = self.averages.lerp(figures.to(self.averages), self.momentum)
+        moved = torch.where(self.averages == 0, figures, moved)
+        self.averages.copy_(torch.where(known, moved, self.averages))
+
+    @staticmethod
+    def _figure(name: str, figure: Tensor | float, like: Tensor) -> Tensor:
+        if not isinstance(figure, Tensor):
+            # no copy from the host, for which an accelerator would wait
+            return like.new_full((), figure)
+        if figure.numel() != 1:
+            raise ValueError(f'the figure of {name!r} in kpis must be a single '
+                             f'number, but its shape is {tuple(figure.shape)}')
+        return figure.detach().reshape(()).to(like)

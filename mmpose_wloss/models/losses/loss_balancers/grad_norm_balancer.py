@@ -1,0 +1,104 @@
+"""Balance by the norms of gradients."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmpose.registry import MODELS
+from torch import Tensor
+
+from .loss_balancer import LossBalancer
+from .term_errors import PairError
+
+
+@MODELS.register_module()
+class GradNormBalancer(LossBalancer):
+    r"""GradNorm: gradients of one size, larger where training lags behind.
+
+    .. math::
+        G_i = \lVert \nabla_{shared} w_i L_i \rVert_2, \quad
+        r_i = \frac{L_i / L_i(0)}{\overline{L / L(0)}}, \quad
+        w \text{ minimises } \sum_i \lvert G_i - \overline{G} \,
+        r_i^\alpha \rvert
+
+    with weights that sum up to the number of terms. Chen et al., `GradNorm
+    <https://arxiv.org/abs/1711.02257>`_, 2018, equations 1 and 2.
+
+    Each training step moves the weights once, in their logarithms and by the
+    logarithm of how far a gradient is from its goal:
+
+    .. math::
+        \log w_i \leftarrow \log w_i - \eta \,
+        \mathrm{clip}\left(\log\frac{G_i}{\overline{G} r_i^\alpha},
+        -1, 1\right)
+
+    This has the minimum of the paper's loss. The paper descends that by Adam
+    on the weights themselves; with terms of scales 1 : 100 a weight has to
+    become 1e-4 of another, and a step of 0.025 carries it below 0. In
+    logarithms, weights stay positive at any scale, and the clipped logarithm
+    goes where the L1 loss goes without swinging around the goal.
+
+    Each training step costs one more way back from each term to ``shared``:
+    with the features as ``shared``, through the head. The norms and losses of
+    several processes are averaged. A step in which one of them is not finite
+    leaves the weights.
+
+    Args:
+        terms (list[str]): Names of the terms.
+        alpha (float): How strongly terms that train slowly are preferred. 0
+            makes all gradients equal. Defaults to 1.5.
+        lr (float): Step :math:`\eta` of the weights. Defaults to 0.025.
+        reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
+        kwargs: See :class:`LossBalancer`.
+
+    Raises:
+        ValueError: If ``lr`` is not above 0; in training, if no ``shared``
+            with gradient is given.
+    """
+
+    LEARNS_FROM_GRADIENTS = True
+
+    def __init__(self,
+                 terms: Sequence[str],
+                 alpha: float = 1.5,
+                 lr: float = 0.025,
+                 reduction: str = 'mean',
+                 **kwargs) -> None:
+        super().__init__(terms, reduction, **kwargs)
+        if lr <= 0:
+            raise ValueError(f'lr must be above 0, but it is {lr}')
+        self.alpha = alpha
+        self.lr = lr
+        self.register_buffer('weights', torch.ones(len(self.terms)))
+        # 0 until the term had a loss
+        self.register_buffer('initial', torch.zeros(len(self.terms)))
+        self.register_terms()
+
+    def reset(self) -> None:
+        self.weights.fill_(1)
+        self.initial.zero_()
+
+    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+              kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
+        weights = self.weights.clone()
+        if self.learning:
+            self._learn(raw, norms)
+        return weights
+
+    @torch.no_grad()
+    def _learn(self, raw: Tensor, norms: Tensor) -> None:
+        raw, norms = self.mean_over_processes(raw, norms)
+        finite = (raw + norms).isfinite().all()
+        first = (self.initial == 0) & (raw > 0) & finite
+        self.initial.copy_(torch.where(first, raw, self.initial))
+
+        started = self.initial > 0
+        progress = torch.where(started, raw.clamp(min=0) / self.initial, 1)
+        rate = progress / progress.mean()
+        gradients = self.weights * norms
+        goals = gradients.mean() * rate**self.alpha
+        # a term without gradient, such as one that nobody sees, has no goal
+        gap = torch.where((gradients > 0) & (goals > 0),
+                          (gradients / goals).log(), 0).clamp(-1, 1)
+        moved = self.weights * (-self.lr * gap).exp()
+        moved = moved * len(self.terms) / moved.sum()
+        self.weights.copy_(torch.where(finite, moved, self.weights))

@@ -1,0 +1,92 @@
+"""Balance by a variance that is learnt with the network."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+from .loss_balancer import LossBalancer
+from .term_errors import PairError
+
+
+@MODELS.register_module()
+class UncertaintyBalancer(LossBalancer):
+    r"""Homoscedastic uncertainty: each term has a variance, which is learnt.
+
+    .. math::
+        L = \sum_i \frac{1}{2} e^{-s_i} L_i + \frac{1}{2} s_i, \quad
+        s_i = \log \sigma_i^2
+
+    The negative log-likelihood of Gaussians, up to a constant. Kendall et al.,
+    `Multi-Task Learning Using Uncertainty to Weigh Losses
+    <https://arxiv.org/abs/1705.07115>`_, CVPR 2018, equation 7. Where a term
+    does not move, its variance comes to be its loss, so that all terms have
+    equal shares. Losses must be positive; the balanced ones can be negative.
+
+    The variances are parameters, which the model's optimizer trains. They are
+    few and their gradients of size ½, so they can do with a higher learning
+    rate and need no decay, which would draw them to a variance of 1:
+
+    .. code-block:: python
+
+        optim_wrapper = dict(paramwise_cfg=dict(custom_keys={
+            'balancer.log_variance': dict(lr_mult=10., decay_mult=0.)}))
+
+    Args:
+        terms (list[str]): Names of the terms.
+        log_variance (float or str): :math:`s` at the start, or
+            ``'first_batch'``: the logarithm of each term's first loss, its
+            mean over processes, so that no term has to wait for its variance
+            to grow from 1. Defaults to 0.
+        reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
+        kwargs: See :class:`LossBalancer`.
+
+    Raises:
+        ValueError: If ``log_variance`` is neither.
+    """
+
+    def __init__(self,
+                 terms: Sequence[str],
+                 log_variance: float | str = 0.,
+                 reduction: str = 'mean',
+                 **kwargs) -> None:
+        super().__init__(terms, reduction, **kwargs)
+        if isinstance(log_variance, str) and log_variance != 'first_batch':
+            raise ValueError("log_variance must be a number or 'first_batch', "
+                             f'but it is {log_variance!r}')
+        self.start = log_variance
+        self.log_variance = nn.Parameter(torch.empty(len(self.terms)))
+        self.register_buffer('initialized', torch.empty(len(self.terms),
+                                                        dtype=torch.bool))
+        self.register_terms()
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        from_batch = self.start == 'first_batch'
+        self.log_variance.fill_(0 if from_batch else self.start)
+        self.initialized.fill_(not from_batch)
+
+    def forward(self, *args, **kwargs) -> dict[str, Tensor]:
+        result = super().forward(*args, **kwargs)
+        for name, log_variance in zip(self.terms, self.log_variance,
+                                      strict=True):
+            # where nobody sees a term, its variance stays as it is
+            seen = result[f'raw_{name}'] != 0
+            result[f'loss_{name}'] = (result[f'loss_{name}'] +
+                                      self.loss_weight * seen * log_variance / 2)
+        return result
+
+    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+              kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
+        if self.start == 'first_batch' and self.learning:
+            self._start(raw)
+        return (-self.log_variance).exp() / 2
+
+    @torch.no_grad()
+    def _start(self, raw: Tensor) -> None:
+        raw, = self.mean_over_processes(raw)
+        now = ~self.initialized & (raw > 0) & raw.isfinite()
+        self.log_variance.copy_(torch.where(now, raw.log(), self.log_variance))
+        self.initialized.logical_or_(now)
