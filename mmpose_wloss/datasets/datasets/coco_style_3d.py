@@ -4,7 +4,7 @@ import numpy as np
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
-from ..camera import camera_parameters
+from ...structures.projection import camera_parameters
 from .pose3d_samples import (
     METRES,
     check_projections,
@@ -51,9 +51,9 @@ class CocoStyle3DDataset(CocoDataset):
       to the root in mm, NaN where 3D is not annotated
     - ``lifting_target`` in shape [1, K, 3]: relative to the root in mm, and
       ``lifting_target_visible`` in shape [1, K]
-    - ``root_depth`` in mm, NaN without 3D, and ``root_joints``
-    - ``camera_param``: ``f``, ``c`` and, of a lens that distorts, ``k``,
-      ``p``, ``s``; ``None`` for an image without a camera
+    - ``root_joints``, and ``root_depth`` in mm if there is 3D
+    - ``camera_param`` if the image has a camera: ``f``, ``c`` and, of a lens
+      that distorts, ``k``, ``p``, ``s``
     - ``target_img_path``: a name by which ``MPJPE`` knows the pose class
 
     Args:
@@ -101,6 +101,10 @@ class CocoStyle3DDataset(CocoDataset):
         self._check_poses(samples)
         for sample in samples:
             del sample['keypoints_3d']
+            if sample['camera_param'] is None:
+                del sample['camera_param']
+            if np.isnan(sample['root_depth']):
+                del sample['root_depth']
         return samples
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:

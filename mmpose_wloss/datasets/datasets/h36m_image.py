@@ -11,7 +11,7 @@ from mmpose.datasets.datasets import Human36mDataset
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from ..camera import camera_parameters
+from ...structures.projection import camera_parameters
 from .pose3d_samples import (
     METRES,
     check_projections,
@@ -84,7 +84,7 @@ class Human36mImageDataset(BaseCocoStyleDataset):
       to the root in mm, NaN where 3D is not annotated
     - ``lifting_target`` in shape [1, 17, 3]: relative to the root in mm, and
       ``lifting_target_visible`` in shape [1, 17]
-    - ``root_depth`` in mm and ``root_joints``
+    - ``root_joints``, and ``root_depth`` in mm, NaN without 3D
     - ``camera_param``: ``f``, ``c``, ``k``, ``p`` and ``s`` as OpenCV defines
       them
     - ``target_img_path``: the image's name, by which ``MPJPE`` knows the

@@ -1,4 +1,4 @@
-"""Cameras of data sets with 3D poses: OpenCV's model."""
+"""Projection by pinhole cameras whose lens may distort, as in OpenCV."""
 
 import cv2
 import numpy as np
