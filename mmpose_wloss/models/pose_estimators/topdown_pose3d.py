@@ -84,18 +84,16 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
         return samples
 
     def _lift(self, instances: InstanceData, sample: PoseDataSample) -> None:
+        known = self._known(sample)
         pixels = instances.keypoints[..., :2]
         depths = instances.keypoints[..., 2]
         depths = depths - self._root(depths)
-        metainfo = sample.metainfo
-        root_depth = metainfo.get('root_depth')
-        self._check(sample)
-        if root_depth is not None and 'camera_param' in metainfo:
-            places = back_project(pixels, root_depth + depths,
-                                  metainfo['camera_param'])
+        if len(known) == 2:
+            places = back_project(pixels, known['root_depth'] + depths,
+                                  known['camera_param'])
             instances.keypoints_cam = places.astype(np.float32)
         else:
-            scale = self.crop_extent / np.max(metainfo['input_scale'])
+            scale = self.crop_extent / np.max(sample.metainfo['input_scale'])
             places = np.concatenate([pixels * scale, depths[..., None]], -1)
         places = places - self._root(places)
         instances.keypoints = places.astype(np.float32)
@@ -104,7 +102,8 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
     def _root(self, joints: np.ndarray) -> np.ndarray:
         return joints[:, self.root_joints].mean(1, keepdims=True)
 
-    def _check(self, sample: PoseDataSample) -> None:
+    def _known(self, sample: PoseDataSample) -> dict:
+        """Camera and depth of the root, as far as they are known."""
         metainfo = sample.metainfo
         name = metainfo.get('img_path', 'the sample')
         root = metainfo.get('root_joints', self.root_joints)
@@ -113,12 +112,16 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
                 f'the model takes the joints {self.root_joints} for the root, '
                 f'but the data set of {name} the joints {list(root)}: give '
                 'both the same root_joints')
+        known = {key: metainfo[key] for key in ('camera_param', 'root_depth')
+                 if metainfo.get(key) is not None}
+        if np.isnan(known.get('root_depth', 0.)):
+            del known['root_depth']
         if 'lifting_target' in sample.get('gt_instances', ()):
-            missing = [key for key in ('camera_param', 'root_depth')
-                       if metainfo.get(key) is None]
+            missing = {'camera_param', 'root_depth'} - set(known)
             if missing:
                 raise ValueError(
-                    f'{name} has a 3D truth, but no {" and no ".join(missing)}'
-                    ', without which a prediction in mm would be a guess: add '
-                    'them to the data set, and pack samples with '
-                    'PackPose3DInputs')
+                    f'{name} has a 3D truth, but no '
+                    f'{" and no ".join(sorted(missing))}, without which a '
+                    'prediction in mm would be a guess: add them to the data '
+                    'set, and pack samples with PackPose3DInputs')
+        return known

@@ -203,9 +203,13 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         factors = 1024 / raw.abs().clamp(min=1e-30)
         norms = []
         for loss, factor in zip(losses, factors, strict=True):
-            gradients = [None] if not loss.requires_grad else (
-                torch.autograd.grad(loss, shared, factor.to(loss.dtype),
-                                    retain_graph=True, allow_unused=True))
+            gradients = [None]
+            if loss.requires_grad:
+                # in which no way back may run
+                with torch.autocast(loss.device.type, enabled=False):
+                    gradients = torch.autograd.grad(
+                        loss, shared, factor.to(loss.dtype),
+                        retain_graph=True, allow_unused=True)
             parts = [torch.linalg.vector_norm(gradient, dtype=raw.dtype)
                      for gradient in gradients if gradient is not None]
             norms.append(torch.stack(parts).norm() if parts

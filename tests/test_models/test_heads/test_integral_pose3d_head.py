@@ -1,0 +1,328 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from mmpose.models.heads import HeatmapHead
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+
+from mmpose_wloss.models.heads import soft_argmax
+from mmpose_wloss.models.heads.integral_pose3d_head import MODES, TERMS
+
+JOINTS = 5
+SIZE = (12, 16, 8)
+CODEC = dict(type='IntegralPose3DLabel', input_size=(48, 64),
+             heatmap_size=SIZE, sigma=1.5)
+STAGE2 = dict(type='HourglassStage', in_channels=8, heatmap_channels=JOINTS,
+              downsample_times=2, stage_channels=(8, 8, 8),
+              stage_blocks=(1, 1, 1))
+
+
+def build(depth=8, **options):
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+    head = MODELS.build(dict(dict(
+        type='IntegralPose3DHead', in_channels=6, out_channels=JOINTS,
+        deconv_out_channels=(8, ), deconv_kernel_sizes=(4, ),
+        decoder=dict(CODEC, heatmap_size=(*SIZE[:2], depth))), **options))
+    head.init_weights()
+    return head
+
+
+def features(seed=0):
+    return (torch.randn(2, 6, 8, 6,
+                        generator=torch.Generator().manual_seed(seed)), )
+
+
+def samples(seed=0, count=2, **changes):
+    """Samples with labels; changes are of the labels and weights."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.rand(count, JOINTS, 3, generator=generator)
+    weights = torch.ones(count, JOINTS)
+    for name, value in changes.items():
+        dict(labels=labels, weights=weights)[name][:] = value
+    batch = []
+    for label, weight in zip(labels, weights, strict=True):
+        instances = InstanceData()
+        instances.keypoint_labels = label[None]
+        instances.keypoint_weights = weight[None]
+        sample = PoseDataSample(metainfo=dict(
+            flip_indices=[1, 0, 2, 4, 3], input_size=(48, 64)))
+        sample.gt_instance_labels = instances
+        batch.append(sample)
+    return batch
+
+
+@pytest.mark.parametrize('stage2', [None, STAGE2], ids=['one', 'two_stages'])
+@pytest.mark.parametrize('mode', MODES)
+def test_every_term_is_its_definition(mode, stage2):
+    head = build(mode=mode, stage2=stage2)
+    batch = samples()
+    labels = torch.cat([each.gt_instance_labels.keypoint_labels
+                        for each in batch])
+    head.eval()  # of its batch norm
+    losses = head.loss(features(), batch)
+    heatmaps, volume = head.forward(features())
+    assert heatmaps.shape == (2, JOINTS, 16, 12)
+    assert volume.shape == (2, JOINTS, 8, 16, 12)
+    from_volume = soft_argmax(volume, 30.)
+    from_heatmap = soft_argmax(heatmaps, 30.)
+    pairs = dict(
+        heatmap2d=(heatmaps, head.decoder.heatmaps(labels)),
+        heatmap3d=(volume, head.decoder.volumes(labels)),
+        joint2d_from_volume=(from_volume[..., :2],
+                             labels[..., :2] * torch.tensor([11., 15.])),
+        # the range of depth counts as many bins as the heatmaps are wide
+        depth_from_volume=(from_volume[..., 2] * 11 / 7, labels[..., 2] * 11),
+        joint2d_from_heatmap=(from_heatmap,
+                              labels[..., :2] * torch.tensor([11., 15.])))
+    assert [name for name in TERMS if f'loss_{name}' in losses] == list(
+        MODES[mode])
+    for name in MODES[mode]:
+        prediction, truth = pairs[name]
+        error = prediction - truth
+        weight = 1 / error.abs().mean()
+        torch.testing.assert_close(losses[f'weight_{name}'], weight)
+        torch.testing.assert_close(
+            losses[f'loss_{name}'], weight * error.square().sum() / 2)
+
+
+def test_all_parameters_learn():
+    head = build(stage2=STAGE2)
+    head.train()
+    losses = head.loss(features(), samples())
+    sum(value for name, value in losses.items()
+        if name.startswith('loss_')).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0
+               for name, parameter in head.named_parameters()
+               if 'bias' not in name)
+
+
+def test_invisible_joints_have_no_term():
+    whole, head = samples(), build()
+    head.eval()
+    for sample in whole:
+        sample.gt_instance_labels.keypoint_weights[:, 2] = 0
+    other = copy.deepcopy(whole)
+    for sample in other:
+        sample.gt_instance_labels.keypoint_labels[:, 2] = np.nan
+    losses = [head.loss(features(), batch) for batch in (whole, other)]
+    assert losses[0].keys() == losses[1].keys()
+    for name in losses[0]:
+        torch.testing.assert_close(losses[0][name], losses[1][name])
+    nobody = head.loss(features(), samples(weights=0))
+    total = sum(value for name, value in nobody.items() if 'loss' in name)
+    assert total == 0
+    total.backward()
+    assert all(parameter.grad is None or not parameter.grad.any()
+               for parameter in head.parameters())
+
+
+def test_joints_outside_the_depth_range_are_learnt_in_2d_and_counted():
+    head = build(mode='I1')
+    head.eval()
+    batch = samples()
+    for sample in batch:
+        sample.gt_instance_labels.keypoint_labels[:, 0, 2] = 1.2
+        sample.gt_instance_labels.keypoint_labels[:, 1, 2] = -0.1
+        # not annotated: not counted
+        sample.gt_instance_labels.keypoint_labels[:, 2, 2] = np.nan
+    losses = head.loss(features(), batch)
+    assert losses['joints_outside_depth_range'] == 4
+    assert all(value.isfinite().all() for value in losses.values())
+    invisible = copy.deepcopy(batch)
+    for sample in invisible:
+        sample.gt_instance_labels.keypoint_weights[:, :3] = 0
+    without = head.loss(features(), invisible)
+    for name in TERMS:
+        same = torch.isclose(losses[f'loss_{name}'], without[f'loss_{name}'])
+        assert same == (name in ('heatmap3d', 'depth_from_volume'))
+
+
+def test_the_log_tells_how_far_joints_are_off(monkeypatch):
+    head = build()
+    batch = samples()
+    labels = torch.cat([each.gt_instance_labels.keypoint_labels
+                        for each in batch])
+    labels = labels.clone()
+    labels[0, 0, 0] += 0.06 if labels[0, 0, 0] < 0.5 else -0.06
+    labels[1, 1, 2] += 0.1 if labels[1, 1, 2] < 0.5 else -0.1
+    monkeypatch.setattr(
+        'mmpose_wloss.models.heads.integral_pose3d_head.soft_argmax',
+        lambda maps, beta: (labels * head.bins)[..., :maps.ndim - 2])
+    losses = head.loss(features(), batch)
+    torch.testing.assert_close(losses['acc_pose'], torch.tensor(0.9))
+    torch.testing.assert_close(losses['depth_error'], torch.tensor(20.),
+                               atol=1e-3, rtol=0)
+    assert 'acc_pose' not in head.loss(features(), batch,
+                                       dict(compute_acc=False))
+
+
+def test_predictions_are_places_in_pixels_and_mm():
+    head = build().eval()
+    predictions = head.predict(features(), samples())
+    _, volume = head.forward(features())
+    expected = soft_argmax(volume, 30.).detach().numpy() / (11, 15, 7)
+    expected = expected * (47, 63, 2000) - (0, 0, 1000)
+    for prediction, places in zip(predictions, expected, strict=True):
+        assert prediction.keypoints.shape == (1, JOINTS, 3)
+        np.testing.assert_allclose(prediction.keypoints[0], places, atol=1e-2)
+        assert prediction.keypoint_scores.shape == (1, JOINTS)
+
+
+def test_the_flip_test_averages_mirrored_joints(monkeypatch):
+    head = build().eval()
+    batch = samples()
+    truth = torch.rand(2, JOINTS, 3) * head.bins
+    mirrored = truth[:, batch[0].metainfo['flip_indices']]
+    mirrored = mirrored * torch.tensor([-1., 1, 1]) + torch.tensor([11., 0, 0])
+    answers = iter([truth, mirrored])
+    monkeypatch.setattr(
+        'mmpose_wloss.models.heads.integral_pose3d_head.soft_argmax',
+        lambda volume, beta: next(answers))
+    flipped, fields = head.predict(
+        [features(), features(1)], batch,
+        dict(flip_test=True, output_heatmaps=True))
+    expected, _ = head.decoder.decode(truth.numpy(), np.ones((2, JOINTS)))
+    for prediction, places in zip(flipped, expected, strict=True):
+        np.testing.assert_allclose(prediction.keypoints[0], places, atol=1e-3)
+    assert fields[0].heatmaps.shape == (JOINTS, 16, 12)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_gives_the_loss_of_float32(dtype):
+    head = build().eval()
+    heatmaps, volume = head.forward(features())
+    expected = head.loss(features(), samples())
+
+    def forward(features):
+        return heatmaps.to(dtype), volume.to(dtype)
+
+    head._outputs = forward
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = head.loss(features(), samples())
+    for name in TERMS:
+        assert losses[f'loss_{name}'].dtype == torch.float32
+        torch.testing.assert_close(losses[f'loss_{name}'],
+                                   expected[f'loss_{name}'], rtol=0.03,
+                                   atol=0.)
+
+
+def test_a_stock_heads_checkpoint_loads_as_its_2d_part():
+    stock = HeatmapHead(in_channels=6, out_channels=JOINTS,
+                        deconv_out_channels=(8, ), deconv_kernel_sizes=(4, ))
+    head = build()
+    missing, unexpected = head.load_state_dict(stock.state_dict(),
+                                               strict=False)
+    assert not unexpected and set(missing) == {
+        'volume_layer.weight', 'volume_layer.bias'}
+    stock.eval(), head.eval()
+    torch.testing.assert_close(head.forward(features())[0],
+                               stock.forward(features()))
+
+
+def test_a_checkpoint_of_another_depth_is_refused_by_default():
+    with pytest.raises(ValueError, match='d2 = 4 bins.*model 8.*depth_growth'):
+        build().load_state_dict(build(depth=4).state_dict())
+    with pytest.raises(ValueError, match='number of joints'):
+        build(depth_growth='random').load_state_dict(
+            build(out_channels=3).state_dict())
+
+
+@pytest.mark.parametrize('growth', ['random', 'interpolate'])
+def test_growing_depth_keeps_all_but_the_volume_layer(growth):
+    small = build(depth=4, stage2=STAGE2)
+    grown = build(depth_growth=growth, stage2=STAGE2, heatmap2_init_std=0.5)
+    for parameter in small.parameters():
+        torch.nn.init.normal_(parameter)
+    state = small.state_dict()
+    grown.load_state_dict(state)
+    for name, value in grown.state_dict().items():
+        if 'volume_layer' not in name:
+            torch.testing.assert_close(value, state[name])
+    new = grown.volume_layer.weight.detach()
+    assert new.shape[0] == JOINTS * 8
+    if growth == 'random':
+        assert 0.4 < new.std() < 0.6 and not grown.volume_layer.bias.any()
+    else:
+        old = state['volume_layer.weight'].unflatten(0, (JOINTS, 4))
+        new = new.unflatten(0, (JOINTS, 8))
+        # first and last bin stay where they are
+        torch.testing.assert_close(new[:, 0], old[:, 0])
+        torch.testing.assert_close(new[:, 7], old[:, 3])
+        torch.testing.assert_close(new[:, 2], old[:, 0] / 7 + old[:, 1] * 6 / 7)
+        bias = state['volume_layer.bias'].unflatten(0, (JOINTS, 4))
+        torch.testing.assert_close(
+            grown.volume_layer.bias.detach().unflatten(0, (JOINTS, 8))[:, 7],
+            bias[:, 3])
+    # what has grown resumes as it is
+    again = build(depth_growth=growth, stage2=STAGE2)
+    again.load_state_dict(grown.state_dict())
+    torch.testing.assert_close(again.volume_layer.weight,
+                               grown.volume_layer.weight)
+
+
+def test_growing_depth_is_logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmpose_wloss.models.heads.integral_pose3d_head.print_log',
+        lambda message, *_: lines.append(message))
+    build(depth_growth='random').load_state_dict(build(depth=4).state_dict())
+    build(depth_growth='interpolate').load_state_dict(
+        build(depth=4).state_dict())
+    assert 'd2 = 8 was drawn from N(0, 0.01²)' in lines[0]
+    assert 'interpolated from d2 = 4' in lines[1]
+
+
+def test_the_volume_layer_is_drawn_with_its_own_deviation():
+    head = build(heatmap2_init_std=0.2)
+    assert 0.18 < head.volume_layer.weight.std() < 0.22
+    assert head.final_layer.weight.std() < 0.01
+
+
+MANUAL = dict(type='ManualBalancer', ratios=dict(
+    heatmap2d=1., heatmap3d=0.1, depth_from_volume=1.))
+
+
+def test_manual_makes_the_terms_that_have_a_ratio():
+    losses = build(mode='manual', balancer=MANUAL).loss(features(), samples())
+    assert {name for name in losses if name.startswith('loss_')} == {
+        'loss_heatmap2d', 'loss_heatmap3d', 'loss_depth_from_volume'}
+    assert losses['weight_heatmap3d'] == torch.tensor(0.1)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(mode='H2'), "'H1', 'I1' or 'manual'"),
+    (dict(mode='manual'), 'ratios'),
+    (dict(mode='manual', balancer=dict(
+        type='ManualBalancer', ratios=dict(heatmap2d=1., limbs=1.))),
+     'ratio for limbs.*joint2d_from_heatmap'),
+    (dict(mode='H1', balancer=MANUAL), 'depth_from_volume'),
+    (dict(depth_growth='nearest'), 'depth_growth'),
+    (dict(decoder=None), 'IntegralPose3DLabel'),
+    (dict(decoder=dict(type='MSRAHeatmap', input_size=(48, 64),
+                       heatmap_size=(12, 16), sigma=2.)),
+     'IntegralPose3DLabel'),
+])
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+def test_a_volume_of_another_size_than_the_codecs_is_refused():
+    head = build()
+    with pytest.raises(ValueError, match=r'volumes of \(6, 8, 8\)'):
+        head.loss((torch.randn(2, 6, 4, 3), ), samples())
+
+
+def test_a_stage_that_halves_too_often_is_refused():
+    head = build(stage2=dict(STAGE2, downsample_times=3,
+                             stage_channels=(8, ) * 4,
+                             stage_blocks=(1, ) * 4))
+    with pytest.raises(ValueError, match='multiples of 8.*downsample_times'):
+        head.forward(features())
+    with pytest.raises(ValueError, match='2 \\+ 1 entries'):
+        build(stage2=dict(STAGE2, stage_blocks=(1, )))

@@ -1,0 +1,1014 @@
+"""Loss balancers: their formulas, the sources' values, what papers promise."""
+
+import doctest
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from mmpose.registry import MODELS
+from torch import nn
+
+from mmpose_wloss.models.losses import loss_balancers
+
+ROOT = Path(__file__).parents[3]
+DATA = ROOT / 'tests' / 'data'
+TERMS = ['pixels', 'millimetres']
+MANUAL = dict(type='ManualBalancer', ratios=dict(pixels=1., millimetres=0.1))
+ALL = [dict(type='AdaptiveBalancer'), MANUAL, dict(type='GradNormBalancer'),
+       dict(type='DynamicTaskPriorityBalancer'),
+       dict(type='UncertaintyBalancer'),
+       dict(type='UncertaintyBalancer', log_variance='first_batch')]
+WITH_STATE = ALL[2:]
+
+
+def identify(config):
+    return '-'.join(str(value) for key, value in config.items()
+                    if key in ('type', 'log_variance'))
+
+
+every = pytest.mark.parametrize('config', ALL, ids=identify)
+stateful = pytest.mark.parametrize('config', WITH_STATE, ids=identify)
+
+
+def build(config, terms=TERMS, **kwargs):
+    return MODELS.build(dict(config, **kwargs),
+                        default_args=dict(terms=list(terms)))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A message hub whose epoch and iteration a test sets."""
+    hub = MessageHub('test_loss_balancers')
+    monkeypatch.setattr(MessageHub, 'get_current_instance', lambda: hub)
+    return hub
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What is logged."""
+    lines = []
+    monkeypatch.setattr(loss_balancers.loss_balancer, 'print_log',
+                        lambda line, *_: lines.append(line))
+    return lines
+
+
+def pairs(dtype=torch.float64, seed=0):
+    """A batch of 2D keypoints and of small volumes, a third not visible.
+
+    Terms, and the features that both depend on.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    features = normal(4, 3, 6).to(dtype).requires_grad_()
+    visible = (torch.rand((4, 3), generator=generator) > 0.3).to(dtype)
+    visible[0, 0] = 1
+    targets = normal(4, 3, 2).to(dtype), normal(4, 3, 2, 3, 2).to(dtype)
+    kernel = 100 * normal(6, 12).to(dtype)
+    volumes = (features @ kernel).reshape(4, 3, 2, 3, 2)
+    return dict(pixels=(features[..., :2] * 3, targets[0], visible),
+                millimetres=(volumes, targets[1], visible)), features
+
+
+def run(balancer, terms, features=None):
+    """What a balancer returns, and the gradient of all its losses."""
+    result = balancer(terms, shared=features)
+    total = sum(value for key, value in result.items() if 'loss' in key)
+    gradient, = torch.autograd.grad(total, features, retain_graph=True)
+    return {key: value.detach() for key, value in result.items()}, gradient
+
+
+def plain(prediction, target, weight, divisor):
+    """The loss of a pair in shape [B, K, …] by loops."""
+    total = 0.
+    for p, y, w in zip(prediction.flatten(0, 1), target.flatten(0, 1),
+                       weight.flatten(), strict=True):
+        if w:
+            total = total + w * ((p - y)**2).sum()
+    return total / divisor
+
+
+# Faithful to the source
+
+
+@pytest.mark.parametrize('name', ['h1', 'i1'])
+def test_adaptive_equals_the_source(name):
+    values = np.load(DATA / f'adaptive_{name}.npz')
+    terms = [str(term) for term in values['order']]
+    predictions = {term: torch.tensor(values[f'pred_{term}'],
+                                      requires_grad=True) for term in terms}
+    result = build(dict(type='AdaptiveBalancer'), terms)(
+        {term: (predictions[term], torch.tensor(values[f'gt_{term}']), None)
+         for term in terms})
+    loss = sum(result[f'loss_{term}'] for term in terms)
+    loss.backward()
+    assert loss.item() == pytest.approx(values['loss'].item(), rel=1e-5)
+    for term in terms:
+        assert result[f'weight_{term}'].item() == pytest.approx(
+            values[f'weight_{term}'].item(), rel=1e-5)
+        expected = torch.tensor(values[f'grad_{term}'])
+        torch.testing.assert_close(predictions[term].grad, expected, rtol=1e-5,
+                                   atol=1e-5 * expected.abs().max().item())
+
+
+def test_manual_is_half_caffes_euclidean_loss_on_demand():
+    terms, features = pairs()
+    result, _ = run(build(MANUAL, loss_weight=0.5), terms, features)
+    for term, ratio in MANUAL['ratios'].items():
+        assert result[f'loss_{term}'].item() == pytest.approx(
+            ratio * plain(*terms[term], 2 * 4).item())
+
+
+# The pair's loss
+
+
+@pytest.mark.parametrize('reduction', ['batch', 'mean'])
+@every
+def test_the_loss_of_a_pair_is_its_equation(config, reduction):
+    terms, features = pairs()
+    result, _ = run(build(config, reduction=reduction), terms, features)
+    for term, (prediction, target, weight) in terms.items():
+        elements = weight.sum() * prediction[0, 0].numel()
+        assert result[f'raw_{term}'].item() == pytest.approx(plain(
+            prediction, target, weight,
+            4 if reduction == 'batch' else elements).item())
+    assert list(result) == [f'{what}_{term}'
+                            for what in ('loss', 'weight', 'raw')
+                            for term in TERMS]
+
+
+@every
+def test_the_result_is_what_the_log_needs(config):
+    terms, features = pairs()
+    balancer = build(config)
+    result = balancer(terms, shared=features)
+    total, log = BaseModel.parse_losses(None, result)
+    losses = [result[f'loss_{term}'] for term in TERMS]
+    assert torch.equal(total, sum(losses))
+    assert set(log) == {*result, 'loss'}
+    for term in TERMS:
+        assert not result[f'weight_{term}'].requires_grad
+        assert not result[f'raw_{term}'].requires_grad
+        rest = result[f'loss_{term}'] - (result[f'weight_{term}'] *
+                                         result[f'raw_{term}'])
+        if config['type'] != 'UncertaintyBalancer':
+            assert rest == 0
+    assert torch.autograd.grad(total, features)[0].abs().sum() > 0
+
+
+@every
+def test_loss_weight(config):
+    terms, features = pairs()
+    once, gradient = run(build(config), terms, features)
+    thrice, larger = run(build(config, loss_weight=3.), terms, features)
+    torch.testing.assert_close(larger, 3 * gradient)
+    for term in TERMS:
+        for what in ('loss', 'weight'):
+            torch.testing.assert_close(thrice[f'{what}_{term}'],
+                                       3 * once[f'{what}_{term}'])
+        assert thrice[f'raw_{term}'] == once[f'raw_{term}']
+
+
+@pytest.mark.parametrize('reduction', ['batch', 'mean'])
+def test_losses_are_linear_in_the_weights(reduction):
+    terms, features = pairs()
+    rarity = torch.tensor([0.5, 1., 2., 4.], dtype=torch.float64)[:, None]
+    config = dict(type='AdaptiveBalancer', reduction=reduction)
+    plain, _ = run(build(config), terms, features)
+    weighted, once = run(build(config), {
+        name: (p, y, w * rarity) for name, (p, y, w) in terms.items()},
+        features)
+    thrice, gradient = run(build(config), {
+        name: (p, y, 3 * w * rarity) for name, (p, y, w) in terms.items()},
+        features)
+    torch.testing.assert_close(gradient, 3 * once)
+    for term in TERMS:
+        torch.testing.assert_close(thrice[f'loss_{term}'],
+                                   3 * weighted[f'loss_{term}'])
+        # the mean error is that of what is visible, however it is weighted
+        assert weighted[f'weight_{term}'] == plain[f'weight_{term}']
+        assert weighted[f'loss_{term}'] != plain[f'loss_{term}']
+
+
+@pytest.mark.parametrize('dimensions', [1, 2, 3, 5])
+def test_shapes_of_weights(dimensions):
+    terms, features = pairs()
+    prediction, target, _ = terms['millimetres']
+    weight = torch.ones(prediction.shape[:dimensions], dtype=torch.float64)
+    weight[0] = 0
+    weight[1] = 2.5
+    by_loop = plain(prediction, target, weight.reshape(
+        *weight.shape, *[1] * (5 - dimensions)).expand_as(prediction)
+        [..., 0, 0, 0], 4)
+    for given in (weight, weight.float()):
+        result, gradient = run(build(dict(type='AdaptiveBalancer')), dict(
+            pixels=prediction.mean().square(),
+            millimetres=(prediction, target, given)), features)
+        assert result['raw_millimetres'].item() == pytest.approx(
+            by_loop.item())
+    error = (prediction - target)[1:].abs().mean()
+    assert result['weight_millimetres'].item() == pytest.approx(
+        1 / error.item())
+
+
+def test_gradcheck():
+    terms, _ = pairs()
+    prediction, target, visible = (
+        tensor.detach() for tensor in terms['pixels'])
+    balancer = build(dict(type='UncertaintyBalancer'), ['pixels', 'sizes'])
+    balancer.log_variance.data = torch.tensor([0.3, -0.2], dtype=torch.float64)
+    no_sizes = torch.zeros(3, dtype=torch.float64)
+
+    def losses(moved, sizes):
+        result = balancer(dict(pixels=(moved, target, visible * 1.7),
+                               sizes=(sizes, no_sizes, None)))
+        return result['loss_pixels'], result['loss_sizes']
+
+    inputs = (prediction.requires_grad_(),
+              torch.rand(3, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(losses, inputs)
+    assert torch.autograd.gradgradcheck(losses, inputs)
+
+
+@every
+def test_what_is_not_visible_does_not_count(config):
+    torch.manual_seed(0)
+    results = []
+    for nothing in (0., float('nan'), float('inf'), 1e300):
+        terms, features = pairs()
+        hidden = terms['millimetres'][2] == 0
+        assert hidden.any()
+        given = {}
+        for name, (prediction, target, weight) in terms.items():
+            prediction = prediction.detach().requires_grad_()
+            holes = hidden.reshape(4, 3, *[1] * (prediction.ndim - 2))
+            given[name] = (prediction, prediction.masked_fill(
+                holes, nothing) if len(results) % 2 else
+                target.masked_fill(holes, nothing), weight)
+        given['millimetres'] = (
+            given['millimetres'][0],
+            terms['millimetres'][1].masked_fill(
+                hidden[..., None, None, None], nothing),
+            given['millimetres'][2])
+        given['pixels'] = (given['pixels'][0], terms['pixels'][1].masked_fill(
+            hidden[..., None], nothing), given['pixels'][2])
+        shared = [pair[0] for pair in given.values()]
+        result = build(config)(given, shared=shared)
+        gradients = torch.autograd.grad(
+            sum(result[f'loss_{term}'] for term in TERMS), shared)
+        for gradient in gradients:
+            assert (gradient[hidden] == 0).all()
+            assert gradient.isfinite().all() and gradient.abs().sum() > 0
+        results.append((gradients, tuple(
+            value.detach() for value in result.values())))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=0, atol=0)
+
+
+@every
+def test_nan_that_is_visible_is_not_hidden(config):
+    terms, features = pairs()
+    prediction, target, weight = terms['pixels']
+    target[0, 0] = float('nan')
+    result = build(config)(terms, shared=features)
+    assert result['raw_pixels'].isnan()
+    assert not result['raw_millimetres'].isnan()
+
+
+@every
+def test_a_term_that_nobody_sees(config):
+    terms, features = pairs()
+    terms['pixels'] = (*terms['pixels'][:2], 0 * terms['pixels'][2])
+    balancer = build(config)
+    for _ in range(3):
+        result, gradient = run(balancer, terms, features)
+        assert result['raw_pixels'] == result['loss_pixels'] == 0
+        assert all(value.isfinite() for value in result.values())
+        assert gradient.isfinite().all()
+        alone = dict(terms, pixels=features.sum() * 0)
+        torch.testing.assert_close(run(balancer, alone, features)[1], gradient,
+                                   rtol=0.1, atol=0)
+    if config['type'] == 'AdaptiveBalancer':
+        assert result['weight_pixels'] == 0
+    if config['type'] == 'UncertaintyBalancer':
+        total = sum(balancer(terms)[f'loss_{term}'] for term in TERMS)
+        pull, = torch.autograd.grad(total, balancer.log_variance)
+        assert pull[0] == 0 and pull[1] != 0
+
+
+@every
+def test_a_pair_that_agrees(config):
+    terms, features = pairs()
+    prediction, _, weight = terms['pixels']
+    terms['pixels'] = (prediction, prediction.detach(), weight)
+    result, gradient = run(build(config), terms, features)
+    assert all(value.isfinite() for value in result.values())
+    assert result['loss_pixels'] == 0 and gradient.isfinite().all()
+    if config['type'] == 'AdaptiveBalancer':
+        assert result['weight_pixels'].item() == pytest.approx(1e6)
+
+
+@every
+def test_scalar_losses_are_balanced_like_pairs(config):
+    terms, features = pairs()
+    from_pairs = build(config, reduction='mean')
+    from_scalars = build(config, reduction='mean')
+    for _ in range(2):
+        expected, gradient = run(from_pairs, terms, features)
+        given = {name: (weight.reshape(4, 3, *[1] * (p.ndim - 2)) *
+                        (p - y)**2).sum() / weight.sum() / p[0, 0].numel()
+                 for name, (p, y, weight) in terms.items()}
+        result, ours = run(from_scalars, given, features)
+        if config['type'] != 'AdaptiveBalancer':
+            torch.testing.assert_close((result, ours), (expected, gradient))
+            continue
+        # of a loss, the balancer knows no mean error but itself
+        for name in TERMS:
+            torch.testing.assert_close(result[f'weight_{name}'],
+                                       1 / given[name].detach())
+            assert result[f'loss_{name}'].item() == pytest.approx(1)
+
+
+def test_a_batch_of_no_samples():
+    result = build(dict(type='AdaptiveBalancer'), ['pixels'])(
+        dict(pixels=(torch.zeros(0, 3, 2), torch.zeros(0, 3, 2),
+                     torch.zeros(0, 3))))
+    assert all(value == 0 for value in result.values())
+
+
+# Numbers
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@every
+def test_half_precision_neither_overflows_nor_underflows(config, dtype):
+    for size in (300., 1e-4):
+        prediction = torch.full((2, 3, 50), size, dtype=dtype,
+                                requires_grad=True)
+        zeros = torch.zeros(2, 3, 50, dtype=dtype)
+        visible = torch.ones(2, 3, dtype=dtype)
+        balancer = build(config, reduction='mean')
+        result = balancer(dict(pixels=(prediction, zeros, visible),
+                               millimetres=(prediction, zeros, None)),
+                          shared=prediction)
+        for term in TERMS:
+            assert result[f'raw_{term}'].dtype == torch.float32
+            assert result[f'raw_{term}'].item() == pytest.approx(size**2,
+                                                                 rel=1e-2)
+            assert result[f'loss_{term}'].isfinite()
+
+
+@every
+def test_autocast(config):
+    """Of bfloat16 alone, since CPUs have no other in all versions of torch."""
+    terms, features = pairs(torch.float32)
+    balancer = build(config, grad_norm_interval=1)
+    expected = balancer(terms, shared=features)
+    with torch.autocast('cpu', torch.bfloat16):
+        result = build(config, grad_norm_interval=1)(terms, shared=features)
+    torch.testing.assert_close(result, expected, rtol=0, atol=0)
+    for losses in (result, expected):
+        losses['gradient'], = torch.autograd.grad(
+            sum(losses[f'loss_{term}'] for term in TERMS), features,
+            retain_graph=True)
+    assert torch.equal(result['gradient'], expected['gradient'])
+
+
+def test_gradients_are_measured_in_half_precision_at_any_scale():
+    for size in (1e-5, 1., 1e5):
+        norms = {}
+        for dtype in (torch.float32, torch.float16):
+            generator = torch.Generator().manual_seed(0)
+            features = torch.randn(4, 1000, generator=generator)
+            features = features.to(dtype).requires_grad_()
+            # as behind a convolution in half precision
+            loss = features.float().square().mean() * size
+            result = build(dict(type='GradNormBalancer', grad_norm_interval=1),
+                           ['one'])(dict(one=loss), shared=features)
+            norms[dtype] = result['grad_norm_one'].item()
+        assert norms[torch.float16] == pytest.approx(norms[torch.float32],
+                                                     rel=1e-2)
+        assert norms[torch.float32] > 0
+
+
+def test_memory_of_a_volume():
+    """Beside the error and its gradient, one volume at a time."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Volumes(TorchDispatchMode):
+        made = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **kwargs or {})
+            if (isinstance(out, torch.Tensor) and out.numel() == 8**4
+                    and not func.is_view
+                    and not func.__name__.split('.')[0].endswith('_')):
+                self.made += 1
+            return out
+
+    prediction = torch.rand(8, 8, 8, 8, requires_grad=True)
+    target, weight = torch.rand(8, 8, 8, 8), torch.ones(8, 8)
+    balancer = build(dict(type='AdaptiveBalancer'), ['one'])
+    with Volumes() as forward:
+        result = balancer(dict(one=(prediction, target, weight)))
+    # the error, its squares and its absolute value
+    assert forward.made == 3
+    with Volumes() as backward:
+        result['loss_one'].backward()
+    assert backward.made <= 2
+
+
+# Adaptive
+
+
+def test_adaptive_gives_terms_of_any_unit_gradients_of_one_size():
+    terms, _ = pairs()
+    norms, equal = [], []
+    for config, found in ((dict(type='AdaptiveBalancer'), norms),
+                          (dict(MANUAL, ratios=dict(pixels=1.,
+                                                    millimetres=1.)), equal)):
+        predictions = [torch.randn(8, 17, 2, requires_grad=True,
+                                   generator=torch.Generator().manual_seed(3))
+                       for _ in range(2)]
+        result = build(config)(dict(
+            pixels=(predictions[0], torch.zeros(8, 17, 2), None),
+            millimetres=(100 * predictions[1], torch.zeros(8, 17, 2), None)))
+        # with respect to what the pair holds
+        found += [
+            torch.autograd.grad(result['loss_pixels'], predictions[0])[0].norm(),
+            torch.autograd.grad(result['loss_millimetres'],
+                                predictions[1])[0].norm() / 100]
+    assert norms[1] / norms[0] == pytest.approx(1, rel=1e-4)
+    assert equal[1] / equal[0] == pytest.approx(100, rel=1e-4)
+
+
+def test_no_gradient_goes_through_adaptive_weights():
+    prediction = torch.tensor([[1., 3.]], requires_grad=True)
+    result = build(dict(type='AdaptiveBalancer'), ['one'])(
+        dict(one=(prediction, torch.zeros(1, 2), None)))
+    result['loss_one'].backward()
+    torch.testing.assert_close(prediction.grad, torch.tensor([[1., 3.]]))
+
+
+# Manual
+
+
+def test_manual_ratios_change_by_epoch(clock):
+    balancer = build(MANUAL, schedule={
+        20: dict(pixels=0.), 5: dict(millimetres=0.3)})
+    terms = dict(pixels=torch.tensor(2.), millimetres=torch.tensor(3.))
+    for epoch, ratios in ((None, (1., 0.1)), (0, (1., 0.1)), (4, (1., 0.1)),
+                          (5, (1., 0.3)), (19, (1., 0.3)), (20, (0., 0.3)),
+                          (99, (0., 0.3)), (0, (1., 0.1))):
+        if epoch is not None:
+            clock.update_info('epoch', epoch)
+        result = balancer(terms)
+        weights = [result[f'weight_{term}'].item() for term in TERMS]
+        assert weights == pytest.approx(ratios), epoch
+        assert result['loss_pixels'] == ratios[0] * 2
+    assert not balancer.state_dict()
+
+
+def test_manual_schedule_from_the_first_epoch(clock):
+    result = build(MANUAL, schedule={0: dict(pixels=7.)})(
+        dict(pixels=torch.tensor(2.), millimetres=torch.tensor(3.)))
+    assert result['weight_pixels'] == 7
+    assert result['weight_millimetres'] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(ratios=dict(pixels=1.)), "no ratio of .'millimetres'"),
+    (dict(ratios=dict(pixels=1., millimetres=1., depth=1.)),
+     "ratios has a ratio of 'depth'.*'pixels', 'millimetres'"),
+    (dict(ratios=dict(pixels=-1., millimetres=1.)), "-1.0 of 'pixels'"),
+    (dict(ratios=dict(pixels=float('nan'), millimetres=1.)), 'nan'),
+    (dict(ratios=dict(pixels='1', millimetres=1.)), "'1' of 'pixels'"),
+    (dict(schedule={5: dict(depth=1.)}),
+     r"schedule\[5\] has a ratio of 'depth'.*'pixels', 'millimetres'"),
+    (dict(schedule={'5': dict(pixels=1.)}), "'5'"),
+    (dict(schedule={-1: dict(pixels=1.)}), '-1'),
+])
+def test_wrong_ratios(change, message):
+    with pytest.raises(ValueError, match=message):
+        build({**MANUAL, **change})
+
+
+# What the papers promise, on two tasks of scales 1 : 100
+
+
+@pytest.fixture(scope='module')
+def toy():
+    path = ROOT / 'docs' / 'draw_loss_balancers.py'
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def last(history, name, count=50):
+    """Its mean over the last steps, of the small task and the large one."""
+    return [sum(history[f'{name}_{task}'][-count:]) / count
+            for task in ('small', 'large')]
+
+
+def test_the_larger_scale_has_the_gradient_with_equal_weights(toy):
+    history = toy.train(toy.BALANCERS['equal weights'], 200)
+    small, large = last(history, 'grad_norm')
+    assert large > 50 * small
+
+
+def test_grad_norm_makes_gradients_meet(toy):
+    history = toy.train(dict(type='GradNormBalancer', alpha=0.), 400)
+    assert history['grad_norm_large'][0] > 50 * history['grad_norm_small'][0]
+    small, large = last(history, 'grad_norm')
+    assert small == pytest.approx(large, rel=0.1)
+    for weights in zip(history['weight_small'], history['weight_large'],
+                       strict=True):
+        assert sum(weights) == pytest.approx(2, rel=1e-5)
+        assert min(weights) > 0
+
+
+def test_grad_norm_prefers_what_trains_slowly():
+    """With alpha, the term whose loss fell less has the larger gradient."""
+    features = torch.ones(4, requires_grad=True)
+    norms = {}
+    for alpha in (0., 1.):
+        balancer = build(dict(type='GradNormBalancer', alpha=alpha,
+                              grad_norm_interval=1))
+        for step in range(500):
+            # pixels falls to a quarter, millimetres stays
+            fall = 1. if step == 0 else 0.25
+            result = balancer(dict(
+                pixels=fall * features.square().sum(),
+                millimetres=100 * features.square().sum()), shared=features)
+        norms[alpha] = [result[f'grad_norm_{term}'].item() for term in TERMS]
+    assert norms[0.][1] / norms[0.][0] == pytest.approx(1, rel=1e-2)
+    # r = 0.25 : 1
+    assert norms[1.][1] / norms[1.][0] == pytest.approx(4, rel=1e-2)
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_grad_norm_leaves_its_weights_where_gradients_are_not_finite(bad):
+    terms, features = pairs()
+    balancer = build(dict(type='GradNormBalancer'))
+    balancer(dict(terms, pixels=features.sum() * bad), shared=features)
+    assert (balancer.weights == 1).all() and (balancer.initial == 0).all()
+    balancer(terms, shared=features)
+    before = {k: v.clone() for k, v in balancer.state_dict().items()}
+    assert (balancer.weights != 1).all() and (balancer.initial > 0).all()
+    balancer(dict(terms, pixels=features.sum() * bad), shared=features)
+    torch.testing.assert_close(dict(balancer.state_dict()), before, rtol=0,
+                               atol=0)
+
+
+def test_task_priority_is_its_equation():
+    balancer = build(dict(type='DynamicTaskPriorityBalancer', gamma=2.,
+                          momentum=0.25))
+    terms = dict(pixels=torch.tensor(3.), millimetres=torch.tensor(400.))
+    first = balancer(terms, kpis=dict(pixels=torch.tensor(0.5)))
+    assert first['weight_pixels'].item() == pytest.approx(
+        -0.5**2 * math.log(0.5))
+    # no progress yet
+    assert first['weight_millimetres'].item() == pytest.approx(
+        -0.999**2 * math.log(1e-3), rel=1e-4)
+    second = balancer(dict(terms, millimetres=torch.tensor(100.)),
+                      kpis=dict(pixels=0.9))
+    k = 0.75 * 0.5 + 0.25 * 0.9
+    assert second['weight_pixels'].item() == pytest.approx(
+        -(1 - k)**2 * math.log(k))
+    k = 0.75 * 1e-3 + 0.25 * 0.75
+    assert second['weight_millimetres'].item() == pytest.approx(
+        -(1 - k)**2 * math.log(k))
+
+
+def test_task_priority_prefers_the_harder_task(toy):
+    history = toy.train(toy.BALANCERS['task priority'], 300)
+    progress = [1 - (error / history[f'error_{task}'][0])**2 for task, error in
+                zip(('small', 'large'), last(history, 'error'), strict=True)]
+    weights = last(history, 'weight')
+    # at the start alike, whatever their scales
+    assert history['weight_small'][0] == history['weight_large'][0] > 6
+    assert progress[0] < progress[1] and weights[0] > weights[1]
+    # a solved task is left alone
+    balancer = build(dict(type='DynamicTaskPriorityBalancer'), ['easy', 'hard'])
+    for _ in range(100):
+        result = balancer(dict(easy=torch.tensor(5.), hard=torch.tensor(5.)),
+                          kpis=dict(easy=1., hard=0.2))
+    assert result['weight_easy'] < 1e-5 < 1 < result['weight_hard']
+
+
+def test_uncertainty_finds_the_variance():
+    """Where losses rest, each variance comes to be its loss."""
+    terms = dict(pixels=torch.tensor(2.), millimetres=torch.tensor(2e4))
+    balancer = build(dict(type='UncertaintyBalancer', log_variance=1.))
+    optimizer = torch.optim.Adam(balancer.parameters(), 0.1, (0.5, 0.5))
+    for _ in range(400):
+        result = balancer(terms)
+        optimizer.zero_grad()
+        sum(result[f'loss_{term}'] for term in TERMS).backward()
+        optimizer.step()
+    torch.testing.assert_close(balancer.log_variance.exp().detach(),
+                               torch.tensor([2., 2e4]), rtol=1e-3, atol=0)
+    shares = [(result[f'weight_{term}'] * result[f'raw_{term}']).item()
+              for term in TERMS]
+    assert shares == pytest.approx([0.5, 0.5], rel=1e-3)
+
+
+def test_uncertainty_gives_equal_shares(toy):
+    history = toy.train(toy.BALANCERS['uncertainty'], 200)
+    shares = [[weight * loss for weight, loss in zip(
+        history[f'weight_{task}'], history[f'raw_{task}'], strict=True)]
+        for task in ('small', 'large')]
+    assert shares[0][0] == pytest.approx(0.5, rel=1e-4)
+    assert shares[1][0] == pytest.approx(0.5, rel=1e-4)
+    for small, large in zip(*shares, strict=True):
+        assert 0.1 < large / small < 10
+
+
+def test_uncertainty_is_its_equation():
+    s = torch.tensor([0.7, -3.])
+    balancer = build(dict(type='UncertaintyBalancer'))
+    balancer.log_variance.data = s
+    terms = dict(pixels=torch.tensor(2.), millimetres=torch.tensor(50.))
+    result = balancer(terms)
+    for term, each in zip(TERMS, s, strict=True):
+        torch.testing.assert_close(
+            result[f'loss_{term}'].detach(),
+            torch.exp(-each) * terms[term] / 2 + each / 2)
+        torch.testing.assert_close(result[f'weight_{term}'],
+                                   torch.exp(-each) / 2)
+    result['loss_pixels'].backward()
+    assert balancer.log_variance.grad[0].item() == pytest.approx(
+        0.5 - math.exp(-0.7) * 2 / 2, rel=1e-4)
+
+
+def test_uncertainty_starts_at_the_first_batch():
+    balancer = build(ALL[-1])
+    balancer(dict(pixels=torch.tensor(2.), millimetres=torch.tensor(0.)))
+    # whose loss is not known yet
+    assert balancer.log_variance.tolist() == pytest.approx([math.log(2), 0])
+    balancer(dict(pixels=torch.tensor(9.), millimetres=torch.tensor(30.)))
+    assert balancer.log_variance.tolist() == pytest.approx(
+        [math.log(2), math.log(30)])
+
+
+def test_the_optimizer_sees_the_variances():
+    assert [name for name, _ in build(ALL[-1]).named_parameters()] == [
+        'log_variance']
+
+
+# Gradient norms
+
+
+@every
+def test_gradient_norms_are_those_of_the_balanced_losses(config, clock):
+    balancer = build(config, grad_norm_interval=3)
+    for iteration in range(7):
+        clock.update_info('iter', iteration)
+        terms, features = pairs(seed=iteration)
+        result = balancer(terms, shared=features)
+        for term in TERMS:
+            expected, = torch.autograd.grad(result[f'loss_{term}'], features,
+                                            retain_graph=True)
+            key = f'grad_norm_{term}'
+            assert (key in result) == (iteration % 3 == 0)
+            if key in result:
+                torch.testing.assert_close(result[key], expected.norm())
+        # the graph is still there
+        sum(result[f'loss_{term}'] for term in TERMS).backward()
+    with torch.no_grad():
+        clock.update_info('iter', 9)
+        assert 'grad_norm_pixels' not in balancer(terms)
+
+
+def test_gradient_norms_over_several_tensors_and_none():
+    features = [torch.tensor([3.], requires_grad=True),
+                torch.tensor([4.], requires_grad=True)]
+    balancer = build(MANUAL, grad_norm_interval=1)
+    result = balancer(dict(pixels=features[0].sum() * 3 + features[1].sum() * 4,
+                           millimetres=torch.tensor(1.)), shared=features)
+    assert result['grad_norm_pixels'] == 5
+    assert result['grad_norm_millimetres'] == 0
+    result = balancer(dict(pixels=features[0].sum(),
+                           millimetres=features[1].sum()), shared=features)
+    assert result['grad_norm_pixels'] == 1
+
+
+# State
+
+
+def steps(balancer, count, seed=0):
+    """Losses of training steps, with an optimizer's steps of its parameters."""
+    found = []
+    for step in range(count):
+        terms, features = pairs(torch.float32, seed + step)
+        result = balancer(terms, shared=features)
+        total = sum(result[f'loss_{term}'] for term in TERMS)
+        total.backward()
+        for parameter in balancer.parameters():
+            parameter.data -= 0.1 * parameter.grad
+            parameter.grad = None
+        found.append(result)
+    return [{key: value.detach() for key, value in result.items()}
+            for result in found]
+
+
+@stateful
+def test_resumed_it_goes_on_the_same(config, tmp_path):
+    whole = build(config)
+    steps(whole, 3)
+    torch.save(whole.state_dict(), tmp_path / 'state.pth')
+    expected = steps(whole, 3, seed=3)
+    resumed = build(config)
+    resumed.load_state_dict(torch.load(tmp_path / 'state.pth',
+                                       weights_only=True))
+    torch.testing.assert_close(steps(resumed, 3, seed=3), expected, rtol=0,
+                               atol=0)
+    # which it would not do without
+    fresh = steps(build(config), 3, seed=3)
+    assert fresh[-1]['weight_pixels'] != expected[-1]['weight_pixels']
+
+
+@stateful
+@pytest.mark.parametrize('started', [False, True])
+def test_only_training_changes_state(config, started):
+    balancer = build(config)
+    if started:
+        steps(balancer, 2)
+    before = {k: v.clone() for k, v in balancer.state_dict().items()}
+    terms, features = pairs(torch.float32, 7)
+    with torch.no_grad():
+        without = balancer(terms)
+    evaluated = balancer.eval()(terms)
+    torch.testing.assert_close(dict(balancer.state_dict()), before, rtol=0,
+                               atol=0)
+    assert all(value.isfinite() for value in without.values())
+    torch.testing.assert_close(without, {
+        key: value.detach() for key, value in evaluated.items()})
+    balancer.train()
+    balancer(terms, shared=features)
+    # the variances of the others are for the optimizer to change
+    learns = config['type'] != 'UncertaintyBalancer' or (
+        'log_variance' in config and not started)
+    assert learns == any((value != before[key]).any()
+                         for key, value in balancer.state_dict().items())
+
+
+class Head(nn.Module):
+
+    def __init__(self, balancer):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.balancer = balancer
+
+
+@stateful
+@pytest.mark.parametrize('terms', [
+    ['millimetres', 'pixels'], ['pixels'], ['pixels', 'millimetres', 'depth']])
+def test_the_state_of_other_terms_is_not_loaded(config, terms, log):
+    other = build(config, terms)
+    for value in (*other.buffers(), *other.parameters()):
+        if value.is_floating_point():
+            value.data.uniform_(3, 4)
+    head, started = Head(build(config)), build(config)
+    fresh = {k: v.clone() for k, v in started.state_dict().items()}
+    steps(head.balancer, 2)
+    head.load_state_dict(Head(other).state_dict(), strict=True)
+    torch.testing.assert_close(dict(head.balancer.state_dict()), fresh, rtol=0,
+                               atol=0)
+    line, = log
+    assert 'starts anew' in line and f'terms {terms}' in line
+
+
+@every
+def test_the_state_of_another_balancer_is_not_loaded(config, log):
+    for other in ALL:
+        if other['type'] == config['type']:
+            continue
+        head = Head(build(config))
+        fresh = {k: v.clone() for k, v in head.balancer.state_dict().items()}
+        log.clear()
+        head.load_state_dict(Head(build(other)).state_dict(), strict=True)
+        assert len(log) == bool(
+            head.balancer.state_dict() or build(other).state_dict())
+        torch.testing.assert_close(dict(head.balancer.state_dict()), fresh,
+                                   rtol=0, atol=0)
+
+
+@stateful
+def test_a_checkpoint_without_a_balancer(config, log):
+    head = Head(build(config))
+    state = {key: value for key, value in head.state_dict().items()
+             if 'balancer' not in key}
+    head.load_state_dict(state, strict=True)
+    line, = log
+    assert 'no state of a balancer' in line
+
+
+# Several processes
+
+RANK = """
+import sys
+import torch
+from mmengine.dist import get_rank
+from mmpose.registry import MODELS
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+import mmpose_wloss
+torch.distributed.init_process_group('gloo')
+rank = get_rank()
+TERMS = ['pixels', 'millimetres']
+SAMPLES = slice(4 * rank, 4 * rank + 4)
+
+
+class Network(nn.Module):
+
+    def __init__(self, config, shared):
+        super().__init__()
+        torch.manual_seed(1)
+        self.trunk, self.head = nn.Linear(6, 8), nn.Linear(8, 4)
+        self.shared = shared
+        self.balancer = MODELS.build(config, default_args=dict(terms=TERMS))
+
+    def forward(self, inputs, target, visible):
+        features = self.trunk(inputs)
+        output = self.head(features.relu())
+        shared = dict(features=features, layer=list(self.trunk.parameters()))
+        return self.balancer(dict(
+            pixels=(output[:, :2], target[:, :2], visible),
+            millimetres=(100 * output[:, 2:], target[:, 2:], None)),
+            shared=shared[self.shared])
+
+
+def train(network, share):
+    balancer = getattr(network, 'module', network).balancer
+    optimizer = torch.optim.SGD(network.parameters(), 1e-4)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for step in range(3):
+        inputs, target = (torch.randn(8, n, generator=generator)
+                          for n in (6, 4))
+        # uneven: all of the first process, two of the second, then none
+        visible = torch.ones(8)
+        visible[6 - 2 * step:] = 0
+        result = network(inputs[share], target[share], visible[share])
+        optimizer.zero_grad()
+        sum(result[f'loss_{term}'] for term in TERMS).backward()
+        optimizer.step()
+        found.append(torch.stack([result[f'weight_{term}'] for term in TERMS]))
+    return torch.stack(found), balancer.state_dict(), torch.cat([
+        parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def same(values):
+    other = [None, None]
+    torch.distributed.all_gather_object(other, values)
+    torch.testing.assert_close(other[0], other[1], rtol=0, atol=0)
+
+
+for config in ALL:
+    for shared in ('features', 'layer'):
+        config = dict(config, grad_norm_interval=2)
+        weights, state, parameters = train(
+            DistributedDataParallel(Network(config, shared)), SAMPLES)
+        same((weights, dict(state), parameters))
+        if rank == 0:
+            torch.save((weights, dict(state), parameters), f'{sys.argv[1]}/'
+                       f"{config['type']}-{shared}-"
+                       f"{config.get('log_variance')}.pth")
+
+if rank == 0:
+    print('ranks agree')
+"""
+
+
+@pytest.fixture(scope='module')
+def of_two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('balancers')
+    (folder / 'rank.py').write_text(f'ALL = {ALL!r}\n{RANK}')
+    done = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+         '--master_port=29537', folder / 'rank.py', folder], text=True,
+        timeout=300, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=dict(os.environ, OMP_NUM_THREADS='1'))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert 'ranks agree' in done.stdout
+    return folder
+
+
+@pytest.mark.parametrize('shared', ['features', 'layer'])
+@every
+def test_two_processes(config, shared, of_two_processes, monkeypatch):
+    """Both have the same state; Adaptive has the whole batch's weights."""
+    weights, state, parameters = torch.load(
+        of_two_processes / f"{config['type']}-{shared}-"
+        f"{config.get('log_variance')}.pth", weights_only=True)
+    assert weights.isfinite().all() and parameters.isfinite().all()
+    scope = {}
+    exec(RANK[:RANK.index('def same')].replace(
+        "torch.distributed.init_process_group('gloo')", ''), scope)
+    network = scope['Network'](dict(config, grad_norm_interval=2), shared)
+    expected, alone, trained = scope['train'](network, slice(None))
+    if config['type'] in ('AdaptiveBalancer', 'ManualBalancer'):
+        torch.testing.assert_close(weights, expected)
+        torch.testing.assert_close(parameters, trained)
+    elif config['type'] == 'DynamicTaskPriorityBalancer':
+        # the mean of two means, of which one is of fewer joints
+        torch.testing.assert_close(weights[:, 1], expected[:, 1])
+    if config.get('log_variance') == 'first_batch':
+        torch.testing.assert_close(weights[0, 1], expected[0, 1])
+
+
+# Bad input
+
+
+@every
+def test_terms_that_do_not_fit(config):
+    balancer = build(config)
+    one = torch.tensor(1.)
+    with pytest.raises(ValueError, match="'millimetres' is missing"):
+        balancer(dict(pixels=one))
+    with pytest.raises(ValueError, match="'pixels'.*'depth' is given"):
+        balancer(dict(pixels=one, millimetres=one, depth=one))
+    with pytest.raises(ValueError, match="kpis has a figure of 'depth'"):
+        balancer(dict(pixels=one, millimetres=one), kpis=dict(depth=one))
+
+
+@pytest.mark.parametrize('terms, message', [
+    ([], 'at least one'), (['a', 'b', 'a'], "'a' more than once"),
+    (['a', 'loss_b'], "'loss_b'.*without 'loss'"), (['a.b'], "'a.b'.*dot"),
+    ([''], "''"),
+])
+def test_wrong_names(terms, message):
+    with pytest.raises(ValueError, match=message):
+        build(dict(type='AdaptiveBalancer'), terms)
+
+
+@pytest.mark.parametrize('config, message', [
+    (dict(type='AdaptiveBalancer', reduction='sum'), "'batch' or 'mean'"),
+    (dict(type='AdaptiveBalancer', eps=0.), 'eps'),
+    (dict(type='AdaptiveBalancer', grad_norm_interval=-1),
+     'grad_norm_interval'),
+    (dict(type='GradNormBalancer', lr=0.), 'lr'),
+    (dict(type='DynamicTaskPriorityBalancer', gamma=-1.), 'gamma'),
+    (dict(type='DynamicTaskPriorityBalancer', momentum=0.), 'momentum'),
+    (dict(type='DynamicTaskPriorityBalancer', eps=0.5), 'eps'),
+    (dict(type='UncertaintyBalancer', log_variance='first'), "'first'"),
+])
+def test_wrong_arguments(config, message):
+    with pytest.raises(ValueError, match=message):
+        build(config)
+
+
+@pytest.mark.parametrize('term, message', [
+    (torch.zeros(3), r"'one' must be a single number.*\(3,\)"),
+    (3., "'one' must be a scalar loss or a tuple.*float"),
+    ((torch.zeros(3), ), "'one' must be a scalar loss or a tuple"),
+    ((torch.zeros(3), torch.zeros(4), None), r"'one'.*\(3,\).*\(4,\)"),
+    ((torch.zeros(()), torch.zeros(()), None), r"'one'.*\[B"),
+    ((torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(2)),
+     r"weight of the term 'one'.*\(3, 2\).*\(2,\)"),
+    ((torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, 1)),
+     r"weight of the term 'one'.*\(3, 2\).*\(3, 1\)"),
+    ((torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, 2, 1)),
+     r"weight of the term 'one'.*\(3, 2\).*\(3, 2, 1\)"),
+])
+def test_wrong_pairs(term, message):
+    with pytest.raises(ValueError, match=message):
+        build(dict(type='AdaptiveBalancer'), ['one'])(dict(one=term))
+
+
+@pytest.mark.parametrize('config', [
+    dict(type='GradNormBalancer'),
+    dict(type='AdaptiveBalancer', grad_norm_interval=1)], ids=identify)
+def test_nothing_to_measure_gradients_with(config):
+    terms, features = pairs()
+    for shared in (None, []):
+        with pytest.raises(ValueError, match='got no `shared`'):
+            build(config)(terms, shared=shared)
+    with pytest.raises(ValueError, match=r'\(4, 3, 6\) requires none'):
+        build(config)(terms, shared=features.detach())
+
+
+def test_a_figure_of_several_numbers():
+    terms, _ = pairs()
+    with pytest.raises(ValueError, match=r"'pixels' in kpis.*\(2,\)"):
+        build(dict(type='DynamicTaskPriorityBalancer'))(
+            terms, kpis=dict(pixels=torch.zeros(2)))
+
+
+def test_the_examples_in_the_documentation():
+    for module in (loss_balancers.adaptive_balancer,
+                   loss_balancers.manual_balancer):
+        found = doctest.testmod(module)
+        assert found.failed == 0 and found.attempted
