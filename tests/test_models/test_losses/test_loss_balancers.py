@@ -611,12 +611,14 @@ def test_uncertainty_finds_the_variance():
     """Where losses rest, each variance comes to be its loss."""
     terms = dict(pixels=torch.tensor(2.), millimetres=torch.tensor(2e4))
     balancer = build(dict(type='UncertaintyBalancer', log_variance=1.))
-    optimizer = torch.optim.Adam(balancer.parameters(), 0.1, (0.5, 0.5))
+    optimizer = torch.optim.Adam(balancer.parameters(), 0.3, (0.5, 0.5))
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.98)
     for _ in range(400):
         result = balancer(terms)
         optimizer.zero_grad()
         sum(result[f'loss_{term}'] for term in TERMS).backward()
         optimizer.step()
+        schedule.step()
     torch.testing.assert_close(balancer.log_variance.exp().detach(),
                                torch.tensor([2., 2e4]), rtol=1e-3, atol=0)
     shares = [(result[f'weight_{term}'] * result[f'raw_{term}']).item()

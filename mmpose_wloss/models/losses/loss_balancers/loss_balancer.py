@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.logging import MessageHub, print_log
+from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
 from .term_errors import Pair, PairError, scalar_loss
@@ -206,7 +207,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
             gradients = [None]
             if loss.requires_grad:
                 # in which no way back may run
-                with torch.autocast(loss.device.type, enabled=False):
+                with autocast(loss.device.type, enabled=False):
                     gradients = torch.autograd.grad(
                         loss, shared, factor.to(loss.dtype),
                         retain_graph=True, allow_unused=True)
