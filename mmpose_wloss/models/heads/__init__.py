@@ -1,5 +1,9 @@
+from .balanced_head import BalancedHead
 from .centered_regression_head import CenteredRegressionHead
 from .integral_pose3d_head import IntegralPose3DHead
 from .soft_argmax import soft_argmax
 
-__all__ = ['CenteredRegressionHead', 'IntegralPose3DHead', 'soft_argmax']
+__all__ = [
+    'BalancedHead', 'CenteredRegressionHead', 'IntegralPose3DHead',
+    'soft_argmax'
+]

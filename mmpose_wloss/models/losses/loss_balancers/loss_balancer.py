@@ -131,13 +131,12 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
             pairs.append(pair)
         raw = torch.stack([loss.detach() for loss in losses])
         norms = None
-        due = self._gradients_are_due()
-        if self.learning and (due or self.LEARNS_FROM_GRADIENTS):
+        if self.measures_gradients:
             shared = [shared] if isinstance(shared, Tensor) else shared
             norms = self._gradient_norms(losses, raw, shared)
         weights = self.loss_weight * self.weigh(raw, pairs, kpis, norms)
         figures = dict(weight=weights.detach(), raw=raw)
-        if self.learning and due:
+        if norms is not None and self._logs_gradients():
             figures['grad_norm'] = weights.detach().abs() * norms
         result = {f'loss_{name}': weight * loss for name, weight, loss in
                   zip(self.terms, weights, losses, strict=True)}
@@ -181,7 +180,13 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
             return pair.squares() / pair.count.clamp(min=1), pair
         return pair.squares() / max(pair.count, 1), pair
 
-    def _gradients_are_due(self) -> bool:
+    @property
+    def measures_gradients(self) -> bool:
+        """Whether this call needs ``shared``."""
+        return self.learning and (self.LEARNS_FROM_GRADIENTS or
+                                  self._logs_gradients())
+
+    def _logs_gradients(self) -> bool:
         if not self.grad_norm_interval:
             return False
         iteration = MessageHub.get_current_instance().get_info('iter') or 0

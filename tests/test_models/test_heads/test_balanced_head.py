@@ -1,0 +1,373 @@
+"""Stock heads of several losses, with a balancer between them."""
+
+import copy
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmpose.registry import MODELS
+
+import mmpose_wloss  # noqa: F401
+
+try:
+    from mmcv.ops import DeformConv2d  # noqa: F401
+    WITH_OPS = True
+except (ImportError, ModuleNotFoundError):
+    WITH_OPS = False
+
+CONFIG = Path(__file__).parents[3] / 'configs' / 'dekr_balanced_coco.py'
+K, SIZE = 4, 16
+CODEC = dict(input_size=(64, 64), heatmap_size=(SIZE, SIZE))
+EMBEDDING = dict(
+    type='AssociativeEmbeddingHead', in_channels=8, num_keypoints=K,
+    deconv_out_channels=(6, ), deconv_kernel_sizes=(4, ),
+    decoder=dict(type='AssociativeEmbedding',
+                 decode_keypoint_order=list(range(K)), **CODEC))
+DEKR = dict(
+    type='DEKRHead', in_channels=8, num_keypoints=K, num_heatmap_filters=4,
+    num_displacement_filters_per_keypoint=3,
+    heatmap_loss=dict(type='KeypointMSELoss', use_target_weight=True),
+    displacement_loss=dict(type='SoftWeightSmoothL1Loss',
+                           use_target_weight=True, supervise_empty=False,
+                           beta=1 / 9, loss_weight=0.002),
+    decoder=dict(type='SPR', sigma=(4, 2), generate_keypoint_heatmaps=True,
+                 **CODEC))
+HEADS = [
+    (EMBEDDING, dict(kpt='loss_kpt', pull='loss_pull', push='loss_push')),
+    pytest.param(
+        DEKR, dict(heatmap='loss/heatmap', displacement='loss/displacement'),
+        marks=pytest.mark.skipif(
+            not WITH_OPS, reason='mmcv-lite has no deformable convolution, '
+            'without which DEKRHead cannot be built')),
+]
+both = pytest.mark.parametrize('head, terms', HEADS, ids=['ae', 'dekr'])
+
+
+def balanced(head, terms, balancer='ManualBalancer', **kwargs):
+    config = dict(type=balancer)
+    if balancer == 'ManualBalancer':
+        names = terms if isinstance(terms, dict) else [
+            key.replace('loss', '').strip('_/') for key in terms]
+        config['ratios'] = {name: 1. for name in names}
+    torch.manual_seed(0)
+    return MODELS.build(dict(type='BalancedHead', head=head, terms=terms,
+                             balancer=config, **kwargs))
+
+
+def stock(head):
+    torch.manual_seed(0)
+    return MODELS.build(head)
+
+
+def batch(head, count=2, people=2):
+    """Features with gradient, and samples, that the head takes."""
+    generator = torch.Generator().manual_seed(1)
+    size = SIZE // 2 if head is EMBEDDING else SIZE
+    features = torch.randn(count, 8, size, size, generator=generator)
+    samples = []
+    for _ in range(count):
+        channels = K + (head is DEKR)
+        fields = PixelData(
+            heatmaps=torch.rand(channels, SIZE, SIZE, generator=generator),
+            heatmap_mask=torch.ones(1, SIZE, SIZE))
+        if head is DEKR:
+            fields.heatmap_mask = fields.heatmap_mask.expand(channels, -1, -1)
+            fields.heatmap_weights = torch.ones_like(fields.heatmaps)
+            fields.displacements = torch.randn(2 * K, SIZE, SIZE,
+                                               generator=generator)
+            fields.displacement_weights = torch.ones(2 * K, SIZE, SIZE)
+        # weights of an image and indices of its people
+        labels = SimpleNamespace(
+            keypoint_weights=torch.ones(1, K),
+            keypoint_indices=torch.stack([
+                torch.randint(0, SIZE**2, (people, K), generator=generator),
+                torch.ones(people, K, dtype=torch.long)], -1))
+        samples.append(SimpleNamespace(
+            gt_fields=fields, gt_instance_labels=labels,
+            metainfo=dict(img_shape=(64, 64), input_size=(64, 64),
+                          flip_indices=list(range(K)))))
+    return (features.requires_grad_(), ), samples
+
+
+def total(losses):
+    return BaseModel.parse_losses(None, losses)
+
+
+def gradients(head):
+    return [parameter.grad for parameter in head.parameters()]
+
+
+# It is the stock head
+
+
+@both
+def test_the_state_is_the_stock_heads(head, terms):
+    ours = balanced(head, terms, 'GradNormBalancer')
+    theirs = stock(head)
+    extra = ours.state_dict().keys() - theirs.state_dict().keys()
+    assert extra == {'balancer.weights', 'balancer.initial', 'balancer.names'}
+    assert theirs.state_dict().keys() < ours.state_dict().keys()
+    assert isinstance(ours, type(theirs))
+    # a stock checkpoint loads, and its own loads back
+    for parameter in theirs.parameters():
+        parameter.data.uniform_()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    result = stock(head).load_state_dict(ours.state_dict(), strict=False)
+    assert set(result.unexpected_keys) == extra and not result.missing_keys
+    for key, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[key], value)
+
+
+@both
+def test_it_predicts_as_the_stock_head(head, terms):
+    ours, theirs = balanced(head, terms).eval(), stock(head).eval()
+    features, samples = batch(head, count=1)
+    features = [each.detach() for each in features]
+    with torch.no_grad():
+        given = tuple(features) if head is DEKR else features
+        for mine, other in zip(ours.forward(given), theirs.forward(given),
+                               strict=True):
+            assert torch.equal(mine, other)
+        mine, other = (
+            each.predict(given, samples, dict(
+                flip_test=False, multiscale_test=False, shift_heatmap=False))
+            for each in (ours, theirs))
+    if isinstance(mine, tuple):
+        mine, other = mine[0], other[0]
+    for key in ('keypoints', 'keypoint_scores'):
+        assert (mine[0][key] == other[0][key]).all()
+
+
+@both
+def test_ratios_of_1_are_the_stock_loss_bit_for_bit(head, terms):
+    ours, theirs = balanced(head, terms), stock(head)
+    found = []
+    for each in (ours, theirs):
+        losses = each.loss(*batch(head))
+        loss, log = total(losses)
+        loss.backward()
+        found.append((loss.detach(), gradients(each)))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+    assert sum(gradient.abs().sum() for gradient in found[0][1]
+               if gradient is not None) > 0
+
+
+def test_it_can_be_copied():
+    head = balanced(EMBEDDING, HEADS[0][1], 'GradNormBalancer')
+    other = copy.deepcopy(head)
+    total(other.loss(*batch(EMBEDDING)))
+    assert (other.balancer.weights != 1).all()
+    assert (head.balancer.weights == 1).all()
+
+
+# Balanced
+
+
+@pytest.mark.parametrize('balancer', [
+    'AdaptiveBalancer', 'ManualBalancer', 'GradNormBalancer',
+    'DynamicTaskPriorityBalancer', 'UncertaintyBalancer'])
+@both
+def test_a_step_with_each_balancer(head, terms, balancer):
+    model = balanced(head, terms, balancer)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    before = [parameter.clone() for parameter in model.parameters()]
+    for _ in range(2):
+        losses = model.loss(*batch(head))
+        loss, log = total(losses)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.isfinite()
+    assert set(losses) == {f'{what}_{term}' for term in terms
+                           for what in ('loss', 'weight', 'raw')}
+    raw = stock(head).loss(*batch(head))
+    first = balanced(head, terms, balancer).loss(*batch(head))
+    for term, key in terms.items():
+        value = raw[key] if not isinstance(raw[key], list) else sum(raw[key])
+        assert first[f'raw_{term}'] == value
+    assert any((old != new).any() for old, new in
+               zip(before, model.parameters(), strict=True))
+
+
+def test_what_is_not_named_passes():
+    theirs = stock(EMBEDDING).loss(*batch(EMBEDDING))
+    losses = balanced(EMBEDDING, ['loss_pull', 'loss_push']).loss(
+        *batch(EMBEDDING))
+    assert list(losses)[:3] == list(theirs) == [
+        'loss_kpt', 'loss_pull', 'loss_push']
+    assert losses['loss_kpt'] == theirs['loss_kpt']
+    assert 'weight_kpt' not in losses and losses['weight_pull'] == 1
+
+
+class SeveralLosses(torch.nn.Module):
+
+    def __init__(self, values):
+        super().__init__()
+        self.deconv_layers = torch.nn.Sequential(
+            torch.nn.Linear(3, 3), torch.nn.ReLU())
+        self.values = values
+
+    def loss(self, feats, batch_data_samples, train_cfg=None):
+        value = self.deconv_layers(feats[0]).square().sum()
+        return self.values(value)
+
+
+@pytest.fixture
+def several():
+    """Registers a head and forgets it after the test."""
+    MODELS.register_module('SeveralLosses', module=SeveralLosses, force=True)
+    yield lambda values: dict(type='SeveralLosses', values=values)
+    MODELS.module_dict.pop('SeveralLosses')
+
+
+def features(requires_grad=True):
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(2, 3, generator=generator,
+                        requires_grad=requires_grad), )
+
+
+def test_losses_of_several_stages_are_added_up(several):
+    head = several(lambda value: {'loss.stages': [value, 2 * value, 3 * value],
+                                  'loss-other': value})
+    losses = balanced(head, {'stages': 'loss.stages',
+                             'other': 'loss-other'}).loss(features(), [])
+    torch.testing.assert_close(losses['loss_stages'], 6 * losses['loss_other'])
+    named = balanced(head, ['loss.stages', 'loss-other'], 'AdaptiveBalancer')
+    assert named.balancer.terms == ['stages', 'other']
+
+
+def test_figures_of_the_head_set_priorities(several):
+    head = several(lambda value: dict(
+        loss_easy=value, loss_hard=value, loss_left=value,
+        acc_pose=torch.tensor(0.9)))
+    model = balanced(head, ['loss_easy', 'loss_hard'],
+                     'DynamicTaskPriorityBalancer', kpis=dict(easy='acc_pose'))
+    losses = model.loss(features(), [])
+    assert losses['weight_easy'].item() == pytest.approx(
+        -0.1 * math.log(0.9), rel=1e-4)
+    assert losses['weight_hard'] > 6
+    assert losses['acc_pose'] == torch.tensor(0.9)
+
+
+def test_what_gradients_are_measured_with(several):
+    head = several(lambda value: dict(loss_a=value, loss_b=3 * value))
+    feats = (*features(), features(requires_grad=False)[0])
+    for layer, expected in ((None, lambda model: [feats[0]]),
+                            ('deconv_layers.0',
+                             lambda model: list(model.deconv_layers[0]
+                                                .parameters()))):
+        model = balanced(head, ['loss_a', 'loss_b'], shared_layer=layer)
+        model.balancer.grad_norm_interval = 1
+        losses = model.loss(feats, [])
+        gradient = torch.autograd.grad(losses['loss_b'], expected(model))
+        norm = torch.cat([each.flatten() for each in gradient]).norm()
+        torch.testing.assert_close(losses['grad_norm_b'], norm)
+        torch.testing.assert_close(losses['grad_norm_a'], norm / 3)
+
+
+def test_frozen_features(several):
+    head = several(lambda value: dict(loss_a=value, loss_b=3 * value))
+    model = balanced(head, ['loss_a', 'loss_b'], 'GradNormBalancer')
+    with pytest.raises(ValueError, match='backbone is frozen.*shared_layer'):
+        model.loss(features(requires_grad=False), [])
+    # which other balancers, and a validation loss, do not mind
+    model.eval().loss(features(requires_grad=False), [])
+    balanced(head, ['loss_a', 'loss_b']).loss(features(False), [])
+    model = balanced(head, ['loss_a', 'loss_b'], 'GradNormBalancer',
+                     shared_layer='deconv_layers.0')
+    model.loss(features(requires_grad=False), [])
+    assert (model.balancer.weights != 1).all()
+    model.deconv_layers.requires_grad_(False)
+    with pytest.raises(ValueError, match="parameters of 'deconv_layers.0'"):
+        model.loss(features(), [])
+
+
+# Bad input
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(terms=['loss']), r"\['loss'\] have no names"),
+    (dict(terms=['loss_a', 'loss/a']), 'have no names'),
+    (dict(terms=dict(a='loss_a', b='loss_a')), 'more than once'),
+    (dict(kpis=dict(c='acc')), "kpis names 'c'.*'a', 'b'"),
+    (dict(shared_layer='deconv_layers.7'),
+     "SeveralLosses has no layer 'deconv_layers.7'"),
+    (dict(shared_layer='deconv_layers.1'), "'deconv_layers.1' has no param"),
+])
+def test_wrong_arguments(several, arguments, message):
+    head = several(lambda value: dict(loss_a=value, loss_b=value))
+    with pytest.raises(ValueError, match=message):
+        balanced(head, **{**dict(terms=['loss_a', 'loss_b'],
+                                 balancer='AdaptiveBalancer'), **arguments})
+
+
+def test_a_ratio_of_no_term(several):
+    head = several(lambda value: dict(loss_a=value, loss_b=value))
+    with pytest.raises(ValueError, match=r"'c'.*\['a', 'b'\]"):
+        MODELS.build(dict(
+            type='BalancedHead', head=head, terms=['loss_a', 'loss_b'],
+            balancer=dict(type='ManualBalancer', ratios=dict(a=1., c=1.))))
+
+
+def test_losses_that_the_head_does_not_return(several):
+    head = several(lambda value: dict(loss_a=value, loss_b=value))
+    for arguments in (dict(terms=['loss_a', 'loss_c']),
+                      dict(terms=['loss_a', 'loss_b'], kpis=dict(a='loss_c'))):
+        model = balanced(head, balancer='AdaptiveBalancer', **arguments)
+        with pytest.raises(ValueError,
+                           match=r"'loss_c', but a SeveralLosses returns "
+                           r"\['loss_a', 'loss_b'\]"):
+            model.loss(features(), [])
+
+
+@pytest.mark.parametrize('terms', [
+    dict(b='loss_a'), dict(c='loss_a'), dict(a='loss_a', b='loss_c')])
+def test_names_that_are_taken(several, terms):
+    head = several(lambda value: dict(loss_a=value, loss_b=value,
+                                      loss_c=value, weight_c=value))
+    with pytest.raises(ValueError, match='name them otherwise'):
+        balanced(head, terms).loss(features(), [])
+
+
+def test_a_head_with_a_balancer_of_its_own(several):
+    head = several(lambda value: dict(loss_a=value, loss_b=value))
+    nested = dict(type='BalancedHead', head=head, terms=['loss_a'],
+                  balancer=dict(type='AdaptiveBalancer'))
+    with pytest.raises(ValueError, match="has a 'balancer' of its own"):
+        balanced(nested, ['loss_b'])
+
+
+# The recipe
+
+
+@pytest.mark.skipif(not WITH_OPS, reason='mmcv-lite has no deformable '
+                    'convolution, without which DEKRHead cannot be built')
+def test_the_recipe_is_dekr_with_a_balancer(tmp_path):
+    config = Config.fromfile(CONFIG)
+    (tmp_path / 'stock.py').write_text(
+        "_base_ = 'mmpose::body_2d_keypoint/dekr/coco/"
+        "dekr_hrnet-w32_8xb10-140e_coco-512x512.py'\n")
+    parent = Config.fromfile(tmp_path / 'stock.py')
+    assert config.model.head.head == parent.model.head
+    head = config.model.head
+    head.head.rescore_cfg.pop('init_cfg')
+    head.head.in_channels = 8
+    model = MODELS.build(head)
+    global K
+    count, K = K, 17
+    try:
+        losses = model.loss(*batch(DEKR))
+    finally:
+        K = count
+    loss, _ = total(losses)
+    loss.backward()
+    # from the first batch on, both have equal shares
+    for term in ('heatmap', 'displacement'):
+        share = losses[f'weight_{term}'] * losses[f'raw_{term}']
+        assert share.item() == pytest.approx(0.5, rel=1e-4)
+    assert (model.balancer.log_variance.grad.abs() < 1e-4).all()
