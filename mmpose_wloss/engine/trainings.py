@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import HOOKS
 from tqdm import tqdm
 
 # A training ends with whoever started it: two that write into one folder would
 # spoil each other. (A killed process cannot stop its children itself.)
-TRAIN_TOOL = '''
+END_WITH_PARENT = '''
 import os, threading, time
 
 def end_with_parent(parent=os.getppid()):
@@ -23,8 +24,15 @@ def end_with_parent(parent=os.getppid()):
     os._exit(1)
 
 threading.Thread(target=end_with_parent, daemon=True).start()
+'''
+TRAIN_TOOL = END_WITH_PARENT + '''
 from mmpose_wloss.engine.launch import run_tool
 run_tool("train")
+'''
+# it starts the processes of one training
+LAUNCH_TOOL = END_WITH_PARENT + '''
+from torch.distributed.run import main
+main()
 '''
 
 
@@ -51,6 +59,11 @@ class Training:
         options (dict): Keys of the config to change. Defaults to none.
         name (str): What the folder's name begins with. Defaults to the
             config's.
+        after (Training, optional): The one from whose checkpoint this starts.
+            It counts for the digest: after another one it is another
+            training. Defaults to ``None``: as the config says.
+        processes (int): How many train together, each with a GPU if there are
+            any. Defaults to 1.
 
     Attributes:
         config (Config): The config with the options merged.
@@ -59,14 +72,21 @@ class Training:
     """
 
     def __init__(self, config: str, root: str, options: dict | None = None,
-                 name: str | None = None):
+                 name: str | None = None, after: 'Training | None' = None,
+                 processes: int = 1):
         self.config = Config.fromfile(str(config))
         self.config.merge_from_dict(dict(options or {}))
         self.epochs = self.config.train_cfg.max_epochs
         digest = hashlib.sha256(self.config.pretty_text.encode())
         digest.update(annotation_file(self.config).read_bytes())
+        if after is not None:
+            digest.update(after.work_dir.name.encode())
+        if processes > 1:
+            digest.update(f'{processes} processes'.encode())
         self.work_dir = Path(
             root, f'{name or Path(config).stem}_{digest.hexdigest()[:8]}')
+        self.after = after
+        self.processes = processes
         self.process = None
         self.started = None
 
@@ -74,13 +94,23 @@ class Training:
         """Start the process with so many threads of computation."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self._forget_unvalidated_end()
+        if self.after is not None:
+            self.config.load_from = str(self.after.checkpoint()[1])
         file = self.work_dir / 'config.py'
         self.config.dump(str(file))
+        command = [sys.executable, '-c', TRAIN_TOOL, str(file), '--work-dir',
+                   str(self.work_dir)]
+        if (self.work_dir / 'last_checkpoint').exists():
+            # with nothing to resume, it would drop load_from
+            command.append('--resume')
+        if self.processes > 1:
+            command = [
+                sys.executable, '-c', LAUNCH_TOOL, '--standalone',
+                f'--nproc_per_node={self.processes}', '--no_python', *command,
+                '--launcher', 'pytorch']
         with open(self.work_dir / 'output.txt', 'a') as output:
             self.process = subprocess.Popen(
-                [sys.executable, '-c', TRAIN_TOOL, str(file), '--work-dir',
-                 str(self.work_dir), '--resume'],
-                stdout=output, stderr=subprocess.STDOUT,
+                command, stdout=output, stderr=subprocess.STDOUT,
                 env={**os.environ, 'OMP_NUM_THREADS': str(threads)})
         self.started = time.monotonic()
 
@@ -140,6 +170,34 @@ class Training:
                 if key not in ('step', 'time', 'data_time')
             } for row in self.scalars() if 'epoch' not in row
         }
+
+    def checkpoint(self) -> tuple[int, Path]:
+        """What a training that is done ends with.
+
+        Returns:
+            tuple[int, Path]: Epoch and checkpoint: the best if the config has
+            ``save_best``, of several metrics by the first; else the last.
+        """
+        last = self.epochs, self.work_dir / f'epoch_{self.epochs}.pth'
+        config = self.config.default_hooks.checkpoint
+        if not config.get('save_best'):
+            return last
+        validations = self.validations()
+        hook = HOOKS.build(config)
+        metric = hook.key_indicators[0]
+        if metric == 'auto':
+            metric = next(iter(validations[self.epochs]))
+            hook._init_rule(hook.rules, [metric])
+        best = None
+        for epoch, figures in sorted(validations.items()):
+            # interrupted, it may have left some that were the best once
+            file = self.work_dir / (
+                f"best_{metric.replace('/', '_')}_epoch_{epoch}.pth")
+            if file.exists() and (
+                    best is None or hook.is_better_than[metric](
+                        figures[metric], validations[best[0]][metric])):
+                best = epoch, file
+        return best or last
 
     def epoch(self) -> int:
         """The epoch that the log has come to."""
