@@ -21,10 +21,14 @@ class AdaptiveBalancer(LossBalancer):
 
     The mean is over all elements of the batch whose weight :math:`m` is not 0,
     of all processes; no gradient goes through it. As the squared error grows
-    with the square of the error and the weight with its inverse, terms with
-    errors of any unit get gradients of one size per element. The adaptive
-    loss of integral 3D pose, whose "adaptive H1" has the pairs of 2D and 3D
-    heatmaps, and "adaptive I1" their integrals too.
+    with the square of the error and the weight with its inverse, pairs of any
+    unit get gradients of one size with respect to their predictions. Before
+    these, a unit still counts once: where one task's output is scaled by 100,
+    its gradient with respect to what is scaled is 100 times as large, with
+    equal weights 10,000 times.
+
+    The adaptive loss of integral 3D pose, whose "adaptive H1" has the pairs of
+    2D and 3D heatmaps, and "adaptive I1" their integrals too.
 
     A scalar loss L has the weight 1 / L.
 
@@ -49,6 +53,8 @@ class AdaptiveBalancer(LossBalancer):
         (tensor(24.), tensor(1.5000))
     """
 
+    LEARNS_FROM_ERRORS = True
+
     def __init__(self,
                  terms: Sequence[str],
                  eps: float = 1e-6,
@@ -63,7 +69,7 @@ class AdaptiveBalancer(LossBalancer):
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         sums, counts = [], []
         for loss, pair in zip(raw, pairs, strict=True):
-            sums.append(loss.abs() if pair is None else pair.magnitude())
+            sums.append(loss.abs() if pair is None else pair.magnitude)
             count = 1 if pair is None else pair.count
             # no copy from the host, for which an accelerator would wait
             counts.append(count.to(raw.dtype) if isinstance(count, Tensor)

@@ -43,6 +43,8 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         ValueError: If the arguments do not fit.
     """
 
+    # whether `weigh` needs the absolute errors of pairs
+    LEARNS_FROM_ERRORS = False
     # whether `weigh` needs the norms of gradients in each training step
     LEARNS_FROM_GRADIENTS = False
 
@@ -173,7 +175,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                 f'the term {name!r} must be a scalar loss or a tuple of '
                 'prediction, target and weight (or None), but it is a '
                 f'{type(term).__name__}')
-        pair = PairError(name, *term)
+        pair = PairError(name, *term, with_magnitude=self.LEARNS_FROM_ERRORS)
         if self.reduction == 'batch':
             return pair.squares() / pair.batch, pair
         if isinstance(pair.count, Tensor):

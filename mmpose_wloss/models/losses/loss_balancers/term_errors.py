@@ -20,6 +20,9 @@ class PairError:
             with, e.g. [B] or [B, K] for volumes in shape [B, K, D, H, W].
             Elements of weight 0 do not count, whatever they hold, NaN
             included. Defaults to ``None``: all 1.
+        with_magnitude (bool): Whether :meth:`squares` also sets
+            ``magnitude``, the sum of absolute errors, a scalar without
+            gradient. Defaults to ``False``.
 
     Raises:
         ValueError: If shapes do not fit.
@@ -29,7 +32,8 @@ class PairError:
                  name: str,
                  prediction: Tensor,
                  target: Tensor,
-                 weight: Tensor | None = None) -> None:
+                 weight: Tensor | None = None,
+                 with_magnitude: bool = False) -> None:
         shape = tuple(prediction.shape)
         if not shape or target.shape != shape:
             raise ValueError(
@@ -40,6 +44,8 @@ class PairError:
         dtype = torch.promote_types(prediction.dtype, torch.float32)
         self.error = prediction - target.to(dtype)
         self.weight = weight
+        self.with_magnitude = with_magnitude
+        self.magnitude: Tensor | None = None
         self.batch = max(shape[0], 1)
         if weight is None:
             self.count: Tensor | int = self.error.numel()
@@ -61,37 +67,45 @@ class PairError:
 
     def squares(self) -> Tensor:
         """The weighted sum of squared errors, a scalar with gradient."""
-        if self.weight is None:
-            return _SumOfSquares.apply(self.error, 0)
-        return (self.weight *
-                _SumOfSquares.apply(self.error, self.weight.ndim)).sum()
-
-    def magnitude(self) -> Tensor:
-        """The sum of absolute errors, a scalar without gradient."""
-        return self.error.detach().abs().sum()
+        squares, self.magnitude = _SumOfSquares.apply(
+            self.error, self.weight, self.with_magnitude)
+        return squares
 
 
 class _SumOfSquares(torch.autograd.Function):
-    """Squares, summed over all but the leading dimensions.
+    """Weighted sum of squares, and if wanted the sum of absolute values.
 
-    On the way back it fills one tensor of the error's size, its gradient;
-    ``square().sum()`` fills three.
+    Beside the error it fills one tensor of its size, and on the way back one,
+    the gradient; ``(weight * error.square()).sum()`` fills up to five. For
+    volumes, memory is what costs time too.
     """
 
     @staticmethod
-    def forward(ctx: Any, error: Tensor, leading: int) -> Tensor:
-        ctx.save_for_backward(error)
+    def forward(ctx: Any, error: Tensor, weight: Tensor | None,
+                with_magnitude: bool) -> tuple[Tensor, Tensor | None]:
+        ctx.save_for_backward(error, weight)
         squares = error.square()
-        trailing = tuple(range(leading, error.ndim))
-        # over no dimension, torch sums over all
-        return squares.sum(trailing) if trailing else squares
+        if weight is None:
+            total = squares.sum()
+        elif weight.ndim == error.ndim:
+            total = squares.mul_(weight).sum()
+        else:
+            total = (weight * squares.flatten(weight.ndim).sum(-1)).sum()
+        magnitude = None
+        if with_magnitude:
+            magnitude = torch.abs(error, out=squares).sum()
+            ctx.mark_non_differentiable(magnitude)
+        return total, magnitude
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        error, = ctx.saved_tensors
-        factor = (2 * gradient).reshape(
-            *gradient.shape, *[1] * (error.ndim - gradient.ndim))
-        return factor * error, None
+    def backward(ctx: Any, gradient: Tensor,
+                 *_) -> tuple[Tensor, None, None]:
+        error, weight = ctx.saved_tensors
+        factor = 2 * gradient
+        if weight is not None:
+            factor = (factor * weight).reshape(
+                *weight.shape, *[1] * (error.ndim - weight.ndim))
+        return factor * error, None, None
 
 
 def scalar_loss(name: str, loss: Tensor) -> Tensor:
