@@ -161,17 +161,20 @@ class CocoStyle3DDataset(CocoDataset):
 
     def _pose3d(self, sample: dict) -> dict:
         """What the sample's 3D pose adds to it."""
-        joints = sample['keypoints'].shape[1]
-        points = np.full((1, joints, 3), np.nan)
+        shape = (*sample['keypoints'].shape[:2], 3)
+        points = np.full(shape, np.nan)
         place = f"{self.ann_file}: annotation {sample['id']}"
         camera = sample['camera_param']
         if sample['keypoints_3d'] is not None:
             try:
-                points[0] = np.array(sample['keypoints_3d'], np.float64)
+                # null becomes NaN
+                points = np.array([sample['keypoints_3d']], np.float64)
             except (TypeError, ValueError):
+                points = np.empty(0)
+            if points.shape != shape:
                 raise ValueError(
-                    f"{place} has 'keypoints_3d' that are not {joints} lists "
-                    'of x, y and z, one for each of its keypoints') from None
+                    f"{place} has 'keypoints_3d' that are not {shape[1]} lists "
+                    'of x, y and z, one for each of its keypoints')
             if camera is None:
                 raise ValueError(
                     f"{place} has 'keypoints_3d', but its image "

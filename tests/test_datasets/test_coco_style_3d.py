@@ -1,0 +1,246 @@
+import json
+
+import mmpose
+import numpy as np
+import pytest
+from mmengine.dataset import pseudo_collate
+from mmpose.evaluation.metrics import MPJPE
+from mmpose.models.data_preprocessors import PoseDataPreprocessor
+from mmpose.registry import DATASETS
+from packaging.version import Version
+
+from mmpose_wloss.datasets import CocoStyle3DDataset
+from mmpose_wloss.structures.projection import project
+
+ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
+PIPELINE = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='TopdownAffine', input_size=(64, 64), use_udp=True),
+    dict(type='GenerateTarget', encoder=dict(
+        type='IntegralPose3DLabel', input_size=(64, 64),
+        heatmap_size=(16, 16, 4))),
+    dict(type='PackPose3DInputs')
+]
+CAMERA = dict(f=[150., 150.], c=[64., 48.])
+
+
+def dataset(root, **changes) -> CocoStyle3DDataset:
+    return DATASETS.build({
+        'type': 'CocoStyle3DDataset', 'data_root': str(root),
+        'ann_file': ANNOTATIONS, 'data_prefix': dict(img='train2017/'),
+        **changes})
+
+
+@pytest.fixture
+def content(coco_root) -> dict:
+    """The annotations of 6 people, to be changed."""
+    return json.loads((coco_root / ANNOTATIONS).read_text())
+
+
+@pytest.fixture
+def write(tmp_path, coco_root):
+    """Writes annotations, of images that are there, and gives their root."""
+    def write_annotations(content: dict):
+        (tmp_path / 'annotations').mkdir()
+        (tmp_path / ANNOTATIONS).write_text(json.dumps(content))
+        (tmp_path / 'train2017').symlink_to(coco_root / 'train2017')
+        return tmp_path
+    return write_annotations
+
+
+def test_a_sample_is_what_the_file_says(coco_root, content):
+    data = dataset(coco_root)
+    stock = dataset(coco_root, type='CocoDataset')
+    assert len(data) == len(stock) == 6
+    for info, other, annotation in zip(data, stock, content['annotations'],
+                                       strict=True):
+        assert set(other) < set(info)
+        for key in ('bbox', 'bbox_score', 'keypoints_visible'):
+            assert np.array_equal(info[key], other[key])
+        pose = np.array(annotation['keypoints_3d'])
+        root = pose[[11, 12]].mean(0)
+        assert info['keypoints'].shape == (1, 17, 3)
+        assert np.array_equal(info['keypoints'][..., :2], other['keypoints'])
+        np.testing.assert_allclose(info['keypoints'][0, :, 2],
+                                   pose[:, 2] - root[2], atol=1e-3)
+        np.testing.assert_allclose(info['lifting_target'][0], pose - root,
+                                   atol=1e-3)
+        assert info['lifting_target_visible'].tolist() == [[1] * 17]
+        assert info['root_joints'] == (11, 12)
+        np.testing.assert_allclose(info['root_depth'], root[2])
+        assert {key: value.tolist()
+                for key, value in info['camera_param'].items()} == CAMERA
+        for key in ('keypoints', 'keypoints_visible', 'lifting_target',
+                    'lifting_target_visible'):
+            assert info[key].dtype == np.float32
+
+
+def test_another_root(coco_root, content):
+    info = dataset(coco_root, root_joints=[5])[2]
+    pose = np.array(content['annotations'][2]['keypoints_3d'])
+    np.testing.assert_allclose(info['lifting_target'][0], pose - pose[5],
+                               atol=1e-3)
+    assert info['root_joints'] == (5, )
+
+
+@pytest.mark.parametrize('value', [None, 'missing'])
+def test_annotations_without_3d_are_for_training(content, write, value):
+    del content['images'][1]['camera']
+    content['annotations'][1]['keypoints_3d'] = None
+    if value == 'missing':
+        del content['annotations'][1]['keypoints_3d']
+    root = write(content)
+    data = dataset(root)
+    assert len(data) == 6
+    assert np.isnan(data[1]['keypoints'][..., 2]).all()
+    assert np.isfinite(data[1]['keypoints'][..., :2]).all()
+    assert not data[1]['lifting_target_visible'].any()
+    assert not data[1]['lifting_target'].any()
+    # what is not known is not there
+    assert 'root_depth' not in data[1] and 'camera_param' not in data[1]
+    assert data[0]['lifting_target_visible'].all()
+    with pytest.raises(ValueError, match=r"1 annotations have no 'keypoints_3d'"
+                       r' to test against \(ids 2\)'):
+        dataset(root, test_mode=True)
+
+
+def test_joints_without_3d(content, write):
+    content['annotations'][0]['keypoints_3d'][3] = [None] * 3
+    info = dataset(write(content), test_mode=True)[0]
+    assert np.flatnonzero(np.isnan(info['keypoints'][0, :, 2])).tolist() == [3]
+    assert np.flatnonzero(info['lifting_target_visible'] == 0).tolist() == [3]
+
+
+def test_without_its_root_a_pose_has_no_3d(content, write):
+    content['annotations'][0]['keypoints_3d'][12] = [None] * 3
+    root = write(content)
+    info = dataset(root)[0]
+    assert not info['lifting_target_visible'].any()
+    assert 'root_depth' not in info and 'camera_param' in info
+    with pytest.raises(ValueError, match=r'annotation 1 has no 3D position of '
+                       r'its root, the joints \(11, 12\)'):
+        dataset(root, test_mode=True)
+
+
+def test_annotations_that_do_not_count_need_no_3d(content, write):
+    for annotation, changes in zip(content['annotations'], (
+            dict(iscrowd=1), dict(num_keypoints=0)), strict=False):
+        annotation.update(changes)
+        del annotation['keypoints_3d']
+    assert len(dataset(write(content), test_mode=True)) == 4
+
+
+def test_the_lens_may_distort(content, write):
+    lens = dict(CAMERA, k=[-.2, .25, 0.], p=[.01, -.02])
+    flat = {key: np.array(value) for key, value in lens.items()}
+    for image, annotation in zip(content['images'], content['annotations'],
+                                 strict=True):
+        image['camera'] = lens
+        joints = np.array(annotation['keypoints']).reshape(17, 3)
+        joints[:, :2] = project(annotation['keypoints_3d'], flat)
+        annotation['keypoints'] = joints.ravel().tolist()
+    root = write(content)
+    info = dataset(root)[0]
+    assert {key: value.tolist()
+            for key, value in info['camera_param'].items()} == lens
+
+
+@pytest.mark.skipif(
+    Version(mmpose.__version__) < Version('1.2.0'),
+    reason='MPJPE of mmpose 1.1 takes no targets of shape [1, K, 3]')
+def test_mpjpe_reports_each_class_of_poses(content, write):
+    for annotation in content['annotations'][:2]:
+        annotation['pose_class'] = 'upside_down'
+    data = dataset(write(content), pipeline=PIPELINE, test_mode=True)
+    metric = MPJPE()
+    for index in range(6):
+        sample = data[index]['data_samples'].to_dict()
+        sample['pred_instances'] = dict(
+            keypoints=sample['gt_instances']['lifting_target'] +
+            [0, 0, index])
+        metric.process([], [sample])
+    errors = metric.compute_metrics(metric.results)
+    assert errors.keys() == {'MPJPE', 'MPJPE_upside-down', 'MPJPE_all'}
+    np.testing.assert_allclose(
+        [errors['MPJPE'], errors['MPJPE_upside-down'], errors['MPJPE_all']],
+        [2.5, 0.5, 3.5], rtol=1e-4)
+
+
+def test_a_batch_reaches_the_model(content, write):
+    content['annotations'][1]['keypoints_3d'] = None
+    data = dataset(write(content), pipeline=[
+        *PIPELINE[:2], dict(type='RandomFlip', prob=1.), *PIPELINE[2:]])
+    batch = PoseDataPreprocessor(mean=[0.] * 3, std=[1.] * 3)(
+        pseudo_collate([data[index] for index in range(3)]), True)
+    labels = [sample.gt_instance_labels.keypoint_labels
+              for sample in batch['data_samples']]
+    assert [bool(label.isfinite().all()) for label in labels] == [
+        True, False, True]
+    assert labels[1][..., :2].isfinite().all()
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(data_mode='bottomup'), "data_mode='topdown', not 'bottomup'"),
+    (dict(bbox_file='boxes.json', test_mode=True),
+     'boxes.json cannot be used'),
+    (dict(root_joints=()), 'root_joints must be some of the joints 0 to 16'),
+    (dict(root_joints=(11, 17)), r'of coco, but they are \(11, 17\)')])
+def test_arguments_that_do_not_fit(coco_root, changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(coco_root, **changes)
+
+
+def every(key: str, change):
+    """Changes a value of each image or annotation."""
+    def change_all(content: dict):
+        for entry in content['images'] + content['annotations']:
+            if key in entry:
+                entry[key] = change(entry[key])
+    return change_all
+
+
+def one(key: str, change):
+    """Changes a value of the third annotation or its image."""
+    def change_one(content: dict):
+        for entries in (content['images'], content['annotations']):
+            if key in entries[2]:
+                entries[2][key] = change(entries[2][key])
+    return change_one
+
+
+def moved(offset: list):
+    return lambda pose: (np.array(pose) + offset).tolist()
+
+
+@pytest.mark.parametrize('change, message', [
+    (every('keypoints_3d', lambda pose: None),
+     "no annotation has 'keypoints_3d'"),
+    (every('camera', lambda camera: None), "no image has 'camera'"),
+    (one('camera', lambda camera: None),
+     "annotation 3 has 'keypoints_3d', but its image 3 has no 'camera'"),
+    (every('keypoints_3d', lambda pose: [[None] * 3] * 17),
+     'no annotation has a 3D position of its root'),
+    (every('keypoints_3d', lambda pose: (np.array(pose) / 1000).tolist()),
+     'must be in millimetres.* Multiply them by 1000'),
+    (one('keypoints_3d', moved([2000, 0, 0])),
+     r'1 of 6 3D poses.* miss their 2D joints: annotation 3 by \d+ px'),
+    (every('keypoints_3d', moved([0, 0, -9000])),
+     '6 of 6 3D poses.* annotation 1 has joints behind the camera.*, …'),
+    (every('camera', lambda camera: dict(camera, c=[0., 0.])),
+     '6 of 6 3D poses.* in pixels'),
+    (one('keypoints_3d', lambda pose: pose[:16]),
+     'annotation 3 .* not 17 lists of x, y and z'),
+    (one('keypoints_3d', lambda pose: [joint[:2] for joint in pose]),
+     'annotation 3 .* not 17 lists'),
+    (one('keypoints_3d', lambda pose: pose[0]), 'annotation 3 .* not 17 lists'),
+    (one('keypoints_3d', lambda pose: 'none'), 'annotation 3 .* not 17 lists'),
+    (one('camera', lambda camera: dict(f=[1, 1])),
+     "'camera' of image 3: .*no 'c'"),
+    (one('camera', lambda camera: [1, 2]), "'camera' of image 3"),
+    (one('camera', lambda camera: dict(camera, f=[0, 150])),
+     "image 3: .*'f' must be above 0")])
+def test_annotations_that_do_not_fit(content, write, change, message):
+    change(content)
+    with pytest.raises(ValueError, match=f'train2017.json.*{message}'):
+        dataset(write(content))
