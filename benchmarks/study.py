@@ -50,7 +50,8 @@ class Study:
             Defaults to ``None``.
 
     Where the options of a configuration have a ``config``, it is trained
-    instead of the study's.
+    instead of the study's. Where they have ``after``, the name of another
+    one, it starts from that one's checkpoint of the same seed.
     """
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
@@ -118,25 +119,24 @@ class Study:
         data = self.data_digest()
         jobs = {}
         for name, seed in self.missing(data):
-            options = dict(self.configurations[name])
-            config = options.pop('config', self.config)
-            training = Training(
-                ROOT / config, ROOT / 'work_dirs' / self.name, {
-                    'train_cfg.max_epochs': self.epochs,
-                    'param_scheduler.1.end': self.epochs,
-                    'randomness.seed': seed,
-                    **options
-                }, re.sub(r'\W+', '_', f'{name}_{seed}'))
-            jobs[training] = (name, seed)
-        print(f'{len(jobs)} of {sum(self.seeds.values())} rows are missing')
+            job = training = self.training(name, seed)
+            # what it starts from may be of a row, but not on this machine
+            while (training := training.after) and not training.done():
+                jobs.setdefault(training.work_dir, (training, None))
+            jobs[job.work_dir] = (job, (name, seed))
+        rows = [row for _, row in jobs.values() if row]
+        print(f'{len(rows)} of {sum(self.seeds.values())} rows are missing')
 
         def ended(training: Training, seconds: float) -> None:
-            name, seed = jobs[training]
+            _, row = jobs[training.work_dir]
+            if row is None:
+                return
+            name, seed = row
             validations = training.validations()
             self.add(dict(
                 configuration=name, options=self.configurations[name],
                 seed=seed, epochs=self.epochs, data=data,
-                figures=validations[self.epochs],
+                figures=validations[training.epochs],
                 curve={epoch: figures[next(iter(self.figures))]
                        for epoch, figures in validations.items()},
                 **self.epoch_means(training),
@@ -146,8 +146,22 @@ class Study:
                           for package in PACKAGES},
                 python=platform.python_version()))
 
-        run_trainings(list(jobs), processes,
+        run_trainings([training for training, _ in jobs.values()], processes,
                       deadline=time.monotonic() + 60 * minutes, ended=ended)
+
+    def training(self, name: str, seed: int) -> Training:
+        """The training of a row, after the one that it starts from."""
+        options = dict(self.configurations[name])
+        config = options.pop('config', self.config)
+        after = options.pop('after', None)
+        return Training(
+            ROOT / config, ROOT / 'work_dirs' / self.name, {
+                'train_cfg.max_epochs': self.epochs,
+                'param_scheduler.1.end': self.epochs,
+                'randomness.seed': seed,
+                **options
+            }, re.sub(r'\W+', '_', f'{name}_{seed}'),
+            after=after and self.training(after, seed))
 
     def epoch_means(self, training: Training) -> dict:
         """The kept scalars of the training's log by epoch, under one key."""

@@ -21,6 +21,7 @@ model = dict(
         deconv_out_channels=(48, 48, 48, 48),
         deconv_kernel_sizes=(4, 4, 4, 4),
         mode='I1',
+        depth_growth='random',
         decoder=codec),
     test_cfg=dict(_delete_=True, flip_test=True))
 

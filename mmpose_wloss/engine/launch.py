@@ -106,6 +106,7 @@ def run_tool(name: str) -> None:
             add_pose_density_hook(cfg)
             check_data_files(cfg, ['train', 'val'])
         else:
+            refuse_depth_growth(cfg)
             check_data_files(cfg, ['test'])
         return cfg
 
@@ -114,6 +115,16 @@ def run_tool(name: str) -> None:
         tool.main()
     except (MissingFile, WrongFlipTest) as error:
         sys.exit(f'error: {error}')
+
+
+def refuse_depth_growth(cfg: Config) -> None:
+    """Let no checkpoint of another depth be tested, with a layer drawn anew.
+
+    Args:
+        cfg (Config): Config of a test, changed in place.
+    """
+    for _, head in find_ours('model', cfg.get('model'), 'IntegralPose3DHead'):
+        head['depth_growth'] = None
 
 
 class MissingFile(FileNotFoundError):

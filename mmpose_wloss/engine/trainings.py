@@ -221,7 +221,8 @@ def run_trainings(trainings: Sequence[Training],
     Interrupted, it stops them; called again, they go on.
 
     Args:
-        trainings (Sequence[Training]): What to run, in this order.
+        trainings (Sequence[Training]): What to run, in this order; one that
+            starts from another's checkpoint waits until that is done.
         processes (int): How many run at a time.
         threads (int): Threads of computation of each.
         deadline (float, optional): Value of ``time.monotonic()`` from which
@@ -230,7 +231,8 @@ def run_trainings(trainings: Sequence[Training],
             that this run of it took.
 
     Raises:
-        TrainingFailed: If one ends with an error; the others are stopped.
+        TrainingFailed: If one ends with an error, or waits for one that is
+            not to be run; the others are stopped.
     """
     waiting = list(trainings)
     active: list[Training] = []
@@ -244,8 +246,19 @@ def run_trainings(trainings: Sequence[Training],
                     if deadline is not None and time.monotonic() > deadline:
                         waiting.clear()
                         break
-                    active.append(waiting.pop(0))
-                    active[-1].start(threads)
+                    ready = next((each for each in waiting
+                                  if each.after is None or each.after.done()),
+                                 None)
+                    if ready is None:
+                        break
+                    waiting.remove(ready)
+                    active.append(ready)
+                    ready.start(threads)
+                if waiting and not active:
+                    raise TrainingFailed(
+                        f'{waiting[0].work_dir} starts from '
+                        f'{waiting[0].after.work_dir}, which is not done and '
+                        'is none of the trainings to run')
                 for training in list(active):
                     if not training.running():
                         active.remove(training)

@@ -153,7 +153,8 @@ def test_depth_must_not_shrink(configs, options, tmp_path):
 
 
 def test_growth_must_be_said(configs, options, tmp_path):
-    plain = write_config(tmp_path, 'plain_d16', 'i1_d16', 1)
+    plain = write_config(tmp_path, 'plain_d16', 'i1_d16', 1,
+                         'model = dict(head=dict(depth_growth=None))')
     with pytest.raises(WrongStages, match=r"plain_d16\.py has d2 = 16, and "
                        r".*h1_d4\.py.* = 4: set model.head.depth_growth"):
         Curriculum([configs[0], plain], tmp_path, options)

@@ -17,6 +17,7 @@ from mmpose_wloss.engine.launch import (
     check_config_path,
     check_data_files,
     check_flip_test,
+    refuse_depth_growth,
     stock_tool,
 )
 
@@ -194,6 +195,20 @@ def test_a_wrong_flip_test_is_refused():
     config.model.head.decoder.type = 'RegressionLabel'
     check_flip_test(config)
     check_flip_test(Config(dict()))
+
+
+def test_a_test_loads_no_checkpoint_of_another_depth():
+    configs = [Config.fromfile(
+        ROOT / 'configs' / 'demo' / f'integral3d_{name}_annypose.py')
+        for name in ('h1_d4', 'i1_d8')]
+    init_default_scope('mmpose')
+    state = MODELS.build(configs[0].model).state_dict()
+    MODELS.build(configs[1].model).load_state_dict(state)
+    refuse_depth_growth(configs[1])
+    with pytest.raises(ValueError, match='d2 = 4 bins of depth, the model 8'):
+        MODELS.build(configs[1].model).load_state_dict(state)
+    refuse_depth_growth(Config.fromfile(DEMO_CONFIG))
+    refuse_depth_growth(Config(dict()))
 
 
 def test_dump_beside_the_evaluator_of_networks(tmp_path, coco_root,

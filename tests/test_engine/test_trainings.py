@@ -118,3 +118,20 @@ def test_trainings_end_with_the_process_that_started_them(demo_configs, tmp_path
     while Path(f'/proc/{child}').exists():
         assert time.monotonic() < deadline, 'the training outlived its parent'
         time.sleep(0.2)
+
+
+def test_a_training_waits_for_the_one_that_it_starts_from(demo_configs,
+                                                          tmp_path):
+    first = Training(demo_configs['mse'], tmp_path,
+                     {'train_cfg.max_epochs': 1})
+    second = Training(demo_configs['mse'], tmp_path,
+                      {'train_cfg.max_epochs': 1, 'randomness.seed': 1},
+                      after=first)
+    with pytest.raises(TrainingFailed, match='none of the trainings to run'):
+        run_trainings([second])
+    ended = []
+    run_trainings([second, first], processes=2,
+                  ended=lambda training, _: ended.append(training))
+    assert ended == [first, second]
+    assert str(first.work_dir / 'epoch_1.pth') in (
+        second.work_dir / 'output.txt').read_text()
