@@ -9,6 +9,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmpose.registry import MODELS
 
@@ -371,3 +374,43 @@ def test_the_recipe_is_dekr_with_a_balancer(tmp_path):
         share = losses[f'weight_{term}'] * losses[f'raw_{term}']
         assert share.item() == pytest.approx(0.5, rel=1e-4)
     assert (model.balancer.log_variance.grad.abs() < 1e-4).all()
+
+
+@pytest.mark.skipif(not WITH_OPS, reason='mmcv-lite has no deformable '
+                    'convolution, without which DEKRHead cannot be built')
+def test_the_recipe_trains_and_predicts(coco_root):
+    config = Config.fromfile(CONFIG)
+    codec = dict(input_size=(128, 128), heatmap_size=(32, 32))
+    config.model.head.head.decoder.update(codec)
+    config.model.head.head.rescore_cfg.pop('init_cfg')
+    config.model.backbone.init_cfg = None
+    config.train_dataloader.batch_size = 2
+    for mode in ('train', 'val'):
+        loader = config[f'{mode}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.update(
+            data_root=str(coco_root), data_prefix=dict(img=f'{mode}2017/'),
+            ann_file=f'annotations/person_keypoints_{mode}2017.json')
+        for step in loader.dataset.pipeline:
+            if 'input_size' in step:
+                step.input_size = codec['input_size']
+            if 'encoder' in step:
+                step.encoder.update(codec)
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
+    batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+    losses = model.train().train_step(batch, optimizer)
+    assert math.isfinite(losses['loss'])
+    for term in ('heatmap', 'displacement'):
+        assert losses[f'weight_{term}'] * losses[f'raw_{term}'] == (
+            pytest.approx(0.5, rel=1e-4))
+    # both pull at their variances from the next batch on
+    losses = model.train_step(batch, optimizer)
+    assert math.isfinite(losses['loss'])
+    batch = next(iter(Runner.build_dataloader(config.val_dataloader, seed=0)))
+    with torch.no_grad():
+        results = model.eval().val_step(batch)
+    result, = results
+    assert result.pred_instances.keypoints.shape[1:] == (17, 2)
