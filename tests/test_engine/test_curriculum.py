@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from packaging.version import Version
 
+from mmpose_wloss.compat import REQUIREMENTS, installed_version
 from mmpose_wloss.engine.curriculum import Curriculum, WrongStages
 from mmpose_wloss.engine.launch import MissingFile
 from mmpose_wloss.engine.trainings import Training, run_trainings
@@ -17,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo'
 NAMES = ('h1_d4', 'i1_d8', 'i1_d16')
 EPOCHS = dict(h1_d4=1, i1_d8=2, i1_d16=1)
+validates = pytest.mark.skipif(
+    Version(installed_version(REQUIREMENTS[-1])) < Version('1.2'),
+    reason='MPJPE of mmpose 1.1 takes no targets of shape [1, K, 3]')
 
 
 def write_config(folder: Path, name: str, base: str, epochs: int,
@@ -73,6 +78,7 @@ def weights(training: Training) -> dict:
     return torch.load(training.checkpoint()[1])['state_dict']
 
 
+@validates
 def test_each_stage_starts_from_the_one_before(chain):
     first, second, third = chain.stages
     assert all(stage.done() for stage in chain.stages)
@@ -86,6 +92,7 @@ def test_each_stage_starts_from_the_one_before(chain):
     assert 'depth_growth:' not in (first.work_dir / 'output.txt').read_text()
 
 
+@validates
 def test_the_report_shows_every_stage(chain):
     stages = json.loads(
         (chain.work_dir / 'curriculum.json').read_text())['stages']
@@ -104,6 +111,7 @@ def test_the_report_shows_every_stage(chain):
     assert (chain.work_dir / 'curriculum.png').stat().st_size > 1000
 
 
+@validates
 def test_what_is_done_is_not_trained_again(chain):
     before = [(stage.work_dir / 'output.txt').stat().st_mtime_ns
               for stage in chain.stages]
@@ -112,6 +120,7 @@ def test_what_is_done_is_not_trained_again(chain):
                       for stage in chain.stages]
 
 
+@validates
 def test_interrupted_it_ends_with_the_same_weights(
         chain, configs, options, tmp_path):
     parts = Curriculum(configs, tmp_path, options)
@@ -208,6 +217,7 @@ def test_the_checkpoint_to_go_on_from(configs, options, tmp_path, hook, name,
     assert training.checkpoint() == (epoch, training.work_dir / f'{name}.pth')
 
 
+@validates
 def test_several_processes_train_a_stage(configs, options, tmp_path):
     stage, = Curriculum(configs[:1], tmp_path, options, processes=2).stages
     assert stage.work_dir != Curriculum(

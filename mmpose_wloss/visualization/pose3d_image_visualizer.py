@@ -1,0 +1,96 @@
+import mmcv
+import numpy as np
+from mmengine.dist import master_only
+from mmpose.registry import VISUALIZERS
+from mmpose.structures import PoseDataSample
+from mmpose.visualization import PoseLocalVisualizer
+
+from .poses_3d import PoseView, draw_pose_views
+from .rare_poses import figure_to_image
+from .skeleton import Skeleton
+
+
+@VISUALIZERS.register_module()
+class Pose3DImageVisualizer(PoseLocalVisualizer):
+    """Draws 3D poses of images: in the image, and upright in space beside it.
+
+    It stands in place of ``PoseLocalVisualizer`` and is called as that is, by
+    ``PoseVisualizationHook`` and by inferencers, with samples of a
+    :class:`TopdownPose3DEstimator`. MMPose's ``Pose3dLocalVisualizer`` needs
+    a Matplotlib below 3.10, which no longer has what that calls, and draws
+    one person.
+
+    People of whom ``keypoints_cam`` is known stand where they are; others
+    side by side.
+
+    Args:
+        name (str): As for ``PoseLocalVisualizer``.
+        beside_truth (bool): Draw the truth of samples that have one beside
+            the prediction, even where the caller leaves it out, as
+            ``PoseVisualizationHook`` does. Defaults to ``True``.
+        dpi (int): Pixels per inch; a panel is 3.6 inches wide. Defaults to
+            100.
+        **kwargs: As for ``PoseLocalVisualizer``.
+    """
+
+    def __init__(self, name: str = 'visualizer', *args,
+                 beside_truth: bool = True, dpi: int = 100, **kwargs) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.beside_truth = beside_truth
+        self.dpi = dpi
+
+    @master_only
+    def add_datasample(self,
+                       name: str,
+                       image: np.ndarray,
+                       data_sample: PoseDataSample,
+                       draw_gt: bool = True,
+                       draw_bbox: bool = False,
+                       show: bool = False,
+                       wait_time: float = 0,
+                       out_file: str | None = None,
+                       kpt_thr: float = 0.3,
+                       step: int = 0,
+                       **_) -> np.ndarray:
+        """Draw a sample, and show it, write it or give it to the backends.
+
+        Args:
+            name (str): What the image is called.
+            image (np.ndarray): RGB in shape [H, W, 3].
+            data_sample (PoseDataSample): With ``pred_instances``, of one
+                person or of several (``merge_data_samples``).
+            draw_gt (bool): Draw the truth, where there is one. Defaults to
+                ``True``.
+            draw_bbox (bool): Draw boxes. Defaults to ``False``.
+            show (bool): Open a window. Defaults to ``False``.
+            wait_time (float): How long it stays, in seconds. Defaults to 0:
+                until a key is pressed.
+            out_file (str, optional): Write the picture here, and not to the
+                backends.
+            kpt_thr (float): Joints with a lower score are left out. Defaults
+                to 0.3.
+            step (int): Step for the backends. Defaults to 0.
+
+        Returns:
+            np.ndarray: The picture as RGB in shape [H, W, 3].
+        """
+        view = PoseView.of_sample(
+            image, data_sample, kpt_thr,
+            truth=draw_gt or self.beside_truth, boxes=draw_bbox)
+        figure = draw_pose_views(
+            [view], self._skeleton(view.pixels.shape[1]),
+            width=0.5 + self.line_width, size=float(self.radius)**2)
+        drawn = figure_to_image(figure, self.dpi)
+        self.set_image(drawn)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            mmcv.imwrite(drawn[..., ::-1], out_file)
+        else:
+            self.add_image(name, drawn, step)
+        return self.get_image()
+
+    def _skeleton(self, joints: int) -> Skeleton:
+        if not self.dataset_meta:
+            return Skeleton.without_bones(joints)
+        return Skeleton.of_metainfo(self.dataset_meta)

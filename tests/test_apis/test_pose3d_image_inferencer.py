@@ -1,0 +1,221 @@
+import copy
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from mmpose.registry import DATASETS, INFERENCERS
+from mmpose.structures import PoseDataSample
+from packaging.version import Version
+
+from mmpose_wloss.apis import Pose3DImageInferencer, image_files
+from mmpose_wloss.compat import REQUIREMENTS, installed_version
+from mmpose_wloss.structures.projection import camera_parameters, project
+
+DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
+CAMERA = dict(f=[150., 150.], c=[64., 48.])
+BOXES = [[25., 15., 105., 85.], [40., 20., 90., 90.]]
+
+
+def test_it_is_registered():
+    assert INFERENCERS.get('Pose3DImageInferencer') is Pose3DImageInferencer
+
+
+def test_people_in_boxes_without_a_camera(inferencer, images):
+    result, = inferencer(images[0], bboxes=[BOXES])
+    people, = result['predictions']
+    assert len(people) == 2
+    for person, box in zip(people, BOXES, strict=True):
+        assert person['bbox'] == box and person['bbox_score'] == 1
+        joints = np.array(person['keypoints'])
+        assert joints.shape == (17, 3)
+        assert np.allclose(joints[[11, 12]].mean(0), 0, atol=1e-2)
+        assert np.shape(person['transformed_keypoints']) == (17, 2)
+        assert np.shape(person['keypoint_scores']) == (17, )
+        assert 'keypoints_cam' not in person
+    json.dumps(people)
+    assert people[0]['keypoints'] != people[1]['keypoints']
+
+
+def test_with_a_camera_places_project_onto_the_pixels(inferencer, images):
+    result, = inferencer(images[0], bboxes=[BOXES], camera=CAMERA,
+                         root_depth=[[4000., 5000.]])
+    for person, depth in zip(result['predictions'][0], (4000, 5000),
+                             strict=True):
+        places = np.array(person['keypoints_cam'])
+        assert np.allclose(places[[11, 12], 2].mean(), depth, atol=0.1)
+        pixels = project(places, camera_parameters(CAMERA))
+        assert np.allclose(pixels, person['transformed_keypoints'], atol=0.05)
+        relative = places - places[[11, 12]].mean(0)
+        assert np.allclose(relative, person['keypoints'], atol=0.05)
+
+
+def test_it_predicts_what_the_test_set_gives(inferencer, images):
+    """The same crop, by its box or by the pipeline of the data set."""
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        dataset = DATASETS.build(inferencer.cfg.test_dataloader.dataset)
+    with torch.no_grad():
+        sample, = inferencer.model.test_step(
+            inferencer.collate_fn([dataset[0]]))
+    result, = inferencer(
+        sample.img_path, bboxes=[sample.gt_instances.bboxes],
+        camera=sample.camera_param, root_depth=sample.root_depth)
+    person, = result['predictions'][0]
+    for key in ('keypoints', 'keypoints_cam', 'transformed_keypoints'):
+        assert np.allclose(person[key], sample.pred_instances[key], atol=1e-2)
+
+
+def test_the_whole_image_is_a_box_where_there_are_none(inferencer, images):
+    by_path, = inferencer(images[0])
+    by_array, = inferencer(cv2.imread(images[0]))
+    by_box, = inferencer(images[0], bboxes=[[[0, 0, 128, 96]]])
+    assert (by_path['predictions'] == by_array['predictions'] ==
+            by_box['predictions'])
+
+
+def test_a_detector_finds_people(inferencer, images, monkeypatch):
+    found = InstanceData(
+        bboxes=torch.tensor([*BOXES, [0., 0., 20., 20.]]),
+        scores=torch.tensor([0.9, 0.1, 0.8]),
+        labels=torch.tensor([0, 0, 5]))
+    monkeypatch.setattr(inferencer, 'detector', lambda *_, **__: dict(
+        predictions=[PoseDataSample(pred_instances=found)]))
+    monkeypatch.setattr(inferencer, 'det_cat_ids', (0, ), raising=False)
+    result, = inferencer(images[0], camera=CAMERA, root_depth=4000.)
+    person, = result['predictions'][0]
+    assert person['bbox'] == BOXES[0]
+    by_box, = inferencer(images[0], bboxes=[BOXES[:1]], camera=CAMERA,
+                         root_depth=4000.)
+    assert person['keypoints_cam'] == (
+        by_box['predictions'][0][0]['keypoints_cam'])
+
+
+def test_a_folder_is_written(inferencer, coco_root, images, tmp_path):
+    results = list(inferencer(
+        str(coco_root / 'val2017'), out_dir=str(tmp_path), kpt_thr=0.,
+        return_vis=True))
+    assert len(results) == len(images) == 4
+    for name in ('000000000001', '000000000004'):
+        people = json.loads(
+            (tmp_path / 'predictions' / f'{name}.json').read_text())
+        assert np.shape(people[0]['transformed_keypoints']) == (17, 2)
+        picture = cv2.imread(
+            str(tmp_path / 'visualizations' / f'{name}.jpg'))
+        assert picture.shape == results[0]['visualization'][0].shape
+
+
+def test_a_video_is_one_file(inferencer, images, tmp_path):
+    file = str(tmp_path / 'walk.mp4')
+    writer = cv2.VideoWriter(file, cv2.VideoWriter_fourcc(*'mp4v'), 10.,
+                             (128, 96))
+    for image in images[:3]:
+        writer.write(cv2.imread(image))
+    writer.release()
+    results = list(inferencer(file, out_dir=str(tmp_path / 'out'),
+                              camera=CAMERA, root_depth=4000.))
+    assert len(results) == 3
+    frames = json.loads(
+        (tmp_path / 'out' / 'predictions' / 'walk.json').read_text())
+    assert [frame['frame_id'] for frame in frames] == [0, 1, 2]
+    assert np.shape(frames[2]['instances'][0]['keypoints_cam']) == (17, 3)
+    video = cv2.VideoCapture(str(tmp_path / 'out' / 'visualizations' /
+                                 'walk.mp4'))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    video.release()
+
+
+def test_a_config_without_names_at_its_top(config, checkpoint, images):
+    bare = copy.deepcopy(config)
+    for key in ('data_mode', 'dataset_type'):
+        bare.pop(key)
+    inferencer = Pose3DImageInferencer(bare, checkpoint, 'cpu')
+    assert inferencer.detector is None
+    assert len(list(inferencer(images))) == 4
+
+
+def test_samples_on_request(inferencer, images):
+    # as this version of MMPose calls it
+    version = Version(installed_version(REQUIREMENTS[-1]))
+    name = ('return_datasample' if version < Version('1.2') else
+            'return_datasamples')
+    result, = inferencer(images[0], bboxes=[BOXES], **{name: True})
+    assert result['predictions'][0].pred_instances.keypoints.shape == (
+        2, 17, 3)
+
+
+def test_a_guessed_size_is_said_once(config, checkpoint, images, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmpose_wloss.apis.pose3d_image_inferencer.print_log',
+        lambda message, *_, **__: said.append(message))
+    inferencer = Pose3DImageInferencer(config, checkpoint, 'cpu')
+    list(inferencer(images[:1], camera=CAMERA, root_depth=4000.))
+    assert not said
+    list(inferencer(images[:2]))
+    message, = said
+    assert 'sizes are a guess' in message and '2000 mm' in message
+
+
+@pytest.mark.parametrize(('arguments', 'error'), [
+    (dict(camera=CAMERA), 'camera and root_depth go together'),
+    (dict(root_depth=4000.), 'camera and root_depth go together'),
+    (dict(camera=dict(f=[150., 150.]), root_depth=4000.),
+     "camera: the camera has no 'c'"),
+    (dict(camera=CAMERA, root_depth=4.), r'jpg it is 4\.0: is it in metres'),
+    (dict(camera=CAMERA, root_depth=[[4000., 5000.]]),
+     'jpg has 1 people, but root_depth has 2'),
+    (dict(bboxes=[[[10., 10., 5., 20.]]]), 'jpg must be a list of'),
+    (dict(bboxes=[[1., 2., 3., 4.]]), 'jpg must be a list of'),
+    (dict(bboxes=[[[1., 2., 3.]]]), 'jpg must be a list of'),
+    (dict(bboxes=[]), 'bboxes has 0 entries'),
+])
+def test_arguments_that_do_not_fit(inferencer, images, arguments, error):
+    with pytest.raises(ValueError, match=error):
+        list(inferencer(images[0], **arguments))
+
+
+def test_a_camera_file(inferencer, images, tmp_path):
+    good, bad, broken = (tmp_path / f'{name}.json'
+                         for name in ('good', 'bad', 'broken'))
+    good.write_text(json.dumps(CAMERA))
+    bad.write_text('[1, 2]')
+    broken.write_text('{')
+    by_file, = inferencer(images[0], camera=str(good), root_depth=4000.)
+    by_dict, = inferencer(images[0], camera=CAMERA, root_depth=4000.)
+    assert by_file['predictions'] == by_dict['predictions']
+    for file, error in ((bad, r'bad\.json: '), (broken, 'is no JSON file')):
+        with pytest.raises(ValueError, match=error):
+            list(inferencer(images[0], camera=str(file), root_depth=4000.))
+
+
+def test_images_that_cannot_be_read(inferencer, tmp_path):
+    broken = tmp_path / 'broken.jpg'
+    broken.write_text('no image')
+    with pytest.raises(ValueError, match=r'broken\.jpg is broken'):
+        list(inferencer(str(broken)))
+    with pytest.raises(FileNotFoundError, match=r'there is no file .*none'):
+        list(inferencer(str(tmp_path / 'none.jpg')))
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ValueError, match='there is no image in .*empty'):
+        image_files(str(tmp_path / 'empty'))
+
+
+def test_a_checkpoint_of_another_depth_is_refused(config, checkpoint):
+    """Even where a training may grow it: the new layer would be random."""
+    deeper = copy.deepcopy(config)
+    deeper.model.head.decoder.heatmap_size = (32, 32, 16)
+    assert deeper.model.head.depth_growth == 'random'
+    with pytest.raises(ValueError, match=r'not one of this config: '
+                       r'head\.volume_layer\.weight is \(136, .*\(272, '):
+        Pose3DImageInferencer(deeper, checkpoint, 'cpu')
+
+
+def test_a_model_without_depth_is_refused():
+    with pytest.raises(ValueError, match='TopdownPoseEstimator predicts no'):
+        Pose3DImageInferencer(
+            Config.fromfile(DEMO / 'resnet18_mse_annypose.py'), device='cpu')

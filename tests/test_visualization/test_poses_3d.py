@@ -1,0 +1,168 @@
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.structures import InstanceData
+from mmpose.engine.hooks import PoseVisualizationHook
+from mmpose.structures import PoseDataSample
+
+from mmpose_wloss.visualization.pose3d_image_visualizer import (
+    Pose3DImageVisualizer,
+)
+from mmpose_wloss.visualization.poses_3d import (
+    DISTANCE,
+    PoseView,
+    draw_pose_views,
+    upright,
+)
+from mmpose_wloss.visualization.rare_poses import figure_to_image
+from mmpose_wloss.visualization.skeleton import Skeleton
+
+JOINTS = 3
+SKELETON = Skeleton(np.array([[0, 1], [1, 2]]),
+                    np.array([[1., 0, 0], [1., 0, 0]]),
+                    np.tile([1., 0, 0], (JOINTS, 1)))
+IMAGE = np.full((60, 80, 3), 128, np.uint8)
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def sample(people=1, cam=False, truth=False) -> PoseDataSample:
+    """Hip, chest and head of people, one above the other."""
+    upper = np.array([[0, 0, 0], [0, -500, 0], [0, -900, 0]], np.float32)
+    pixels = np.array([[40, 50], [40, 30], [40, 10]], np.float32)
+    shift = np.arange(people, dtype=np.float32)[::-1, None, None]
+    found = InstanceData(
+        keypoints=np.repeat(upper[None], people, 0),
+        transformed_keypoints=pixels + shift * 10,
+        keypoint_scores=np.full((people, JOINTS), 0.8, np.float32),
+        bboxes=np.tile([30., 5., 50., 55.], (people, 1)))
+    if cam:
+        found.keypoints_cam = found.keypoints + np.array([100, 0, 4000])
+    one = PoseDataSample(pred_instances=found)
+    if truth:
+        one.gt_instances = InstanceData(
+            keypoints=np.tile(np.append(pixels, np.zeros((JOINTS, 1)), 1),
+                              (people, 1, 1)),
+            lifting_target=np.repeat(upper[None], people, 0),
+            lifting_target_visible=np.ones((people, JOINTS)))
+    return one
+
+
+def share_of(image: np.ndarray, colour) -> float:
+    return (np.abs(image.astype(int) - colour).max(-1) < 60).mean()
+
+
+def test_up_in_the_image_is_up_in_the_plot():
+    right, down, ahead = upright(np.eye(3))
+    assert right.tolist() == [1, 0, 0]
+    assert down.tolist() == [0, 0, -1]
+    assert ahead.tolist() == [0, 1, 0]
+
+
+def test_a_head_is_drawn_above_the_hips():
+    found = sample().pred_instances
+    drawn = {}
+    for name, joint in (('hip', 0), ('head', 2)):
+        view = PoseView.of_sample(IMAGE, sample())
+        only = np.arange(JOINTS) == joint
+        figure = draw_pose_views(
+            [view._replace(visible=view.visible & only)], SKELETON)
+        axes = figure.axes[1]
+        axes.set(xlim=(-900, 900), ylim=(-900, 900), zlim=(-900, 900))
+        image = figure_to_image(figure)
+        right = image[:, image.shape[1] // 2:]
+        rows = np.nonzero((np.abs(right.astype(int) - RED).max(-1) < 60
+                           ).any(1))[0]
+        drawn[name] = rows.mean()
+    assert found.keypoints[0, 2, 1] < 0
+    assert drawn['head'] < drawn['hip'] - 50
+
+
+def test_people_stand_where_they_are_or_side_by_side():
+    view = PoseView.of_sample(IMAGE, sample(people=3))
+    # the last one is on the left of the image
+    assert view.points[:, 0, 0].tolist() == [2 * DISTANCE, DISTANCE, 0]
+    view = PoseView.of_sample(IMAGE, sample(people=2, cam=True))
+    assert np.allclose(view.points[:, 0], [100, 0, 4000])
+
+
+def test_truth_has_a_panel_of_its_own():
+    with_truth = PoseView.of_sample(IMAGE, sample(truth=True), truth=True)
+    without = PoseView.of_sample(IMAGE, sample(truth=True))
+    titles = [[axes.get_title() for axes in
+               draw_pose_views([view], SKELETON).axes]
+              for view in (with_truth, without)]
+    assert titles == [['', 'prediction', 'truth'], ['', 'prediction']]
+    grid = draw_pose_views([with_truth] * 3, SKELETON, columns=2)
+    assert len(grid.axes) == 9
+    low, high = grid.axes[1], grid.axes[2]
+    assert low.get_zlim() == high.get_zlim()
+
+
+def test_joints_below_the_threshold_are_left_out():
+    one = sample()
+    one.pred_instances.keypoint_scores[:] = 0.1
+    shares = [share_of(figure_to_image(draw_pose_views(
+        [PoseView.of_sample(IMAGE, one, threshold)], SKELETON)), RED)
+        for threshold in (0., 0.3)]
+    assert shares[0] > 1e-3 and shares[1] == 0
+
+
+def test_a_crop_keeps_places():
+    view = PoseView.of_sample(IMAGE, sample(truth=True), truth=True,
+                              boxes=True)
+    crop = view.cropped(np.array([30., 5., 50., 55.]), 0.1)
+    assert crop.image.shape[:2] == (60, 60)
+    assert np.allclose(view.pixels - crop.pixels, [10, 0])
+    assert np.allclose(view.true_pixels - crop.true_pixels, [10, 0])
+    assert np.allclose(crop.boxes, [[20, 5, 40, 55]])
+
+
+def test_a_prediction_without_depth_is_refused():
+    flat = sample()
+    flat.pred_instances.keypoints = flat.pred_instances.keypoints[..., :2]
+    with pytest.raises(ValueError, match='no places in 3D'):
+        PoseView.of_sample(IMAGE, flat)
+
+
+def test_the_visualizer_writes_a_picture(tmp_path):
+    visualizer = Pose3DImageVisualizer('writes_a_picture', line_width=2)
+    visualizer.set_dataset_meta(dict(
+        dataset_name='three', skeleton_links=[[0, 1], [1, 2]],
+        skeleton_link_colors=np.tile([255, 0, 0], (2, 1)),
+        keypoint_colors=np.tile([255, 0, 0], (JOINTS, 1))))
+    drawn = visualizer.add_datasample(
+        'person', IMAGE, sample(people=2, truth=True), draw_gt=False,
+        draw_bbox=True, draw_heatmap=True, out_file=str(tmp_path / 'a.png'))
+    assert drawn.shape == (390, 1080, 3)
+    assert share_of(drawn, RED) > 1e-3
+    assert (tmp_path / 'a.png').stat().st_size > 1000
+    narrow = Pose3DImageVisualizer('draws_no_truth', beside_truth=False)
+    assert narrow.add_datasample(
+        'person', IMAGE, sample(truth=True), draw_gt=False).shape[1] == 720
+
+
+def test_validation_draws_by_the_stock_hook(coco_root, tmp_path):
+    """``PoseVisualizationHook`` with a batch of a data set with 3D."""
+    visualizer = Pose3DImageVisualizer.get_instance(
+        'validation_draws', vis_backends=[dict(type='LocalVisBackend')],
+        save_dir=str(tmp_path))
+    one = sample(truth=True)
+    one.set_metainfo(dict(img_path=str(
+        coco_root / 'val2017' / '000000000001.jpg')))
+    hook = PoseVisualizationHook(enable=True, interval=1)
+    assert hook._visualizer is visualizer
+    evaluator = SimpleNamespace(dataset_meta=dict(
+        dataset_name='three', skeleton_links=[[0, 1], [1, 2]],
+        skeleton_link_colors=np.tile([255, 0, 0], (2, 1)),
+        keypoint_colors=np.tile([255, 0, 0], (JOINTS, 1))))
+    runner = SimpleNamespace(iter=7, val_evaluator=evaluator,
+                             test_evaluator=evaluator)
+    hook.after_val_iter(runner, 0, dict(data_samples=[one]), [one])
+    picture, = tmp_path.glob('**/vis_image/val_img_7.png')
+    drawn = cv2.imread(str(picture))[..., ::-1]
+    assert drawn.shape == (390, 1080, 3)
+    assert share_of(drawn, RED) > 1e-3
+    hook.after_test_iter(runner, 0, dict(data_samples=[one]), [one])
+    assert len(list(tmp_path.glob('**/vis_image/test_img_*.png'))) == 1
