@@ -63,7 +63,18 @@ NETWORKS = {
 }
 DEMO = ['resnet18_mse_annypose', 'resnet18_fmse_annypose',
         'supervised_resnet18_annypose', 'posedual_resnet18_annypose',
-        'shufflenetv2_annypose']
+        'shufflenetv2_annypose', 'integral3d_h1_d4_annypose',
+        'integral3d_i1_d8_annypose', 'integral3d_i1_d16_annypose']
+# the source's, which tests/test_human36m_configs.py compares
+HUMAN36M = [f'integral3d_{name}_h36m' for name in (
+    'h1_d4', 'i1_d8', 'manual_d8', 'i1_d16', 'manual_d16', 'i1_d32', 'i1_d64',
+    'manual_d64', 'i1_d64_res50')]
+# tests/test_models/test_heads/test_balanced_head.py trains it
+BALANCED = ['dekr_balanced_coco']
+# large networks that differ from another recipe's in a size or a ratio
+ALIKE = [name for name in HUMAN36M if name not in (
+    'integral3d_h1_d4_h36m', 'integral3d_manual_d64_h36m',
+    'integral3d_i1_d64_res50_h36m')]
 
 
 LSP = ['deeppose_vgg16_wloss_lsp', 'cpm_wloss_lsp']
@@ -143,7 +154,7 @@ def test_the_network_that_shows_rare_poses_is_stock(tmp_path):
 
 def test_every_recipe_is_tested():
     assert {recipe.stem for recipe in RECIPES} == {
-        *PARENTS, *DEMO, *NETWORKS, *LSP, *WEIGHTED, 'shufflenetv2_annypose'}
+        *PARENTS, *DEMO, *NETWORKS, *LSP, *WEIGHTED, *HUMAN36M, *BALANCED}
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -308,9 +319,10 @@ def use_generated_data(config: Config, roots: dict):
 
 def shrink_heatmaps(config: Config, size: int, stride: int):
     """Let a heatmap network see images of another size."""
-    codec = dict(input_size=(size, size),
-                 heatmap_size=(size // stride, size // stride))
-    config.model.head.decoder.update(codec)
+    decoder = config.model.head.decoder
+    codec = dict(input_size=(size, size), heatmap_size=(
+        size // stride, size // stride, *decoder.heatmap_size[2:]))
+    decoder.update(codec)
     for mode in ('train', 'val'):
         for step in config[f'{mode}_dataloader'].dataset.pipeline:
             if step.type == 'TopdownAffine':
@@ -341,12 +353,14 @@ def use_generated_files(dataset, mode: str, root: Path):
                 root / 'annotations' / 'mpii_gt_val.mat')
     elif dataset.type == 'LSPDataset':
         dataset.train_size = 6
-    elif dataset.type != 'WFLWDataset':
+    elif dataset.type not in ('WFLWDataset', 'Human36mImageDataset'):
         dataset.ann_file = f'annotations/person_keypoints_{mode}2017.json'
         dataset.data_prefix = dict(img=f'{mode}2017/')
 
 
-@pytest.mark.parametrize('recipe', RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize('recipe', [
+    recipe for recipe in RECIPES if recipe.stem not in [*BALANCED, *ALIKE]
+], ids=lambda path: path.stem)
 def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
     config = Config.fromfile(recipe)
     network = config.model.get('network', config.model)
@@ -357,6 +371,8 @@ def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
     if recipe.stem == 'cpm_wloss_lsp':
         # at 368 x 368 its step and flip test take half a minute
         shrink_heatmaps(config, size=96, stride=8)
+    elif recipe.stem in HUMAN36M:
+        shrink_heatmaps(config, size=128, stride=4)
     init_default_scope('mmpose')
     fit_pose_weights(config, tmp_path / 'weights.npz')
     torch.manual_seed(0)
@@ -374,5 +390,6 @@ def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
         results = model.eval().val_step(batch)
     # of heads for heatmaps and for coordinates
     keypoints = network.head.get('out_channels') or network.head.num_joints
+    axes = 3 if 'integral3d' in recipe.stem else 2
     assert [result.pred_instances.keypoints.shape for result in results] == (
-        2 * [(1, keypoints, 2)])
+        2 * [(1, keypoints, axes)])

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 FIRST = 'integral3d_h1_d4_h36m'
@@ -70,6 +72,15 @@ def test_the_stages_are_of_one_network():
         model = load(name).model
         assert model.backbone == first.backbone
         assert model.head.stage2 == first.head.stage2
+
+
+@pytest.mark.parametrize('name', STAGES)
+def test_the_head_of_a_stage_has_its_terms_and_its_depth(name):
+    init_default_scope('mmpose')
+    depth, mode, *_ = STAGES[name]
+    head = MODELS.build(load(name).model.head)
+    assert head.volume_layer.out_channels == 17 * depth
+    assert tuple(head.terms) == (TERMS[:2] if mode == 'H1' else TERMS)
 
 
 def test_the_baseline_starts_with_all_of_its_depth():
