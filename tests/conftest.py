@@ -223,6 +223,21 @@ def h36m_root(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture
+def h36m_annotation() -> dict:
+    """Arrays of two videos, of 6 and of 3 frames."""
+    return human36m_annotation(VIDEOS[:2])
+
+
+@pytest.fixture
+def write_h36m(tmp_path):
+    """Writes arrays as an annotation of training, and gives its root."""
+    def write(annotation: dict) -> Path:
+        write_human36m(tmp_path, train=annotation)
+        return tmp_path
+    return write
+
+
 @pytest.fixture(scope='session')
 def roots(coco_root, mpii_root, lsp_root, wflw_root, h36m_root) -> dict:
     """The generated data sets by the type of their class."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -42,6 +43,11 @@ def annotation_file(config: Config) -> Path:
     while 'ann_file' not in dataset:  # a wrapper
         dataset = dataset.get('dataset') or dataset.datasets[0]
     return Path(dataset.data_root, dataset.ann_file)
+
+
+def _epoch_of(checkpoint: str) -> int:
+    """The epoch in the name of a checkpoint."""
+    return int(re.fullmatch(r'epoch_(\d+)\.pth', Path(checkpoint).name)[1])
 
 
 class TrainingFailed(RuntimeError):
@@ -93,7 +99,7 @@ class Training:
     def start(self, threads: int) -> None:
         """Start the process with so many threads of computation."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        self._forget_unvalidated_end()
+        self._forget_unvalidated()
         if self.after is not None:
             self.config.load_from = str(self.after.checkpoint()[1])
         file = self.work_dir / 'config.py'
@@ -114,22 +120,32 @@ class Training:
                 env={**os.environ, 'OMP_NUM_THREADS': str(threads)})
         self.started = time.monotonic()
 
-    def _forget_unvalidated_end(self) -> None:
-        """Take a last checkpoint back whose validation was interrupted.
+    def _forget_unvalidated(self) -> None:
+        """Take the last checkpoint back if its validation was interrupted.
 
-        MMEngine saves before it validates, and does nothing when it resumes
-        after the last epoch; so the last epoch is trained again.
+        MMEngine saves before it validates, and does not make up for it when it
+        resumes; so the epoch is trained again.
         """
-        last = self.work_dir / f'epoch_{self.epochs}.pth'
-        if not last.exists() or self.epochs in self.validations():
-            return
-        last.unlink()
-        before = self.work_dir / f'epoch_{self.epochs - 1}.pth'
         pointer = self.work_dir / 'last_checkpoint'
-        if before.exists():
-            pointer.write_text(str(before))
+        if not pointer.exists():
+            return
+        loop = self.config.train_cfg
+        last = _epoch_of(pointer.read_text().strip())
+        due = last == self.epochs or (
+            last >= loop.get('val_begin', 1)
+            and last % loop.get('val_interval', 1) == 0)
+        if not due or last in self.validations():
+            return
+        kept = {_epoch_of(file.name): file
+                for file in self.work_dir.glob('epoch_*.pth')}
+        earlier = [epoch for epoch in kept if epoch < last]
+        if earlier:
+            pointer.write_text(str(kept[max(earlier)]))
+        elif last == self.epochs:
+            pointer.unlink()
         else:
-            pointer.unlink(missing_ok=True)
+            return  # one figure is not worth all epochs so far
+        kept[last].unlink()
 
     def running(self) -> bool:
         """Whether the process runs.

@@ -217,6 +217,33 @@ def test_the_checkpoint_to_go_on_from(configs, options, tmp_path, hook, name,
     assert training.checkpoint() == (epoch, training.work_dir / f'{name}.pth')
 
 
+@pytest.mark.parametrize(('kept', 'last', 'validated', 'left'), [
+    ((1, 2), 2, (1, ), 1),  # its validation was interrupted
+    ((1, 2), 2, (1, 2), 2),
+    ((2, 3), 3, (1, 2), 2),
+    ((3, ), 3, (1, 2), None),
+    ((2, ), 2, (1, ), 2)])  # nothing to go back to
+def test_an_epoch_without_its_validation_is_trained_again(
+        configs, options, tmp_path, kept, last, validated, left):
+    training = Training(configs[0], tmp_path,
+                        {**options, 'train_cfg.max_epochs': 3})
+    log = training.work_dir / '20200101' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(''.join(
+        json.dumps(dict(MPJPE=80., step=step)) + '\n' for step in validated))
+    for epoch in kept:
+        (training.work_dir / f'epoch_{epoch}.pth').touch()
+    pointer = training.work_dir / 'last_checkpoint'
+    pointer.write_text(str(training.work_dir / f'epoch_{last}.pth'))
+    training._forget_unvalidated()
+    if left is None:
+        assert not pointer.exists()
+    else:
+        assert pointer.read_text().endswith(f'epoch_{left}.pth')
+    assert (training.work_dir / f'epoch_{last}.pth').exists() == (
+        left == last)
+
+
 @validates
 def test_several_processes_train_a_stage(configs, options, tmp_path):
     stage, = Curriculum(configs[:1], tmp_path, options, processes=2).stages
