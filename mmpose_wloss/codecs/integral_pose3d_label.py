@@ -145,12 +145,16 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         Returns:
             tuple[np.ndarray]:
 
-            - keypoints: pixels of the input and depth relative to the root in
-              mm, in shape [N, K, 3]
+            - keypoints: pixels of the input, from 0 to its width and height
+              as the stock estimators take them, and depth relative to the
+              root in mm, in shape [N, K, 3]
             - scores: in shape [N, K]
         """
         fractions = encoded / (np.array(self.heatmap_size) - 1)
-        keypoints = fractions * self._extent + self._origin
+        # pixels as the stock estimator takes them: a crop is W wide, where
+        # TopdownAffine with UDP makes it W - 1
+        extent = self._extent + (1, 1, 0)
+        keypoints = fractions * extent + self._origin
         shape = (-1, *keypoints.shape[-2:])
         return (keypoints.reshape(shape).astype(np.float32),
                 scores.reshape(shape[:-1]))

@@ -166,7 +166,7 @@ def test_predictions_are_places_in_pixels_and_mm():
     predictions = head.predict(features(), samples())
     _, volume = head.forward(features())
     expected = soft_argmax(volume, 30.).detach().numpy() / (11, 15, 7)
-    expected = expected * (47, 63, 2000) - (0, 0, 1000)
+    expected = expected * (48, 64, 2000) - (0, 0, 1000)
     for prediction, places in zip(predictions, expected, strict=True):
         assert prediction.keypoints.shape == (1, JOINTS, 3)
         np.testing.assert_allclose(prediction.keypoints[0], places, atol=1e-2)
