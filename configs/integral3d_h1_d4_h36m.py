@@ -100,4 +100,4 @@ test_evaluator = val_evaluator
 default_hooks = dict(
     checkpoint=dict(
         interval=1, save_best='MPJPE', rule='less', max_keep_ckpts=1))
-visualizer = dict(type='Pose3dLocalVisualizer')
+visualizer = dict(type='Pose3DImageVisualizer')

@@ -63,7 +63,7 @@ def test_data_and_metrics_are_the_same_everywhere(name):
         'mpjpe', 'p-mpjpe']
     checkpoint = config.default_hooks.checkpoint
     assert (checkpoint.save_best, checkpoint.rule) == ('MPJPE', 'less')
-    assert config.visualizer.type == 'Pose3dLocalVisualizer'
+    assert config.visualizer.type == 'Pose3DImageVisualizer'
 
 
 def test_the_stages_are_of_one_network():

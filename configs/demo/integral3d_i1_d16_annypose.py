@@ -57,3 +57,5 @@ val_evaluator = [
     dict(type='MPJPE', mode='p-mpjpe')
 ]
 test_evaluator = val_evaluator
+
+visualizer = dict(type='Pose3DImageVisualizer')
