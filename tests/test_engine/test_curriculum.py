@@ -123,9 +123,9 @@ def test_what_is_done_is_not_trained_again(chain):
 @validates
 def test_interrupted_it_ends_with_the_same_weights(
         chain, configs, options, tmp_path):
-    parts = Curriculum(configs, tmp_path, options)
+    parts = Curriculum(configs[:2], tmp_path, options)
     assert ([stage.work_dir.name for stage in parts.stages] ==
-            [stage.work_dir.name for stage in chain.stages])
+            [stage.work_dir.name for stage in chain.stages[:2]])
     # the first stage is done, the second in its second epoch
     shutil.copytree(chain.stages[0].work_dir, parts.stages[0].work_dir)
     second = parts.stages[1]
@@ -136,12 +136,12 @@ def test_interrupted_it_ends_with_the_same_weights(
     second.stop()
     assert not second.done()
 
-    parts = Curriculum(configs, tmp_path, options)
+    parts = Curriculum(configs[:2], tmp_path, options)
     parts.train()
-    for one, other in zip(chain.stages, parts.stages, strict=True):
-        one, other = weights(one), weights(other)
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[key], other[key]) for key in one)
+    assert parts.rows()[1]['MPJPE'] == chain.rows()[1]['MPJPE']
+    one, other = weights(chain.stages[1]), weights(parts.stages[1])
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_changed_stage_changes_the_later_ones(configs, options, tmp_path):
