@@ -560,16 +560,21 @@ def test_grad_norm_prefers_what_trains_slowly():
     assert norms[1.][1] / norms[1.][0] == pytest.approx(4, rel=1e-2)
 
 
-@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+@pytest.mark.parametrize('bad', [
+    lambda features: features.sum() * float('nan'),
+    lambda features: features.sum() * float('inf'),
+    # whose gradient alone is infinite
+    lambda features: (features - features.detach()).sqrt().sum() + 1,
+], ids=['nan', 'inf', 'gradient'])
 def test_grad_norm_leaves_its_weights_where_gradients_are_not_finite(bad):
     terms, features = pairs()
     balancer = build(dict(type='GradNormBalancer'))
-    balancer(dict(terms, pixels=features.sum() * bad), shared=features)
+    balancer(dict(terms, pixels=bad(features)), shared=features)
     assert (balancer.weights == 1).all() and (balancer.initial == 0).all()
     balancer(terms, shared=features)
     before = {k: v.clone() for k, v in balancer.state_dict().items()}
     assert (balancer.weights != 1).all() and (balancer.initial > 0).all()
-    balancer(dict(terms, pixels=features.sum() * bad), shared=features)
+    balancer(dict(terms, pixels=bad(features)), shared=features)
     torch.testing.assert_close(dict(balancer.state_dict()), before, rtol=0,
                                atol=0)
 
