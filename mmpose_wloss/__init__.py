@@ -11,6 +11,7 @@ check_stack()
 add_safe_globals()
 
 from . import (  # noqa: E402  (only where the stack fits)
+    apis,
     codecs,
     datasets,
     engine,
@@ -19,5 +20,6 @@ from . import (  # noqa: E402  (only where the stack fits)
 )
 
 __all__ = [
-    '__version__', 'codecs', 'datasets', 'engine', 'evaluation', 'models'
+    '__version__', 'apis', 'codecs', 'datasets', 'engine', 'evaluation',
+    'models'
 ]

@@ -31,6 +31,11 @@ SOURCES = {
     'LSP (lsp_dataset_original.zip) from '
     'http://sam.johnson.io/research/lsp.html and LSP-extended '
     '(lspet_dataset.zip) from http://sam.johnson.io/research/lspet.html',
+    'Human36mImageDataset':
+    'Human3.6M from http://vision.imar.ro/human3.6m, which needs a licence; '
+    "MMPose's preprocess_h36m.py makes annotations, cameras.pkl and images of "
+    'it, see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
+    '3d_body_keypoint.html',
     'UnlabeledPoseDataset':
     'any images of people serve, with boxes of annotations or of a detector in '
     "COCO's format, or as a folder. Those of the recipes are COCO's "
@@ -174,9 +179,11 @@ def _dataset_files(key: str,
     for name, prefix in prefixes.items():
         if isinstance(prefix, str):
             yield f'{key}.data_prefix.{name}', Path(root, prefix), kind
-    for name in ('ann_file', 'extended_ann_file', 'order_file'):
-        if dataset.get(name):
-            yield f'{key}.{name}', Path(root, dataset[name]), kind
+    for name in ('ann_file', 'extended_ann_file', 'order_file',
+                 'camera_param_file'):
+        paths = dataset.get(name) or []
+        for path in [paths] if isinstance(paths, str) else paths:
+            yield f'{key}.{name}', Path(root, path), kind
     for name in ('bbox_file', 'headbox_file'):
         if dataset.get(name):
             yield f'{key}.{name}', Path(dataset[name]), kind

@@ -181,6 +181,22 @@ def test_both_files_of_lsp_are_looked_for(tmp_path, lsp_root, monkeypatch):
     assert 'http://sam.johnson.io/research/lspet.html' in str(error.value)
 
 
+def test_all_files_of_human36m_are_looked_for(tmp_path, h36m_root):
+    config = Config.fromfile(ROOT / 'configs' / 'integral3d_h1_d4_h36m.py')
+    for mode in ('train', 'val'):
+        config[f'{mode}_dataloader'].dataset.data_root = str(h36m_root)
+    check_data_files(config, ['train', 'val'])
+    dataset = config.train_dataloader.dataset
+    dataset.update(camera_param_file='none.pkl',
+                   ann_file=[dataset.ann_file, 'none.npz'])
+    with pytest.raises(MissingFile) as error:
+        check_data_files(config, ['train'])
+    for name in ('ann_file', 'camera_param_file', 'none.npz', 'none.pkl',
+                 'preprocess_h36m.py'):
+        assert name in str(error.value)
+    assert 'h36m_train.npz' not in str(error.value)
+
+
 def test_a_wrong_flip_test_is_refused():
     config = Config.fromfile(ROOT / 'configs' / 'deeppose_vgg16_wloss_lsp.py')
     check_flip_test(config)
