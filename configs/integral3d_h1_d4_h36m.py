@@ -99,5 +99,5 @@ test_evaluator = val_evaluator
 
 default_hooks = dict(
     checkpoint=dict(
-        interval=1, save_best='MPJPE', rule='less', max_keep_ckpts=1))
+        interval=1, save_best='MPJPE', rule='less', max_keep_ckpts=2))
 visualizer = dict(type='Pose3DImageVisualizer')

@@ -5,7 +5,6 @@ from mmpose.registry import KEYPOINT_CODECS
 
 from mmpose_wloss.models.heads import soft_argmax
 
-
 # a crop is 191 pixels wide when it is encoded, and 192 where it is decoded, as
 # in the stock UDPHeatmap
 DECODED = np.array([191 / 192, 255 / 256, 1])
