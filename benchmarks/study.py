@@ -42,7 +42,8 @@ class Study:
             with, or how many by its name.
         epochs (int): Epochs of each training.
         figures (dict): Which figures the table shows: heading by the metric's
-            name. The first one is drawn over time.
+            name. The first one is drawn over time. A configuration may lack
+            some.
         scalars (Sequence[str]): What else of the training's log a row keeps,
             averaged over each epoch.
         inputs (dict, optional): What else the rows come from, to be kept with
@@ -137,7 +138,7 @@ class Study:
                 configuration=name, options=self.configurations[name],
                 seed=seed, epochs=self.epochs, data=data,
                 figures=validations[training.epochs],
-                curve={epoch: figures[next(iter(self.figures))]
+                curve={epoch: figures.get(next(iter(self.figures)))
                        for epoch, figures in validations.items()},
                 **self.epoch_means(training),
                 **(dict(inputs=self.inputs) if self.inputs else {}),
@@ -189,7 +190,11 @@ class Study:
         for name, rows in self.by_configuration().items():
             line = [name, len(rows)]
             for figure in self.figures:
-                values = [row['figures'][figure] for row in rows]
+                values = [row['figures'][figure] for row in rows
+                          if figure in row['figures']]
+                if not values:
+                    line.append('-')
+                    continue
                 spread = (f' ± {np.std(values, ddof=1):.3f}'
                           if len(values) > 1 else '')
                 line.append(f'{np.mean(values):.3f}{spread}')
