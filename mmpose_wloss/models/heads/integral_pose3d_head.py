@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import broadcast
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmpose.models.heads import HeatmapHead
@@ -71,7 +72,8 @@ class IntegralPose3DHead(HeatmapHead):
             ``'interpolate'`` interpolates it linearly along depth; ``None``
             refuses it. All else loads as it is. Defaults to ``None``.
         decoder (dict): Config of an :class:`IntegralPose3DLabel`.
-        init_cfg (dict | list[dict], optional): Config of the initialisation.
+        init_cfg (dict | list[dict], optional): Config of the initialisation of
+            all but the volume layer.
         **kwargs: Deconvolutions, convolutions and ``final_layer`` before the
             2D heatmaps, as for ``HeatmapHead``.
 
@@ -97,12 +99,23 @@ class IntegralPose3DHead(HeatmapHead):
         if depth_growth not in DEPTH_GROWTH:
             raise ValueError(f'depth_growth must be one of {DEPTH_GROWTH}, '
                              f'but it is {depth_growth!r}')
-        if init_cfg is None:
-            init_cfg = [*self.default_init_cfg, dict(
+        if 'loss' in kwargs:
+            raise ValueError(
+                'IntegralPose3DHead has no loss, but a balancer of its terms: '
+                'remove loss, or replace a stock head with _delete_=True')
+        if not (beta > 0 and (beta2d is None or beta2d > 0) and
+                heatmap2_init_std > 0):
+            raise ValueError(
+                'beta, beta2d and heatmap2_init_std must be above 0, but they '
+                f'are {beta}, {beta2d} and {heatmap2_init_std}')
+        init_cfg = init_cfg or self.default_init_cfg
+        if not isinstance(init_cfg, (list, tuple)):
+            init_cfg = [init_cfg]
+        super().__init__(
+            in_channels, out_channels, *args, decoder=decoder,
+            init_cfg=[*init_cfg, dict(
                 type='Normal', std=heatmap2_init_std,
-                override=dict(name='volume_layer'))]
-        super().__init__(in_channels, out_channels, *args, decoder=decoder,
-                         init_cfg=init_cfg, **kwargs)
+                override=dict(name='volume_layer'))], **kwargs)
         if not isinstance(self.decoder, IntegralPose3DLabel):
             raise ValueError('the decoder of IntegralPose3DHead must be an '
                              f'IntegralPose3DLabel, but it is {decoder}')
@@ -190,9 +203,12 @@ class IntegralPose3DHead(HeatmapHead):
                 'heatmap_size or the number of deconvolutions')
         within = self.decoder.within_depth_range(labels)
         weights_3d = weights * within
-        joints = soft_argmax(volume, self.beta)
+        measured = (train_cfg or {}).get('compute_acc', True)
+        if measured or set(self.terms) & {'joint2d_from_volume',
+                                          'depth_from_volume'}:
+            joints = soft_argmax(volume, self.beta)
+            places = joints * (self.unit / self.bins)
         truth = labels * self.unit
-        places = joints * (self.unit / self.bins)
         terms = {
             'heatmap2d': lambda: (heatmaps, self.decoder.heatmaps(labels),
                                   weights),
@@ -210,7 +226,7 @@ class IntegralPose3DHead(HeatmapHead):
         with torch.no_grad():
             outside = ~within & labels[..., 2].isfinite() & (weights > 0)
             losses['joints_outside_depth_range'] = outside.sum().float()
-            if (train_cfg or {}).get('compute_acc', True):
+            if measured:
                 losses.update(
                     self._accuracy(joints / self.bins, labels, weights, within))
         return losses
@@ -294,6 +310,9 @@ class IntegralPose3DHead(HeatmapHead):
                 'depth_range of the codec to those that it was trained with')
         if self.depth_growth == 'random':
             nn.init.normal_(mine, std=self.heatmap2_init_std)
+            # processes may have seeds of their own, and DDP has made them
+            # equal before a checkpoint loads
+            broadcast(mine.detach())
             nn.init.zeros_(self.volume_layer.bias)
             for name, value in self.volume_layer.state_dict().items():
                 state_dict[key + name] = value
@@ -321,10 +340,12 @@ def _terms(mode: str, balancer: dict | None) -> tuple[tuple[str, ...], dict]:
         raise ValueError(
             f"mode must be 'H1', 'I1' or 'manual', but it is {mode!r}")
     ratios = (balancer or {}).get('ratios')
-    if not ratios:
+    kind = (balancer or {}).get('type')
+    if not ratios or getattr(kind, '__name__', kind) != 'ManualBalancer':
         raise ValueError(
             "mode='manual' needs a balancer with ratios, such as dict(type="
-            "'ManualBalancer', ratios=dict(heatmap2d=1., heatmap3d=0.1))")
+            "'ManualBalancer', ratios=dict(heatmap2d=1., heatmap3d=0.1)), but "
+            f'it is {balancer}')
     unknown = [name for name in ratios if name not in TERMS]
     if unknown:
         raise ValueError(

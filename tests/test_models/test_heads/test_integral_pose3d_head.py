@@ -157,8 +157,9 @@ def test_the_log_tells_how_far_joints_are_off(monkeypatch):
     torch.testing.assert_close(losses['acc_pose'], torch.tensor(0.9))
     torch.testing.assert_close(losses['depth_error'], torch.tensor(20.),
                                atol=1e-3, rtol=0)
-    assert 'acc_pose' not in head.loss(features(), batch,
-                                       dict(compute_acc=False))
+    for mode in ('I1', 'H1'):
+        assert 'acc_pose' not in build(mode=mode).loss(
+            features(), batch, dict(compute_acc=False))
 
 
 def test_predictions_are_places_in_pixels_and_mm():
@@ -278,9 +279,10 @@ def test_growing_depth_is_logged(monkeypatch):
 
 
 def test_the_volume_layer_is_drawn_with_its_own_deviation():
-    head = build(heatmap2_init_std=0.2)
-    assert 0.18 < head.volume_layer.weight.std() < 0.22
-    assert head.final_layer.weight.std() < 0.01
+    for init_cfg in (None, dict(type='Normal', layer='Conv2d', std=0.003)):
+        head = build(heatmap2_init_std=0.2, init_cfg=init_cfg)
+        assert 0.18 < head.volume_layer.weight.std() < 0.22
+        assert head.final_layer.weight.std() < 0.01
 
 
 MANUAL = dict(type='ManualBalancer', ratios=dict(
@@ -301,6 +303,12 @@ def test_manual_makes_the_terms_that_have_a_ratio():
         type='ManualBalancer', ratios=dict(heatmap2d=1., limbs=1.))),
      'ratio for limbs.*joint2d_from_heatmap'),
     (dict(mode='H1', balancer=MANUAL), 'depth_from_volume'),
+    (dict(mode='manual', balancer=dict(
+        type='AdaptiveBalancer', ratios=dict(heatmap2d=1.))),
+     'AdaptiveBalancer'),
+    (dict(loss=dict(type='KeypointMSELoss')), 'remove loss'),
+    (dict(beta=0.), 'beta, beta2d'),
+    (dict(heatmap2_init_std=-1.), 'heatmap2_init_std'),
     (dict(depth_growth='nearest'), 'depth_growth'),
     (dict(decoder=None), 'IntegralPose3DLabel'),
     (dict(decoder=dict(type='MSRAHeatmap', input_size=(48, 64),
