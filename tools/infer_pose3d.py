@@ -33,8 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--boxes', metavar='JSON',
         help='file with the boxes of people, [[left, top, right, bottom], …] '
-        'in pixels, or {image name: boxes, …}. Without it the whole image is '
-        "one person's box")
+        'in pixels, or {image name: boxes, …}, [] without people. Without it '
+        "the whole image is one person's box")
     parser.add_argument(
         '--camera', metavar='JSON',
         help='file with the camera, {"f": [fx, fy], "c": [cx, cy]} in pixels, '
@@ -54,9 +54,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if (args.image is None) == (args.dataset is None):
         parser.error('give either an image or folder, or --dataset N')
-    if args.dataset is not None and (args.boxes or args.camera):
-        parser.error('--boxes and --camera are for images: the samples of a '
-                     'test set have theirs')
+    given = [f"--{name.replace('_', '-')}"
+             for name in ('boxes', 'camera', 'root_depth')
+             if getattr(args, name) is not None]
+    if args.dataset is not None and given:
+        parser.error(f'{" and ".join(given)} cannot go with --dataset: the '
+                     'samples of a test set have theirs')
     return args
 
 
@@ -73,8 +76,8 @@ def show_images(args: argparse.Namespace,
               else [args.image])
     predictions = predict_images(
         inferencer, images, args.out,
-        boxes=read_json(args.boxes) if args.boxes else None,
-        camera=read_json(args.camera) if args.camera else None,
+        boxes=None if args.boxes is None else read_json(args.boxes),
+        camera=None if args.camera is None else read_json(args.camera),
         root_depth=args.root_depth, kpt_thr=args.kpt_thr)
     for reason in predictions.failures.values():
         print(f'left out: {reason}', file=sys.stderr)

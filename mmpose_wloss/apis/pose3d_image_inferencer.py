@@ -49,8 +49,9 @@ class Pose3DImageInferencer(Pose2DInferencer):
     When it is called, it takes beside the arguments of MMPose's inferencers:
 
     - ``bboxes``: left, top, right, bottom in pixels, and perhaps a score, of
-      each person, one list for each image. Without them a detector finds
-      people, if there is one; else the whole image is one person's box.
+      each person, one list for each image; an empty one if nobody is in it.
+      Without them, or where an image has ``None``, a detector finds people,
+      if there is one; else the whole image is one person's box.
     - ``camera``: ``f`` and ``c``, focal lengths and principal point in
       pixels, and for a lens that distorts ``k``, ``p``, as OpenCV defines
       them; a dict or a JSON file of one, or a list with one for each image
@@ -154,17 +155,51 @@ class Pose3DImageInferencer(Pose2DInferencer):
             raise ValueError(
                 'camera and root_depth go together: without one of them '
                 'places in space are unknown. Give both or neither')
+        given = dict(bboxes=bboxes, camera=camera, root_depth=root_depth)
+        if isinstance(inputs, Sequence):
+            # before the first ones are written; of a video frames are counted
+            _check_all_used(given, len(inputs))
+        images = 0
         for index, one in enumerate(inputs):
-            boxes = _of_image(bboxes, index, 'bboxes')
-            samples = self.preprocess_single(
-                one, index, bboxes=() if boxes is None else boxes,
-                camera=read_camera(_of_image(camera, index, 'camera')),
-                root_depth=_of_image(root_depth, index, 'root_depth'),
-                **kwargs)
-            yield self.collate_fn(samples), [one]
+            of_image = {name: _of_image(values, index, name)
+                        for name, values in given.items()}
+            of_image['camera'] = read_camera(of_image['camera'])
+            samples = self.preprocess_single(one, index, **of_image, **kwargs)
+            images += 1
+            yield (self.collate_fn(samples) if samples else
+                   self._nobody(_name_of(one, index))), [one]
+        _check_all_used(given, images)
+
+    def _nobody(self, name: str) -> PoseDataSample:
+        """The prediction for an image without people."""
+        joints = self.model.dataset_meta['num_keypoints']
+        return PoseDataSample(
+            metainfo=dict(img_path=name),
+            pred_instances=InstanceData(
+                **{key: np.zeros((0, *shape), np.float32) for key, shape in (
+                    ('keypoints', (joints, 3)),
+                    ('transformed_keypoints', (joints, 2)),
+                    ('keypoint_scores', (joints, )), ('bboxes', (4, )),
+                    ('bbox_scores', ()))}))
+
+    def forward(self, inputs: dict | PoseDataSample,
+                **kwargs) -> list[PoseDataSample]:
+        """Predict.
+
+        Args:
+            inputs (dict | PoseDataSample): Of :meth:`preprocess`.
+            **kwargs: As in ``Pose2DInferencer``.
+
+        Returns:
+            list[PoseDataSample]: The people of the image as one sample.
+        """
+        if isinstance(inputs, PoseDataSample):  # nobody
+            return [inputs]
+        return super().forward(inputs, **kwargs)
 
     def preprocess_single(self, input: str | np.ndarray, index: int,
-                          bboxes: Sequence = (), camera: dict | None = None,
+                          bboxes: Sequence | None = None,
+                          camera: dict | None = None,
                           root_depth: float | Sequence | None = None,
                           **kwargs) -> list[dict]:
         """Make the model's inputs of an image.
@@ -173,7 +208,9 @@ class Pose3DImageInferencer(Pose2DInferencer):
             input (str | np.ndarray): The image's path, or BGR in shape
                 [H, W, 3].
             index (int): Its number.
-            bboxes (Sequence): Boxes in shape [N, 4], or [N, 5] with scores.
+            bboxes (Sequence, optional): Boxes in shape [N, 4], or [N, 5] with
+                scores. Defaults to ``None``: those of a detector, or the
+                whole image.
             camera (dict, optional): Parameters of
                 :func:`camera_parameters`.
             root_depth (float | Sequence, optional): Depth of the roots in mm.
@@ -182,10 +219,10 @@ class Pose3DImageInferencer(Pose2DInferencer):
         Returns:
             list[dict]: A packed sample for each person.
         """
-        image, name = input, f'{index:06d}.jpg'
-        if not isinstance(input, np.ndarray):
-            image, name = read_image(input), str(input)
-        if len(bboxes):
+        name = _name_of(input, index)
+        image = (input if isinstance(input, np.ndarray) else
+                 read_image(input))
+        if bboxes is not None:
             samples = [self.pipeline(dict(
                 self.model.dataset_meta, img=image, img_path=name,
                 bbox=box[None, :4], bbox_score=box[4:]))
@@ -353,7 +390,7 @@ def check_boxes(bboxes: Sequence, name: str) -> np.ndarray:
 
     Args:
         bboxes (Sequence): Left, top, right, bottom in pixels, and perhaps a
-            score, of each person.
+            score, of each person; empty without people.
         name (str): The image, for the error.
 
     Returns:
@@ -365,7 +402,9 @@ def check_boxes(bboxes: Sequence, name: str) -> np.ndarray:
     try:
         boxes = np.asarray(bboxes, np.float32)
     except (TypeError, ValueError):
-        boxes = np.zeros(0)
+        boxes = np.zeros(())
+    if boxes.shape == (0, ):
+        boxes = np.zeros((0, 4), np.float32)
     if boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or not np.isfinite(
             boxes).all() or (boxes[:, 2:4] <= boxes[:, :2]).any():
         raise ValueError(
@@ -406,15 +445,40 @@ def check_root_depth(root_depth: float | Sequence, people: int,
     return depths
 
 
+def _name_of(image: str | np.ndarray, index: int) -> str:
+    """What an image is called; an array by its number."""
+    return f'{index:06d}.jpg' if isinstance(image, np.ndarray) else str(image)
+
+
+def _is_of_each(values) -> bool:
+    """Whether values are a list with one for each image."""
+    if hasattr(values, 'ndim'):  # an array
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str)
+
+
 def _of_image(values, index: int, name: str):
     """What holds for an image, of one for all or of one for each."""
-    if values is None or isinstance(values, (Mapping, str, Path)) or (
-            name != 'bboxes' and np.ndim(values) == 0):
+    if not _is_of_each(values):
         return values
     if index >= len(values):
         raise ValueError(f'{name} has {len(values)} entries, but there are '
                          'more images: give one for each')
     return values[index]
+
+
+def _check_all_used(given: Mapping, images: int) -> None:
+    """Check that no list has entries that are of no image."""
+    for name, values in given.items():
+        if _is_of_each(values) and len(values) > images:
+            nested = {
+                'bboxes': '. Boxes of the people of one image go into a '
+                'list of their own: bboxes=[[box, box]]',
+                'root_depth': '. Depths of the people of one image go into a '
+                'list of their own: root_depth=[[4000, 5000]]'}.get(name, '')
+            raise ValueError(
+                f'{name} has {len(values)} entries, but the number of images '
+                f'is {images}: give one for each{nested}')
 
 
 def _check_file(path: str) -> None:

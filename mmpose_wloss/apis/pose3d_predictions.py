@@ -27,7 +27,7 @@ class Predictions(NamedTuple):
     """What came of predicting on images.
 
     Attributes:
-        images (int): How many have a prediction.
+        images (int): How many were predicted on.
         people (int): How many people are in them.
         failures (dict[str, str]): Why, by the image that has none.
     """
@@ -49,7 +49,9 @@ def predict_images(inferencer: Pose3DImageInferencer, images: Sequence[str],
         out (str): JSON files go into ``predictions/`` of this folder,
             pictures into ``visualizations/``.
         boxes (Mapping | Sequence, optional): Boxes of every image, or those of
-            each by its name, each [left, top, right, bottom].
+            each by its name, each [left, top, right, bottom]; an empty list
+            without people. An image without an entry fails. Defaults to
+            ``None``: those of a detector, or the whole images.
         camera (Mapping, optional): The camera of every image, or that of each
             by its name.
         root_depth (float, optional): Depth of all roots in mm.
@@ -79,8 +81,11 @@ def predict_images(inferencer: Pose3DImageInferencer, images: Sequence[str],
             result, = inferencer(
                 [str(image)], return_vis=True, draw_bbox=True,
                 kpt_thr=kpt_thr, pred_out_dir=f'{out}/predictions',
-                bboxes=[_of_name(boxes, name) or []],
-                camera=_camera_of(camera, name) if cameras else camera,
+                bboxes=None if boxes is None else [_of_name(
+                    boxes, name, 'boxes', 'a list, empty without people')
+                    if isinstance(boxes, Mapping) else boxes],
+                camera=_of_name(camera, name, 'camera', '"f" and "c"')
+                if cameras else camera,
                 root_depth=root_depth)
         except (OSError, ValueError) as error:
             failures[str(image)] = str(error)
@@ -92,16 +97,12 @@ def predict_images(inferencer: Pose3DImageInferencer, images: Sequence[str],
     return Predictions(len(images) - len(failures), people, failures)
 
 
-def _of_name(boxes: Mapping | Sequence | None, name: str):
-    return boxes.get(name) if isinstance(boxes, Mapping) else boxes
-
-
-def _camera_of(cameras: Mapping, name: str) -> Mapping:
-    if name not in cameras:
+def _of_name(given: Mapping, name: str, what: str, content: str):
+    if given.get(name) is None:
         raise ValueError(
-            f'there is no camera for {name}: it needs "f" and "c", for every '
-            'image or below the name of each')
-    return cameras[name]
+            f'there is no entry for {name} in {what}: give {content}, for '
+            'every image or below the name of each')
+    return given[name]
 
 
 class TruthSheet:

@@ -78,6 +78,21 @@ def test_the_whole_image_is_a_box_where_there_are_none(inferencer, images):
             by_box['predictions'])
 
 
+def test_no_people_are_not_no_boxes(inferencer, images, tmp_path):
+    results = list(inferencer(
+        images[:3], bboxes=[[], BOXES, None], camera=CAMERA,
+        root_depth=[[], [4000., 5000.], 3000.], return_vis=True,
+        draw_bbox=True, out_dir=str(tmp_path)))
+    assert [len(result['predictions'][0]) for result in results] == [0, 2, 1]
+    assert results[2]['predictions'][0][0]['bbox'] == [0, 0, 128, 96]
+    assert results[0]['visualization'][0].shape == (
+        results[1]['visualization'][0].shape)
+    assert json.loads(
+        (tmp_path / 'predictions' / '000000000001.json').read_text()) == []
+    nobody, = inferencer(cv2.imread(images[0]), bboxes=[[]])
+    assert nobody['predictions'] == [[]]
+
+
 def test_a_detector_finds_people(inferencer, images, monkeypatch):
     found = InstanceData(
         bboxes=torch.tensor([*BOXES, [0., 0., 20., 20.]]),
@@ -173,10 +188,26 @@ def test_a_guessed_size_is_said_once(config, checkpoint, images, monkeypatch):
     (dict(bboxes=[[1., 2., 3., 4.]]), 'jpg must be a list of'),
     (dict(bboxes=[[[1., 2., 3.]]]), 'jpg must be a list of'),
     (dict(bboxes=[]), 'bboxes has 0 entries'),
+    (dict(bboxes=5), 'jpg must be a list of'),
+    (dict(bboxes=BOXES), r'bboxes has 2 entries, .* images is 1.*'
+     r'bboxes=\[\[box, box\]\]'),
+    (dict(bboxes=[BOXES], camera=CAMERA, root_depth=[4000., 5000.]),
+     r'root_depth has 2 entries, .* images is 1.*=\[\[4000, 5000\]\]'),
+    (dict(camera=[CAMERA] * 2, root_depth=4000.),
+     'camera has 2 entries, .* images is 1: give one for each$'),
 ])
 def test_arguments_that_do_not_fit(inferencer, images, arguments, error):
     with pytest.raises(ValueError, match=error):
         list(inferencer(images[0], **arguments))
+
+
+def test_entries_that_no_frame_uses(inferencer, images):
+    """Of what has no length they are told at its end."""
+    frames = (cv2.imread(image) for image in images[:2])
+    results = inferencer.preprocess(frames, bboxes=[BOXES] * 3)
+    assert len([next(results), next(results)]) == 2
+    with pytest.raises(ValueError, match='bboxes has 3 entries, .* is 2'):
+        next(results)
 
 
 def test_a_camera_file(inferencer, images, tmp_path):

@@ -75,18 +75,29 @@ def test_the_tool_leaves_out_what_it_cannot_read(
     camera, boxes = tmp_path / 'camera.json', tmp_path / 'boxes.json'
     camera.write_text(json.dumps(CAMERA))
     boxes.write_text(json.dumps({'0.jpg': [[25, 15, 105, 85],
-                                           [10, 10, 50, 80]]}))
+                                           [10, 10, 50, 80]],
+                                 '1.jpg': [],
+                                 'broken.jpg': [[10, 10, 50, 80]]}))
     out = tmp_path / 'out'
     assert run_tool(config_file, checkpoint, folder, '--camera', camera,
                     '--root-depth', 4000, '--boxes', boxes, '--out', out,
                     '--device', 'cpu') == 0
     said = capsys.readouterr()
-    assert '3 people in 2 images, 1 left out' in said.out
+    assert '2 people in 2 images, 1 left out' in said.out
     assert 'broken.jpg is broken' in said.err
     people = json.loads((out / 'predictions' / '0.json').read_text())
     assert len(people) == 2 and 'keypoints_cam' in people[0]
+    assert (out / 'predictions' / '1.json').read_text() == '[]'
     assert sorted(file.name for file in (out / 'visualizations').iterdir()
                   ) == ['0.png', '1.png']
+
+    boxes.write_text(json.dumps({'0.jpg': [[10, 10, 50, 80]]}))
+    assert run_tool(config_file, checkpoint, folder, '--boxes', boxes,
+                    '--out', out, '--device', 'cpu') == 0
+    said = capsys.readouterr()
+    assert '1 people in 1 images, 2 left out' in said.out
+    for name in ('1.jpg', 'broken.jpg'):
+        assert f'left out: there is no entry for {name} in boxes' in said.err
 
     for file in ('0.jpg', '1.jpg'):
         (folder / file).unlink()
@@ -100,7 +111,7 @@ def test_cameras_and_boxes_by_name(inferencer, images, tmp_path):
     found = predict_images(inferencer, images[:2], str(tmp_path),
                            camera={name: CAMERA}, root_depth=4000.)
     assert found.images == 1
-    assert 'there is no camera for 000000000002.jpg' in found.failures[
+    assert 'no entry for 000000000002.jpg in camera' in found.failures[
         images[1]]
     with pytest.raises(ValueError, match=r'boxes for other\.jpg, but no such'):
         predict_images(inferencer, images[:2], str(tmp_path),
@@ -110,7 +121,9 @@ def test_cameras_and_boxes_by_name(inferencer, images, tmp_path):
 @pytest.mark.parametrize(('arguments', 'code', 'error'), [
     ((), 2, 'either an image or folder, or --dataset'),
     (('a.jpg', '--dataset', 3), 2, 'either an image or folder'),
-    (('--dataset', 3, '--boxes', 'b.json'), 2, 'are for images'),
+    (('--dataset', 3, '--boxes', 'b.json'), 2, '--boxes cannot go with'),
+    (('--dataset', 3, '--camera', 'c.json', '--root-depth', 0), 2,
+     '--camera and --root-depth cannot go with --dataset'),
     (('none.jpg', ), 1, 'there is no file none.jpg'),
 ])
 def test_wrong_arguments(config_file, checkpoint, capsys, arguments, code,
