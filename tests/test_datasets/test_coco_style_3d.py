@@ -223,6 +223,8 @@ def moved(offset: list):
      'no annotation has a 3D position of its root'),
     (every('keypoints_3d', lambda pose: (np.array(pose) / 1000).tolist()),
      'must be in millimetres.* Multiply them by 1000'),
+    (every('keypoints_3d', lambda pose: (np.array(pose) / 10).tolist()),
+     'must be in millimetres.* centimetres.* multiply them by 10$'),
     (one('keypoints_3d', moved([2000, 0, 0])),
      r'1 of 6 3D poses.* miss their 2D joints: annotation 3 by \d+ px'),
     (every('keypoints_3d', moved([0, 0, -9000])),

@@ -7,6 +7,7 @@ from mmpose.registry import DATASETS
 from ...structures.projection import camera_parameters
 from .pose3d_samples import (
     METRES,
+    MILLIMETRES,
     check_projections,
     first,
     median_root_distance,
@@ -64,8 +65,9 @@ class CocoStyle3DDataset(CocoDataset):
 
     Raises:
         ValueError: If a key is missing or its value is malformed, if 3D poses
-            are in metres, if they miss their 2D joints when projected, or if
-            an argument does not fit. It names the file and the annotations.
+            are not in millimetres, if they miss their 2D joints when
+            projected, or if an argument does not fit. It names the file and
+            the annotations.
     """
 
     def __init__(self, *args, root_joints: Sequence[int] = (11, 12),
@@ -209,6 +211,12 @@ class CocoStyle3DDataset(CocoDataset):
                 f"{self.ann_file}: 'keypoints_3d' must be in millimetres, but "
                 f'half of the joints are closer than {distance:.3g} to their '
                 'root: they seem to be in metres. Multiply them by 1000')
+        if distance <= MILLIMETRES:
+            raise ValueError(
+                f"{self.ann_file}: 'keypoints_3d' must be in millimetres, but "
+                f'half of the joints are closer than {distance:.3g} to their '
+                'root, which no person is: are they in centimetres? Then '
+                'multiply them by 10')
         errors = np.concatenate([
             projection_errors(
                 sample['keypoints'][..., :2], sample['keypoints_visible'],

@@ -14,14 +14,13 @@ from mmpose.registry import DATASETS
 from ...structures.projection import camera_parameters
 from .pose3d_samples import (
     METRES,
+    MILLIMETRES,
     check_projections,
     median_root_distance,
     pose3d_fields,
     projection_errors,
 )
 
-# in millimetres, joints are further from their root
-MILLIMETRES = 100
 # a box's side is this many pixels times its scale
 PIXELS_OF_SCALE = 200.
 # of each array of the annotation, its shape after the number of samples

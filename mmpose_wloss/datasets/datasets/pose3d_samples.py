@@ -8,6 +8,8 @@ from ...structures.projection import project
 
 # the longest of people's distances from joint to root, in metres, is shorter
 METRES = 10
+# in millimetres, their median is longer
+MILLIMETRES = 100
 # how far a pose's projection may be from its 2D joints: in pixels, and as a
 # part of its box
 PIXELS, PART_OF_BOX = 5, 0.05
