@@ -1,11 +1,6 @@
 # All five terms, balanced by themselves, from a network with fewer bins of depth
-_base_ = './integral3d_h1_d4_h36m.py'
+_base_ = './integral3d_i1_d16_h36m.py'
 
 codec = dict(heatmap_size=(64, 64, 64))
 
-model = dict(
-    head=dict(
-        mode='I1',
-        heatmap2_init_std=0.002,
-        depth_growth='random',
-        decoder=codec))
+model = dict(head=dict(decoder=codec))

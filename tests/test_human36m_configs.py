@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
+from mmpose.registry import MODELS, VISUALIZERS
+
+from mmpose_wloss.visualization.pose3d_image_visualizer import (
+    Pose3DImageVisualizer,
+)
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 FIRST = 'integral3d_h1_d4_h36m'
@@ -49,7 +53,8 @@ def test_a_stage_is_the_sources(name):
 
 
 @pytest.mark.parametrize('name', [*STAGES, 'integral3d_i1_d64_res50_h36m'])
-def test_data_and_metrics_are_the_same_everywhere(name):
+def test_data_and_metrics_are_the_same_everywhere(name, tmp_path):
+    init_default_scope('mmpose')
     config, first = load(name), load(FIRST)
     for mode in ('train', 'val', 'test'):
         dataset = config[f'{mode}_dataloader'].dataset
@@ -63,7 +68,9 @@ def test_data_and_metrics_are_the_same_everywhere(name):
         'mpjpe', 'p-mpjpe']
     checkpoint = config.default_hooks.checkpoint
     assert (checkpoint.save_best, checkpoint.rule) == ('MPJPE', 'less')
-    assert config.visualizer.type == 'Pose3DImageVisualizer'
+    visualizer = VISUALIZERS.build(
+        dict(config.visualizer, save_dir=str(tmp_path)))
+    assert isinstance(visualizer, Pose3DImageVisualizer)
 
 
 def test_the_stages_are_of_one_network():
