@@ -23,7 +23,7 @@ from mmpose_wloss.visualization.pose3d_image_visualizer import (
 from mmpose_wloss.visualization.poses_3d import PoseView, draw_pose_views
 from mmpose_wloss.visualization.skeleton import Skeleton
 
-SAMPLE = 11
+SAMPLE = 3
 SIDE = 3.4  # inches of a panel
 
 
