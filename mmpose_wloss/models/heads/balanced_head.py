@@ -1,14 +1,19 @@
 """Any head of several losses, with a balancer between them."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 
+from mmengine.logging import print_log
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, Features
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
 from ..losses import LossBalancer
+
+# training steps in which a head may go without a loss that it never returned
+PATIENCE = 100
 
 
 class BalancedLosses:
@@ -18,6 +23,9 @@ class BalancedLosses:
     balanced_losses: dict[str, str]
     balanced_kpis: dict[str, str]
     shared_layer: str | None
+    # what it was not seen to return yet, and for how many training steps
+    awaited_values: set[str]
+    awaited_steps: int
 
     def loss(self, feats: Features, *args, **kwargs) -> dict:
         """The head's losses, those named balanced.
@@ -31,21 +39,18 @@ class BalancedLosses:
             (:meth:`LossBalancer.forward`) in place of the losses named.
 
         Raises:
-            ValueError: If the head does not return one of them, or gradients
-                shall be measured where there are none.
+            ValueError: If the head did not return one of them in the first
+                100 training steps, or gradients shall be measured where there
+                are none.
         """
         values = super().loss(feats, *args, **kwargs)
-        for key in (*self.balanced_losses, *self.balanced_kpis.values()):
-            if key not in values:
-                raise ValueError(
-                    f'BalancedHead looks for {key!r}, but a '
-                    f'{type(self).__bases__[1].__name__} returns '
-                    f'{sorted(values)}')
+        self._look_for_typos(values)
         balanced = self.balancer(
-            {term: _total(values[key])
+            {term: _total(values[key]) if key in values
+             else self._nothing(feats)
              for key, term in self.balanced_losses.items()},
             shared=self._shared(feats),
-            kpis={term: values[key]
+            kpis={term: values.get(key, float('nan'))
                   for term, key in self.balanced_kpis.items()})
         # the losses in their order, in which they are added up
         result = {}
@@ -62,6 +67,31 @@ class BalancedLosses:
                 f'values of the head have: {sorted(values)}; name them '
                 "otherwise: terms={'name': 'loss'}")
         return {**result, **balanced}
+
+    def _look_for_typos(self, values: Mapping) -> None:
+        self.awaited_values -= values.keys()
+        if not self.awaited_values or not self.balancer.learning:
+            return
+        self.awaited_steps += 1
+        message = (f'BalancedHead looks for {sorted(self.awaited_values)}, but '
+                   f'a {type(self).__bases__[1].__name__} returns '
+                   f'{sorted(values)}')
+        if self.awaited_steps >= PATIENCE:
+            raise ValueError(f'{message}, and so in {PATIENCE} training steps: '
+                             'is it a typo?')
+        if self.awaited_steps == 1:
+            print_log(f'{message}; it counts as a loss of a batch without '
+                      f'people, but is an error after {PATIENCE} training '
+                      'steps', 'current', logging.WARNING)
+
+    def _nothing(self, feats: Features) -> Tensor:
+        """A loss of 0, with a gradient of 0 for what the head depends on.
+
+        DistributedDataParallel, on a process that sees nobody, then does not
+        wait for gradients. No element is read: 0 times infinity is none.
+        """
+        return sum(tensor.reshape(-1)[:0].sum() for tensor in (
+            *tree_flatten(feats)[0], *self.parameters()))
 
     def _shared(self, feats: Features) -> list[Tensor]:
         if not self.balancer.measures_gradients:
@@ -107,6 +137,12 @@ def BalancedHead(head: ConfigType,
     ``balancer.*``. A stock checkpoint loads into it, and what it trains loads
     back into the stock config.
 
+    Some heads, such as RTMOHead and YOLOXPoseHead, leave losses out of a
+    batch without people. A loss that is missing is one that nobody sees: 0,
+    with a gradient of 0. One that the head has not returned in any of the
+    first 100 training steps is taken for a typo: a warning in the first, an
+    error in the last.
+
     The losses come as scalars, so :class:`AdaptiveBalancer`, which here
     divides each by itself, sees no errors of elements.
 
@@ -119,8 +155,8 @@ def BalancedHead(head: ConfigType,
             head returns is left as it is.
         kpis (dict, optional): For :class:`DynamicTaskPriorityBalancer`, by
             term what else the head returns that says how well the term is
-            solved, in (0, 1), e.g. ``{'heatmap': 'acc_pose'}``. Defaults to
-            ``None``.
+            solved, in (0, 1), e.g. ``{'heatmap': 'acc_pose'}``. A batch
+            without it leaves the term's average. Defaults to ``None``.
         shared_layer (str, optional): Name of a layer in the head, e.g.
             ``'deconv_layers.3'``, with respect to whose parameters gradients
             are measured, as in GradNorm's paper. Defaults to ``None``: with
@@ -160,7 +196,7 @@ def BalancedHead(head: ConfigType,
     built = MODELS.build(head)
     stock = type(built)
     for name in ('balancer', 'balanced_losses', 'balanced_kpis',
-                 'shared_layer'):
+                 'shared_layer', 'awaited_values', 'awaited_steps'):
         if hasattr(built, name):
             raise ValueError(f'a {stock.__name__} has a {name!r} of its own, '
                              'so BalancedHead cannot give it one')
@@ -181,4 +217,6 @@ def BalancedHead(head: ConfigType,
     built.balanced_losses = {key: term for term, key in terms.items()}
     built.balanced_kpis = dict(kpis or {})
     built.shared_layer = shared_layer
+    built.awaited_values = {*keys, *built.balanced_kpis.values()}
+    built.awaited_steps = 0
     return built

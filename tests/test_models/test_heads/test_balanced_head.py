@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,11 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
 
-import mmpose_wloss  # noqa: F401
+from mmpose_wloss.models.heads import balanced_head
 
 try:
     from mmcv.ops import DeformConv2d  # noqa: F401
@@ -317,15 +319,134 @@ def test_a_ratio_of_no_term(several):
             balancer=dict(type='ManualBalancer', ratios=dict(a=1., c=1.))))
 
 
-def test_losses_that_the_head_does_not_return(several):
+@pytest.mark.parametrize('arguments', [
+    dict(terms=['loss_a', 'loss_c']),
+    dict(terms=['loss_a', 'loss_b'], kpis=dict(a='loss_c'))])
+def test_a_typo(several, arguments, monkeypatch):
+    """A warning in the first training step, an error in the last of 100."""
+    lines = []
+    monkeypatch.setattr(balanced_head, 'print_log',
+                        lambda line, *_: lines.append(line))
     head = several(lambda value: dict(loss_a=value, loss_b=value))
-    for arguments in (dict(terms=['loss_a', 'loss_c']),
-                      dict(terms=['loss_a', 'loss_b'], kpis=dict(a='loss_c'))):
-        model = balanced(head, balancer='AdaptiveBalancer', **arguments)
-        with pytest.raises(ValueError,
-                           match=r"'loss_c', but a SeveralLosses returns "
-                           r"\['loss_a', 'loss_b'\]"):
-            model.loss(features(), [])
+    model = balanced(head, balancer='AdaptiveBalancer', **arguments)
+    # steps of an evaluation do not count
+    for _ in range(120):
+        model.eval().loss(features(), [])
+    model.train()
+    for _ in range(99):
+        model.loss(features(), [])
+    message = (r"\['loss_c'\], but a SeveralLosses returns "
+               r"\['loss_a', 'loss_b'\]")
+    line, = lines
+    assert re.search(message, line)
+    with pytest.raises(ValueError, match=f'{message}.*typo'):
+        model.loss(features(), [])
+
+
+def test_a_loss_that_is_rare_is_no_typo(several):
+    steps = []
+
+    def values(value):
+        steps.append(0)
+        # in the 99th step for the first time, and never again
+        return dict(loss_a=value, **dict(loss_b=value) if len(steps) == 99
+                    else {})
+
+    model = balanced(several(values), ['loss_a', 'loss_b'])
+    for _ in range(210):
+        losses = model.loss(features(), [])
+        assert (losses['loss_b'] > 0) == (len(steps) == 99)
+
+
+# Losses that a batch without people has not
+
+
+def detector(name):
+    """A small stock head that finds people first."""
+    widths = dict(
+        # half of the features are for the class, half for the pose
+        RTMOHead=dict(in_channels=16, cls_feat_channels=16, num_groups=8,
+                      channels_per_group=2, pose_vec_channels=16),
+        YOLOXPoseHead=dict(in_channels=32, feat_channels=16))[name]
+    metainfo = 'configs/_base_/datasets/coco.py'
+    binary = dict(type='BCELoss', use_target_weight=True)
+    config = dict(
+        type=name, num_keypoints=17, featmap_strides=(16, 32),
+        head_module_cfg=dict(num_classes=1, stacked_convs=1, **widths),
+        prior_generator=dict(type='MlvlPointGenerator', strides=[16, 32],
+                             centralize_points=True),
+        assigner=dict(type='SimOTAAssigner', dynamic_k_indicator='oks',
+                      oks_calculator=dict(type='PoseOKS', metainfo=metainfo)),
+        loss_cls=dict(type='VariFocalLoss', reduction='sum',
+                      use_target_weight=True),
+        loss_bbox=dict(type='IoULoss', mode='square', eps=1e-16,
+                       reduction='sum'),
+        loss_oks=dict(type='OKSLoss', reduction='none', metainfo=metainfo),
+        loss_vis=dict(binary, reduction='mean'))
+    if name == 'YOLOXPoseHead':
+        config.update(loss_cls=dict(type='BCELoss', reduction='sum'),
+                      loss_obj=dict(binary, reduction='sum'))
+    else:
+        config.update(
+            loss_mle=dict(type='MLECCLoss', use_target_weight=True),
+            dcc_cfg=dict(in_channels=16, feat_channels=16, num_bins=(12, 16),
+                         spe_channels=16, gau_cfg=dict(
+                             s=16, expansion_factor=2, dropout_rate=0.,
+                             drop_path=0., act_fn='SiLU', pos_enc='add')))
+    return config
+
+
+def scene(people):
+    """Features of two levels and an image of 128 x 128 with people."""
+    generator = torch.Generator().manual_seed(0)
+    feats = tuple(torch.randn(1, 32, size, size, generator=generator,
+                              requires_grad=True) for size in (8, 4))
+    labels = InstanceData(
+        bboxes=torch.tensor([[16., 16., 112., 112.]]).repeat(people, 1),
+        keypoints=16 + 96 * torch.rand(people, 17, 2, generator=generator),
+        keypoints_visible=torch.ones(people, 17),
+        areas=torch.full((people, ), 4000.),
+        labels=torch.zeros(people, dtype=torch.long))
+    return feats, [PoseDataSample(gt_instance_labels=labels)]
+
+
+@pytest.mark.parametrize('name, losses', [
+    ('RTMOHead', ['loss_bbox', 'loss_vis', 'loss_mle', 'loss_oks',
+                  'loss_cls']),
+    ('YOLOXPoseHead', ['loss_obj', 'loss_bbox', 'loss_kpt', 'loss_vis',
+                       'loss_cls'])])
+@pytest.mark.parametrize('balancer', [
+    'ManualBalancer', 'AdaptiveBalancer', 'GradNormBalancer',
+    'DynamicTaskPriorityBalancer', 'UncertaintyBalancer'])
+def test_a_batch_without_people(name, losses, balancer):
+    if MODELS.get(name) is None:
+        pytest.skip(f'this mmpose has no {name}; 1.2 and later have')
+    init_default_scope('mmpose')
+    model = balanced(detector(name), losses, balancer)
+    terms = [key.replace('loss_', '') for key in losses]
+    for people in (0, 4, 0, 6):
+        before = {key: value.clone() for key, value in
+                  model.balancer.state_dict().items()}
+        feats, samples = scene(people)
+        bare = MODELS.get(name).loss(model, feats, samples)
+        result = model.loss(feats, samples)
+        sum(result[key] for key in losses).backward()
+        for tensor in (*feats, *model.parameters()):
+            assert tensor.grad.isfinite().all()
+            tensor.grad = None
+        for index, (term, key) in enumerate(zip(terms, losses, strict=True)):
+            assert (key in bare) == bool(people or key in (
+                'loss_obj', *['loss_cls'] * (name == 'RTMOHead')))
+            if key in bare:
+                assert result[f'raw_{term}'] == bare[key].mean() > 0
+                continue
+            # nobody sees it, which moves nothing
+            assert result[f'loss_{term}'] == result[f'raw_{term}'] == 0
+            for part, value in model.balancer.state_dict().items():
+                if part != 'names':
+                    assert value[index] == before[part][index]
+    if 'initial' in before:
+        assert (before['initial'] > 0).all()
 
 
 @pytest.mark.parametrize('terms', [

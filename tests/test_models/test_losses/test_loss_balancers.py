@@ -28,6 +28,7 @@ ALL = [dict(type='AdaptiveBalancer'), MANUAL, dict(type='GradNormBalancer'),
        dict(type='UncertaintyBalancer'),
        dict(type='UncertaintyBalancer', log_variance='first_batch')]
 WITH_STATE = ALL[2:]
+NAN = float('nan')
 
 
 def identify(config):
@@ -301,6 +302,7 @@ def test_a_term_that_nobody_sees(config):
                                    rtol=0.1, atol=0)
     if config['type'] == 'AdaptiveBalancer':
         assert result['weight_pixels'] == 0
+        assert run(balancer, alone, features)[0]['weight_pixels'] == 0
     if config['type'] == 'UncertaintyBalancer':
         total = sum(balancer(terms)[f'loss_{term}'] for term in TERMS)
         pull, = torch.autograd.grad(total, balancer.log_variance)
@@ -525,7 +527,7 @@ def last(history, name, count=50):
 
 
 def test_the_larger_scale_has_the_gradient_with_equal_weights(toy):
-    history = toy.train(toy.BALANCERS['equal weights'], 200)
+    history = toy.train(toy.BALANCERS['equal weights'], 60)
     small, large = last(history, 'grad_norm')
     assert large > 50 * small
 
@@ -546,9 +548,9 @@ def test_grad_norm_prefers_what_trains_slowly():
     features = torch.ones(4, requires_grad=True)
     norms = {}
     for alpha in (0., 1.):
-        balancer = build(dict(type='GradNormBalancer', alpha=alpha,
+        balancer = build(dict(type='GradNormBalancer', alpha=alpha, lr=0.1,
                               grad_norm_interval=1))
-        for step in range(500):
+        for step in range(100):
             # pixels falls to a quarter, millimetres stays
             fall = 1. if step == 0 else 0.25
             result = balancer(dict(
@@ -558,6 +560,40 @@ def test_grad_norm_prefers_what_trains_slowly():
     assert norms[0.][1] / norms[0.][0] == pytest.approx(1, rel=1e-2)
     # r = 0.25 : 1
     assert norms[1.][1] / norms[1.][0] == pytest.approx(4, rel=1e-2)
+
+
+@pytest.mark.parametrize('count, hidden, alpha, steps', [
+    (3, lambda step: [2], 0., 300),
+    (5, lambda step: [3, 4] if step % 2 else [], 0., 100),
+    (5, lambda step: [step % 5], 1.5, 50)],
+    ids=['never', 'alternating', 'in turn'])
+def test_grad_norm_leaves_out_what_nobody_sees(count, hidden, alpha, steps):
+    """Equal terms stay equal, however seldom some of them are seen."""
+    features = torch.ones(4, requires_grad=True)
+    terms = [f'term{number}' for number in range(count)]
+    balancer = build(dict(type='GradNormBalancer', alpha=alpha), terms)
+    for step in range(steps):
+        balancer({term: features.square().sum() * (number not in hidden(step))
+                  for number, term in enumerate(terms)}, shared=features)
+    torch.testing.assert_close(balancer.weights, torch.ones(count), rtol=1e-4,
+                               atol=0)
+    # nobody sees any
+    balancer({term: features.sum() * 0 for term in terms}, shared=features)
+    assert balancer.weights.isfinite().all()
+
+
+def test_grad_norm_balances_the_others_of_what_nobody_sees():
+    features = torch.ones(4, requires_grad=True)
+    balancer = build(dict(type='GradNormBalancer', alpha=0., lr=0.1),
+                     ['once', 'tenfold', 'never', 'negative'])
+    for _ in range(60):
+        loss = features.square().sum()
+        balancer(dict(once=loss, tenfold=10 * loss, never=0 * loss,
+                      negative=-loss), shared=features)
+    torch.testing.assert_close(balancer.weights,
+                               torch.tensor([20 / 11, 2 / 11, 1, 1]),
+                               rtol=1e-2, atol=0)
+    assert balancer.weights[2:].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize('bad', [
@@ -599,6 +635,17 @@ def test_task_priority_is_its_equation():
         -(1 - k)**2 * math.log(k))
 
 
+def test_task_priority_keeps_the_average_of_what_nobody_sees():
+    balancer = build(dict(type='DynamicTaskPriorityBalancer'))
+    terms = dict(pixels=torch.tensor(3.), millimetres=torch.tensor(4.))
+    balancer(terms, kpis=dict(pixels=0.5))
+    balancer(dict(terms, millimetres=torch.tensor(2.)), kpis=dict(pixels=0.7))
+    before = balancer.averages.clone()
+    balancer(dict(terms, millimetres=torch.tensor(0.)),
+             kpis=dict(pixels=float('nan')))
+    assert torch.equal(balancer.averages, before)
+
+
 def test_task_priority_prefers_the_harder_task(toy):
     history = toy.train(toy.BALANCERS['task priority'], 300)
     progress = [1 - (error / history[f'error_{task}'][0])**2 for task, error in
@@ -635,7 +682,7 @@ def test_uncertainty_finds_the_variance():
 
 
 def test_uncertainty_gives_equal_shares(toy):
-    history = toy.train(toy.BALANCERS['uncertainty'], 200)
+    history = toy.train(toy.BALANCERS['uncertainty'], 100)
     shares = [[weight * loss for weight, loss in zip(
         history[f'weight_{task}'], history[f'raw_{task}'], strict=True)]
         for task in ('small', 'large')]
@@ -886,36 +933,63 @@ def test_a_checkpoint_without_a_balancer(config, log):
 # Several processes
 
 RANK = """
+import os
 import sys
 import torch
-from mmengine.dist import get_rank
 from mmpose.registry import MODELS
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 import mmpose_wloss
-torch.distributed.init_process_group('gloo')
-rank = get_rank()
 TERMS = ['pixels', 'millimetres']
-SAMPLES = slice(4 * rank, 4 * rank + 4)
 
 
 class Network(nn.Module):
 
-    def __init__(self, config, shared):
+    def __init__(self, config):
         super().__init__()
         torch.manual_seed(1)
         self.trunk, self.head = nn.Linear(6, 8), nn.Linear(8, 4)
-        self.shared = shared
         self.balancer = MODELS.build(config, default_args=dict(terms=TERMS))
 
     def forward(self, inputs, target, visible):
         features = self.trunk(inputs)
         output = self.head(features.relu())
-        shared = dict(features=features, layer=list(self.trunk.parameters()))
         return self.balancer(dict(
             pixels=(output[:, :2], target[:, :2], visible),
             millimetres=(100 * output[:, 2:], target[:, 2:], None)),
-            shared=shared[self.shared])
+            shared=[features, *self.trunk.parameters()])
+
+
+@MODELS.register_module()
+class WithoutPeople(nn.Module):
+    # leaves a loss and what it is made of out, as RTMOHead does
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.person, self.pose = nn.Linear(8, 1), nn.Linear(8, 4)
+
+    def loss(self, feats, people):
+        losses = dict(loss_person=self.person(feats[0]).square().mean())
+        if people.any():
+            losses['loss_pose'] = self.pose(feats[0][people]).square().mean()
+        return losses
+
+
+class Detector(nn.Module):
+
+    def __init__(self, config):
+        super().__init__()
+        torch.manual_seed(1)
+        self.trunk = nn.Linear(6, 8)
+        self.head = MODELS.build(dict(
+            type='BalancedHead', head=dict(type='WithoutPeople'),
+            terms=dict(pixels='loss_pose', millimetres='loss_person'),
+            balancer=config))
+        self.balancer = self.head.balancer
+
+    def forward(self, inputs, target, visible):
+        return self.head.loss((self.trunk(inputs), ), visible > 0)
 
 
 def train(network, share):
@@ -923,40 +997,41 @@ def train(network, share):
     optimizer = torch.optim.SGD(network.parameters(), 1e-4)
     generator = torch.Generator().manual_seed(0)
     found = []
-    for step in range(3):
+    for step in range(4):
         inputs, target = (torch.randn(8, n, generator=generator)
                           for n in (6, 4))
-        # uneven: all of the first process, two of the second, then none
+        # uneven: of the second process two, then none
         visible = torch.ones(8)
-        visible[6 - 2 * step:] = 0
+        visible[max(6 - 2 * step, 4):] = 0
         result = network(inputs[share], target[share], visible[share])
         optimizer.zero_grad()
         sum(result[f'loss_{term}'] for term in TERMS).backward()
         optimizer.step()
-        found.append(torch.stack([result[f'weight_{term}'] for term in TERMS]))
-    return torch.stack(found), balancer.state_dict(), torch.cat([
-        parameter.detach().flatten() for parameter in network.parameters()])
+        found.append([torch.stack([result[f'{what}_{term}'].detach()
+                                   for term in TERMS])
+                      for what in ('weight', 'raw')])
+    return [torch.stack(each) for each in zip(*found)], dict(
+        balancer.state_dict()), torch.cat([
+            parameter.detach().flatten()
+            for parameter in network.parameters()])
 
 
-def same(values):
-    other = [None, None]
-    torch.distributed.all_gather_object(other, values)
-    torch.testing.assert_close(other[0], other[1], rtol=0, atol=0)
+def main(rank, folder):
+    os.environ.update(RANK=str(rank), WORLD_SIZE='2')
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', f'file://{folder}/store', rank=rank, world_size=2)
+    torch.save([
+        train(DistributedDataParallel(network(config)),
+              slice(4 * rank, 4 * rank + 4))
+        for config in ALL for network in (Network, Detector)],
+        f'{folder}/{rank}.pth')
 
 
-for config in ALL:
-    for shared in ('features', 'layer'):
-        config = dict(config, grad_norm_interval=2)
-        weights, state, parameters = train(
-            DistributedDataParallel(Network(config, shared)), SAMPLES)
-        same((weights, dict(state), parameters))
-        if rank == 0:
-            torch.save((weights, dict(state), parameters), f'{sys.argv[1]}/'
-                       f"{config['type']}-{shared}-"
-                       f"{config.get('log_variance')}.pth")
-
-if rank == 0:
-    print('ranks agree')
+if __name__ == '__main__':
+    # from one interpreter, so that what takes seconds is imported once
+    torch.multiprocessing.start_processes(
+        main, (sys.argv[1], ), nprocs=2, start_method='fork')
 """
 
 
@@ -965,36 +1040,58 @@ def of_two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('balancers')
     (folder / 'rank.py').write_text(f'ALL = {ALL!r}\n{RANK}')
     done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29537', folder / 'rank.py', folder], text=True,
-        timeout=300, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, folder / 'rank.py', folder], text=True, timeout=300,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=dict(os.environ, OMP_NUM_THREADS='1'))
     assert done.returncode == 0, done.stdout[-3000:]
-    assert 'ranks agree' in done.stdout
-    return folder
+    return [torch.load(folder / f'{rank}.pth', weights_only=True)
+            for rank in range(2)]
 
 
-@pytest.mark.parametrize('shared', ['features', 'layer'])
+@pytest.fixture
+def ranks():
+    """What the script of the two processes defines."""
+    scope = dict(__name__='ranks')
+    exec(RANK, scope)
+    yield scope
+    MODELS.module_dict.pop('WithoutPeople')
+
+
+@pytest.mark.parametrize('network', ['Network', 'Detector'])
 @every
-def test_two_processes(config, shared, of_two_processes, monkeypatch):
-    """Both have the same state; Adaptive has the whole batch's weights."""
-    weights, state, parameters = torch.load(
-        of_two_processes / f"{config['type']}-{shared}-"
-        f"{config.get('log_variance')}.pth", weights_only=True)
+def test_two_processes(config, network, of_two_processes, ranks):
+    """Both have one state, and a term's means are of those that see it."""
+    index = 2 * ALL.index(config) + (network == 'Detector')
+    found = [each[index] for each in of_two_processes]
+    (weights, raw), state, parameters = found[0]
+    (other_weights, other_raw), *other = found[1]
+    torch.testing.assert_close([weights, state, parameters],
+                               [other_weights, *other], rtol=0, atol=0)
     assert weights.isfinite().all() and parameters.isfinite().all()
-    scope = {}
-    exec(RANK[:RANK.index('def same')].replace(
-        "torch.distributed.init_process_group('gloo')", ''), scope)
-    network = scope['Network'](dict(config, grad_norm_interval=2), shared)
-    expected, alone, trained = scope['train'](network, slice(None))
-    if config['type'] in ('AdaptiveBalancer', 'ManualBalancer'):
+    # the second process sees no pixels from the second step on
+    assert other_raw[0, 0] > 0 and (other_raw[1:, 0] == 0).all()
+    means = torch.stack([raw, other_raw]).mean(0)
+    means[1:, 0] = raw[1:, 0]
+
+    kind = config['type']
+    if 'initial' in state:
+        torch.testing.assert_close(state['initial'], means[0])
+    if config.get('log_variance') == 'first_batch':
+        torch.testing.assert_close(weights[0], 0.5 / means[0])
+    if kind == 'AdaptiveBalancer' and network == 'Detector':
+        torch.testing.assert_close(weights, 1 / means)
+    if kind == 'DynamicTaskPriorityBalancer':
+        progress = (1 - means / means[0]).clamp(1e-3, 1 - 1e-3)
+        average = progress[0]
+        for each in progress[1:]:
+            average = average.lerp(each, 0.1)
+        torch.testing.assert_close(state['averages'], average)
+    if network == 'Network' and kind in ('AdaptiveBalancer', 'ManualBalancer'):
+        # those of one process with the whole batch
+        (expected, _), _, trained = ranks['train'](
+            ranks['Network'](config), slice(None))
         torch.testing.assert_close(weights, expected)
         torch.testing.assert_close(parameters, trained)
-    elif config['type'] == 'DynamicTaskPriorityBalancer':
-        # the mean of two means, of which one is of fewer joints
-        torch.testing.assert_close(weights[:, 1], expected[:, 1])
-    if config.get('log_variance') == 'first_batch':
-        torch.testing.assert_close(weights[0, 1], expected[0, 1])
 
 
 # Bad input
@@ -1025,13 +1122,25 @@ def test_wrong_names(terms, message):
 @pytest.mark.parametrize('config, message', [
     (dict(type='AdaptiveBalancer', reduction='sum'), "'batch' or 'mean'"),
     (dict(type='AdaptiveBalancer', eps=0.), 'eps'),
+    (dict(type='AdaptiveBalancer', eps=-1.), 'eps .*-1'),
+    (dict(type='AdaptiveBalancer', eps=NAN), 'eps .*nan'),
     (dict(type='AdaptiveBalancer', grad_norm_interval=-1),
-     'grad_norm_interval'),
+     'grad_norm_interval .*-1'),
+    (dict(type='AdaptiveBalancer', grad_norm_interval=2.5),
+     'grad_norm_interval .*2.5'),
+    (dict(type='AdaptiveBalancer', loss_weight=-1.), 'loss_weight .*-1'),
+    (dict(type='AdaptiveBalancer', loss_weight=NAN), 'loss_weight .*nan'),
     (dict(type='GradNormBalancer', lr=0.), 'lr'),
+    (dict(type='GradNormBalancer', lr=NAN), 'lr .*nan'),
+    (dict(type='GradNormBalancer', alpha=-1.), 'alpha .*-1'),
+    (dict(type='GradNormBalancer', alpha=NAN), 'alpha .*nan'),
     (dict(type='DynamicTaskPriorityBalancer', gamma=-1.), 'gamma'),
+    (dict(type='DynamicTaskPriorityBalancer', gamma=NAN), 'gamma .*nan'),
     (dict(type='DynamicTaskPriorityBalancer', momentum=0.), 'momentum'),
     (dict(type='DynamicTaskPriorityBalancer', eps=0.5), 'eps'),
+    (dict(type='DynamicTaskPriorityBalancer', eps=-1.), 'eps'),
     (dict(type='UncertaintyBalancer', log_variance='first'), "'first'"),
+    (dict(type='UncertaintyBalancer', log_variance=NAN), 'nan'),
 ])
 def test_wrong_arguments(config, message):
     with pytest.raises(ValueError, match=message):

@@ -30,7 +30,8 @@ class AdaptiveBalancer(LossBalancer):
     The adaptive loss of integral 3D pose, whose "adaptive H1" has the pairs of
     2D and 3D heatmaps, and "adaptive I1" their integrals too.
 
-    A scalar loss L has the weight 1 / L.
+    A scalar loss L has the weight 1 / L, where L is the mean over those
+    processes that see the term, whose loss is not 0.
 
     Args:
         terms (list[str]): Names of the terms.
@@ -61,7 +62,7 @@ class AdaptiveBalancer(LossBalancer):
                  reduction: str = 'batch',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if eps <= 0:
+        if not 0 < eps < float('inf'):
             raise ValueError(f'eps must be above 0, but it is {eps}')
         self.eps = eps
 
@@ -70,7 +71,7 @@ class AdaptiveBalancer(LossBalancer):
         sums, counts = [], []
         for loss, pair in zip(raw, pairs, strict=True):
             sums.append(loss.abs() if pair is None else pair.magnitude)
-            count = 1 if pair is None else pair.count
+            count = loss != 0 if pair is None else pair.count
             # no copy from the host, for which an accelerator would wait
             counts.append(count.to(raw.dtype) if isinstance(count, Tensor)
                           else raw.new_full((), count))

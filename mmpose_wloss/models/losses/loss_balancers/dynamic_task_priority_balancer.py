@@ -30,7 +30,9 @@ class DynamicTaskPriorityBalancer(LossBalancer):
     The weights do not depend on the losses' scales, and do not make up for
     them.
 
-    Figures and losses of several processes are averaged.
+    Figures and losses of several processes are averaged over those that have
+    one: a figure of NaN or a loss of 0 is one of a batch in which nobody sees
+    the term, whose average then stays.
 
     Args:
         terms (list[str]): Names of the terms.
@@ -54,7 +56,7 @@ class DynamicTaskPriorityBalancer(LossBalancer):
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if gamma < 0:
+        if not 0 <= gamma < float('inf'):
             raise ValueError(f'gamma must be at least 0, but it is {gamma}')
         if not 0 < momentum <= 1:
             raise ValueError(f'momentum must be in (0, 1], but it is {momentum}')
@@ -84,10 +86,12 @@ class DynamicTaskPriorityBalancer(LossBalancer):
         measured = torch.stack([
             self._figure(name, kpis[name], raw) if name in kpis
             else raw.new_zeros(()) for name in self.terms])
-        raw, measured = self.mean_over_processes(raw, measured)
+        (raw, measured), (_, known) = self.mean_over_processes(
+            torch.stack([raw, measured]),
+            torch.stack([raw != 0, measured.isfinite()]))
+        measured = torch.where(known, measured, float('nan'))
         first = (self.initial == 0) & (raw > 0) & raw.isfinite()
         self.initial.copy_(torch.where(first, raw, self.initial))
-        # a loss of 0 is one of a batch in which nobody sees the term
         seen = (raw > 0) & (self.initial > 0)
         progress = torch.where(seen, 1 - raw / self.initial, float('nan'))
         figures = torch.stack([

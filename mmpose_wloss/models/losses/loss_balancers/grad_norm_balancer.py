@@ -39,20 +39,24 @@ class GradNormBalancer(LossBalancer):
 
     Each training step costs one more way back from each term to ``shared``:
     with the features as ``shared``, through the head. The norms and losses of
-    several processes are averaged. A step in which one of them is not finite
-    leaves the weights.
+    several processes are averaged over those that see the term. A step in
+    which one of them is not finite leaves the weights.
+
+    A term that nobody in the batch sees, one whose loss or gradient is 0,
+    keeps its weight, and the others share theirs as if it was not there. So
+    does one whose loss is negative, which has no relative progress.
 
     Args:
         terms (list[str]): Names of the terms.
-        alpha (float): How strongly terms that train slowly are preferred. 0
-            makes all gradients equal. Defaults to 1.5.
+        alpha (float): How strongly terms that train slowly are preferred, at
+            least 0, which makes all gradients equal. Defaults to 1.5.
         lr (float): Step :math:`\eta` of the weights. Defaults to 0.025.
         reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
         kwargs: See :class:`LossBalancer`.
 
     Raises:
-        ValueError: If ``lr`` is not above 0; in training, if no ``shared``
-            with gradient is given.
+        ValueError: If an argument is out of its range; in training, if no
+            ``shared`` with gradient is given.
     """
 
     LEARNS_FROM_GRADIENTS = True
@@ -64,7 +68,10 @@ class GradNormBalancer(LossBalancer):
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if lr <= 0:
+        if not 0 <= alpha < float('inf'):
+            raise ValueError('alpha must be a number of at least 0, but it is '
+                             f'{alpha}')
+        if not 0 < lr < float('inf'):
             raise ValueError(f'lr must be above 0, but it is {lr}')
         self.alpha = alpha
         self.lr = lr
@@ -86,19 +93,21 @@ class GradNormBalancer(LossBalancer):
 
     @torch.no_grad()
     def _learn(self, raw: Tensor, norms: Tensor) -> None:
-        raw, norms = self.mean_over_processes(raw, norms)
+        here = (raw != 0) | (norms != 0)
+        (raw, norms), _ = self.mean_over_processes(
+            torch.stack([raw, norms]), here.expand(2, -1))
         finite = (raw + norms).isfinite().all()
         first = (self.initial == 0) & (raw > 0) & finite
         self.initial.copy_(torch.where(first, raw, self.initial))
 
-        started = self.initial > 0
-        progress = torch.where(started, raw.clamp(min=0) / self.initial, 1)
-        rate = progress / progress.mean()
-        gradients = self.weights * norms
-        goals = gradients.mean() * rate**self.alpha
-        # a term without gradient, such as one that nobody sees, has no goal
-        gap = torch.where((gradients > 0) & (goals > 0),
-                          (gradients / goals).log(), 0).clamp(-1, 1)
-        moved = self.weights * (-self.lr * gap).exp()
-        moved = moved * len(self.terms) / moved.sum()
-        self.weights.copy_(torch.where(finite, moved, self.weights))
+        seen = (raw > 0) & (norms > 0) & (self.initial > 0)
+        count = seen.sum().clamp(min=1)
+        progress = torch.where(seen, raw / self.initial, 0)
+        rate = progress * count / progress.sum()
+        gradients = torch.where(seen, self.weights * norms, 0)
+        goals = gradients.sum() / count * rate**self.alpha
+        gap = (gradients / goals).log().clamp(-1, 1)
+        moved = torch.where(seen, self.weights * (-self.lr * gap).exp(), 0)
+        # what nobody sees neither gives of its weight nor takes of theirs
+        moved = moved * (torch.where(seen, self.weights, 0).sum() / moved.sum())
+        self.weights.copy_(torch.where(seen & finite, moved, self.weights))

@@ -2,6 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -34,7 +35,8 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
             MMEngine adds up all values whose names do, nor a dot.
         reduction (str): N of pairs: ``'batch'``, the number of samples B, or
             ``'mean'``, the number of elements whose weight is not 0.
-        loss_weight (float): Weight of the sum of all terms. Defaults to 1.
+        loss_weight (float): Weight of the sum of all terms, at least 0.
+            Defaults to 1.
         grad_norm_interval (int): While training, every so many iterations the
             result holds the norm of each term's gradient, which costs another
             way back from each term to ``shared``. Defaults to 0: never.
@@ -69,8 +71,12 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         if reduction not in ('batch', 'mean'):
             raise ValueError("reduction must be 'batch' or 'mean', but it is "
                              f'{reduction!r}')
-        if grad_norm_interval < 0:
-            raise ValueError('grad_norm_interval must be a number of '
+        if not 0 <= loss_weight < float('inf'):
+            raise ValueError('loss_weight must be a number of at least 0, but it '
+                             f'is {loss_weight}')
+        if not isinstance(grad_norm_interval, Integral) or (
+                grad_norm_interval < 0):
+            raise ValueError('grad_norm_interval must be a whole number of '
                              'iterations or 0 (never), but it is '
                              f'{grad_norm_interval}')
         self.terms = terms
@@ -224,12 +230,27 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                          else raw.new_zeros(()))
         return torch.stack(norms) / factors
 
-    def mean_over_processes(self, *values: Tensor) -> list[Tensor]:
-        """The means of tensors in shape [T] over all processes, in one go."""
-        stacked = torch.stack(values)
+    def mean_over_processes(self, values: Tensor,
+                            seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Means over those processes that see a term, in one go.
+
+        A process whose part of the batch has nothing of a term knows nothing
+        about it, and would draw the means of the others towards 0.
+
+        Args:
+            values (Tensor): In shape [N, T].
+            seen (Tensor): Whether this process sees it, in shape [N, T].
+
+        Returns:
+            tuple[Tensor, Tensor]: The means, 0 where no process sees it, and
+            whether one does, both in shape [N, T].
+        """
+        sums, counts = torch.where(seen, values, 0), seen.to(values)
         if get_world_size() > 1:
-            all_reduce(stacked, 'mean')
-        return list(stacked)
+            stacked = torch.stack([sums, counts])
+            all_reduce(stacked)
+            sums, counts = stacked
+        return sums / counts.clamp(min=1), counts > 0
 
     # what was learnt
 

@@ -30,7 +30,9 @@ class ManualBalancer(LossBalancer):
             MMEngine's hooks and schedulers: those of ``{10: ...}`` hold after
             10 epochs were trained. What an entry does not name stays as it
             was. It is looked up at each call, so that a resumed training goes
-            on with the ratios of its epoch. Defaults to ``None``.
+            on with the ratios of its epoch. It goes by epochs only: MMEngine's
+            ``IterBasedTrainLoop`` stays in epoch 0, so that in it no later
+            entry ever holds. Defaults to ``None``.
         reduction (str): See :class:`LossBalancer`. Defaults to ``'batch'``,
             as in the source.
         kwargs: See :class:`LossBalancer`.

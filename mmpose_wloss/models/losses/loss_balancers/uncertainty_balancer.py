@@ -1,5 +1,6 @@
 """Balance by a variance that is learnt with the network."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -37,8 +38,8 @@ class UncertaintyBalancer(LossBalancer):
         terms (list[str]): Names of the terms.
         log_variance (float or str): :math:`s` at the start, or
             ``'first_batch'``: the logarithm of each term's first loss, its
-            mean over processes, so that no term has to wait for its variance
-            to grow from 1. Defaults to 0.
+            mean over the processes that see it, so that no term has to wait
+            for its variance to grow from 1. Defaults to 0.
         reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
         kwargs: See :class:`LossBalancer`.
 
@@ -52,7 +53,8 @@ class UncertaintyBalancer(LossBalancer):
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if isinstance(log_variance, str) and log_variance != 'first_batch':
+        if log_variance != 'first_batch' and (
+                isinstance(log_variance, str) or not math.isfinite(log_variance)):
             raise ValueError("log_variance must be a number or 'first_batch', "
                              f'but it is {log_variance!r}')
         self.start = log_variance
@@ -86,7 +88,7 @@ class UncertaintyBalancer(LossBalancer):
 
     @torch.no_grad()
     def _start(self, raw: Tensor) -> None:
-        raw, = self.mean_over_processes(raw)
+        raw, = self.mean_over_processes(raw[None], raw[None] != 0)[0]
         now = ~self.initialized & (raw > 0) & raw.isfinite()
         self.log_variance.copy_(torch.where(now, raw.log(), self.log_variance))
         self.initialized.logical_or_(now)
