@@ -22,7 +22,7 @@ from tabulate import tabulate
 
 from mmpose_wloss.engine.trainings import (
     Training,
-    annotation_file,
+    annotation_files,
     run_trainings,
 )
 from mmpose_wloss.visualization import draw_curves
@@ -69,7 +69,7 @@ class Study:
         self.scalars = scalars
         self.inputs = inputs
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
-        self.annotations = annotation_file(
+        self.annotations, = annotation_files(
             Config.fromfile(str(ROOT / config)))
 
     def rows(self) -> list[dict]:

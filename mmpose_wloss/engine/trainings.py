@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import HOOKS
 from tqdm import tqdm
 
@@ -37,17 +38,25 @@ main()
 '''
 
 
-def annotation_file(config: Config) -> Path:
-    """The annotations that a config trains on, of several sets the first."""
-    dataset = config.train_dataloader.dataset
-    while 'ann_file' not in dataset:  # a wrapper
-        dataset = dataset.get('dataset') or dataset.datasets[0]
-    return Path(dataset.data_root, dataset.ann_file)
+def annotation_files(config: Config) -> list[Path]:
+    """The annotations that a config trains on, each file once, in order."""
+    return list(dict.fromkeys(
+        _annotation_files(config.train_dataloader.dataset)))
 
 
-def _epoch_of(checkpoint: str) -> int:
+def _annotation_files(dataset: ConfigDict) -> Iterator[Path]:
+    wrapped = [dataset.dataset] if dataset.get('dataset') else []
+    for each in (*wrapped, *(dataset.get('datasets') or ())):
+        yield from _annotation_files(each)
+    for name in ('ann_file', 'extended_ann_file'):
+        files = dataset.get(name) or []
+        for file in [files] if isinstance(files, str) else files:
+            yield Path(dataset.get('data_root') or '', file)
+
+
+def _epoch_of(checkpoint: Path) -> int:
     """The epoch in the name of a checkpoint."""
-    return int(re.fullmatch(r'epoch_(\d+)\.pth', Path(checkpoint).name)[1])
+    return int(re.fullmatch(r'epoch_(\d+)\.pth', checkpoint.name)[1])
 
 
 class TrainingFailed(RuntimeError):
@@ -84,7 +93,8 @@ class Training:
         self.config.merge_from_dict(dict(options or {}))
         self.epochs = self.config.train_cfg.max_epochs
         digest = hashlib.sha256(self.config.pretty_text.encode())
-        digest.update(annotation_file(self.config).read_bytes())
+        for file in annotation_files(self.config):
+            digest.update(file.read_bytes())
         if after is not None:
             digest.update(after.work_dir.name.encode())
         if processes > 1:
@@ -99,6 +109,7 @@ class Training:
     def start(self, threads: int) -> None:
         """Start the process with so many threads of computation."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
+        self._point_to_what_is_there()
         self._forget_unvalidated()
         if self.after is not None:
             self.config.load_from = str(self.after.checkpoint()[1])
@@ -120,6 +131,27 @@ class Training:
                 env={**os.environ, 'OMP_NUM_THREADS': str(threads)})
         self.started = time.monotonic()
 
+    def _kept(self) -> dict[int, Path]:
+        """The checkpoints by epoch, without one whose writing was cut off."""
+        return {_epoch_of(file): file
+                for file in self.work_dir.glob('epoch_*.pth')
+                if zipfile.is_zipfile(file)}
+
+    def _point_to_what_is_there(self) -> None:
+        """Take the newest checkpoint if the last one is gone.
+
+        MMEngine removes an old checkpoint before it writes the next one and
+        says that this is the last.
+        """
+        pointer = self.work_dir / 'last_checkpoint'
+        if not pointer.exists() or Path(pointer.read_text().strip()).is_file():
+            return
+        kept = self._kept()
+        if kept:
+            pointer.write_text(str(kept[max(kept)]))
+        else:
+            pointer.unlink()
+
     def _forget_unvalidated(self) -> None:
         """Take the last checkpoint back if its validation was interrupted.
 
@@ -130,14 +162,14 @@ class Training:
         if not pointer.exists():
             return
         loop = self.config.train_cfg
-        last = _epoch_of(pointer.read_text().strip())
+        checkpoint = Path(pointer.read_text().strip())
+        last = _epoch_of(checkpoint)
         due = last == self.epochs or (
             last >= loop.get('val_begin', 1)
             and last % loop.get('val_interval', 1) == 0)
         if not due or last in self.validations():
             return
-        kept = {_epoch_of(file.name): file
-                for file in self.work_dir.glob('epoch_*.pth')}
+        kept = self._kept()
         earlier = [epoch for epoch in kept if epoch < last]
         if earlier:
             pointer.write_text(str(kept[max(earlier)]))
@@ -145,7 +177,7 @@ class Training:
             pointer.unlink()
         else:
             return  # one figure is not worth all epochs so far
-        kept[last].unlink()
+        checkpoint.unlink()
 
     def running(self) -> bool:
         """Whether the process runs.

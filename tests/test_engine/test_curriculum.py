@@ -2,7 +2,6 @@ import json
 import runpy
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo'
 NAMES = ('h1_d4', 'i1_d8', 'i1_d16')
 EPOCHS = dict(h1_d4=1, i1_d8=2, i1_d16=1)
+GROWTH = "model = dict(head=dict(depth_growth='interpolate'))\n"
 validates = pytest.mark.skipif(
     Version(installed_version(REQUIREMENTS[-1])) < Version('1.2'),
     reason='MPJPE of mmpose 1.1 takes no targets of shape [1, K, 3]')
@@ -40,9 +40,8 @@ default_hooks = dict(logger=dict(interval=1))
 @pytest.fixture(scope='module')
 def configs(tmp_path_factory):
     folder = tmp_path_factory.mktemp('configs')
-    growth = "model = dict(head=dict(depth_growth='interpolate'))"
     return [write_config(folder, name, name, EPOCHS[name],
-                         growth if name == 'i1_d16' else '')
+                         GROWTH if name == 'i1_d8' else '')
             for name in NAMES]
 
 
@@ -60,18 +59,18 @@ def options(coco_root):
 
 @pytest.fixture(scope='module')
 def chain(configs, options, tmp_path_factory):
-    """All three stages in one go, by the tool."""
+    """Two stages in one go, by the tool."""
     work_dir = tmp_path_factory.mktemp('chain')
     argv = sys.argv
-    sys.argv = ['train_curriculum.py', *configs, '--work-dir', str(work_dir),
-                '--cfg-options',
+    sys.argv = ['train_curriculum.py', *configs[:2], '--work-dir',
+                str(work_dir), '--cfg-options',
                 *(f'{key}={value}' for key, value in options.items())]
     try:
         runpy.run_path(str(ROOT / 'tools' / 'train_curriculum.py'),
                        run_name='__main__')
     finally:
         sys.argv = argv
-    return Curriculum(configs, work_dir, options)
+    return Curriculum(configs[:2], work_dir, options)
 
 
 def weights(training: Training) -> dict:
@@ -80,15 +79,12 @@ def weights(training: Training) -> dict:
 
 @validates
 def test_each_stage_starts_from_the_one_before(chain):
-    first, second, third = chain.stages
-    assert all(stage.done() for stage in chain.stages)
-    for before, stage, how in ((first, second, 'drawn from N(0, 0.01²)'),
-                               (second, third, 'interpolated from d2 = 8')):
-        written = Config.fromfile(stage.work_dir / 'config.py')
-        assert written.load_from == str(before.checkpoint()[1])
-        log = (stage.work_dir / 'output.txt').read_text()
-        assert (f'depth_growth: the volume layer of d2 = {stage.d2} was {how}'
-                in log)
+    first, second = chain.stages
+    assert first.done() and second.done()
+    written = Config.fromfile(second.work_dir / 'config.py')
+    assert written.load_from == str(first.checkpoint()[1])
+    assert ('depth_growth: the volume layer of d2 = 8 was interpolated from '
+            'd2 = 4') in (second.work_dir / 'output.txt').read_text()
     assert 'depth_growth:' not in (first.work_dir / 'output.txt').read_text()
 
 
@@ -98,9 +94,8 @@ def test_the_report_shows_every_stage(chain):
         (chain.work_dir / 'curriculum.json').read_text())['stages']
     assert [(stage['d2'], stage['mode'], stage['epochs'], stage['epoch'])
             for stage in stages] == [
-                (4, 'H1', 1, 1), (8, 'I1', 2, 2), (16, 'I1', 1, 1)]
-    assert [stage['starts_from'] for stage in stages[1:]] == [
-        stage['checkpoint'] for stage in stages[:-1]]
+                (4, 'H1', 1, 1), (8, 'I1', 2, 2)]
+    assert stages[1]['starts_from'] == stages[0]['checkpoint']
     report = (chain.work_dir / 'curriculum.md').read_text()
     for stage, training in zip(stages, chain.stages, strict=True):
         figures = training.validations()[training.epochs]
@@ -125,19 +120,23 @@ def test_interrupted_it_ends_with_the_same_weights(
         chain, configs, options, tmp_path):
     parts = Curriculum(configs[:2], tmp_path, options)
     assert ([stage.work_dir.name for stage in parts.stages] ==
-            [stage.work_dir.name for stage in chain.stages[:2]])
-    # the first stage is done, the second in its second epoch
-    shutil.copytree(chain.stages[0].work_dir, parts.stages[0].work_dir)
+            [stage.work_dir.name for stage in chain.stages])
+    # as it was in the second epoch of the second stage
+    for stage, whole in zip(parts.stages, chain.stages, strict=True):
+        shutil.copytree(whole.work_dir, stage.work_dir)
     second = parts.stages[1]
-    second.start(threads=1)
-    while not (second.work_dir / 'epoch_1.pth').exists():
-        assert second.running()
-        time.sleep(0.05)
-    second.stop()
-    assert not second.done()
+    log, = second.work_dir.glob('*/vis_data/scalars.json')
+    lines = log.read_text().splitlines(keepends=True)
+    validated = ['epoch' not in json.loads(line) for line in lines]
+    log.write_text(''.join(lines[:validated.index(True) + 1]))
+    (second.work_dir / 'epoch_2.pth').unlink()
+    (second.work_dir / 'last_checkpoint').write_text(
+        str(second.work_dir / 'epoch_1.pth'))
+    assert list(second.validations()) == [1] and not second.done()
 
-    parts = Curriculum(configs[:2], tmp_path, options)
     parts.train()
+    assert 'Auto resumed from the latest checkpoint' in (
+        second.work_dir / 'output.txt').read_text()
     assert parts.rows()[1]['MPJPE'] == chain.rows()[1]['MPJPE']
     one, other = weights(chain.stages[1]), weights(parts.stages[1])
     assert one.keys() == other.keys()
@@ -148,7 +147,7 @@ def test_a_changed_stage_changes_the_later_ones(configs, options, tmp_path):
     names = [stage.work_dir.name
              for stage in Curriculum(configs, tmp_path, options).stages]
     changed = write_config(tmp_path, 'i1_d8', 'i1_d8', 2,
-                           "randomness = dict(seed=7)")
+                           f'{GROWTH}randomness = dict(seed=7)')
     others = [stage.work_dir.name for stage in Curriculum(
         [configs[0], changed, configs[2]], tmp_path, options).stages]
     assert others[0] == names[0]
@@ -194,18 +193,28 @@ def test_missing_files_are_told_before_anything_trains(configs, options,
         Curriculum(configs, tmp_path, options | root)
 
 
+@pytest.fixture
+def small(tmp_path):
+    """A config with what a training itself looks at."""
+    file = tmp_path / 'small.py'
+    file.write_text(f"""
+train_cfg = dict(max_epochs=3, val_interval=1)
+train_dataloader = dict(dataset=dict(ann_file='small.py', data_root={str(tmp_path)!r}))
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+""")
+    return str(file)
+
+
 @pytest.mark.parametrize(('hook', 'name', 'epoch'), [
     (dict(), 'epoch_3', 3),
     (dict(save_best='MPJPE', rule='less'), 'best_MPJPE_epoch_2', 2),
     (dict(save_best='auto', rule='less'), 'best_MPJPE_epoch_2', 2),
     (dict(save_best='coco/AP', rule='greater'),
      'best_coco_AP_epoch_1', 1)])
-def test_the_checkpoint_to_go_on_from(configs, options, tmp_path, hook, name,
-                                      epoch):
-    training = Training(configs[0], tmp_path, {
-        **options, 'train_cfg.max_epochs': 3,
-        **{f'default_hooks.checkpoint.{key}': value
-           for key, value in hook.items()}})
+def test_the_checkpoint_to_go_on_from(small, tmp_path, hook, name, epoch):
+    training = Training(small, tmp_path, {
+        f'default_hooks.checkpoint.{key}': value
+        for key, value in hook.items()})
     log = training.work_dir / '20200101' / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True)
     log.write_text(''.join(
@@ -225,15 +234,14 @@ def test_the_checkpoint_to_go_on_from(configs, options, tmp_path, hook, name,
     ((3, ), 3, (1, 2), None),
     ((2, ), 2, (1, ), 2)])  # nothing to go back to
 def test_an_epoch_without_its_validation_is_trained_again(
-        configs, options, tmp_path, kept, last, validated, left):
-    training = Training(configs[0], tmp_path,
-                        {**options, 'train_cfg.max_epochs': 3})
+        small, tmp_path, kept, last, validated, left):
+    training = Training(small, tmp_path)
     log = training.work_dir / '20200101' / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True)
     log.write_text(''.join(
         json.dumps(dict(MPJPE=80., step=step)) + '\n' for step in validated))
     for epoch in kept:
-        (training.work_dir / f'epoch_{epoch}.pth').touch()
+        torch.save({}, training.work_dir / f'epoch_{epoch}.pth')
     pointer = training.work_dir / 'last_checkpoint'
     pointer.write_text(str(training.work_dir / f'epoch_{last}.pth'))
     training._forget_unvalidated()
@@ -245,14 +253,54 @@ def test_an_epoch_without_its_validation_is_trained_again(
         left == last)
 
 
-@validates
-def test_several_processes_train_a_stage(configs, options, tmp_path):
+@pytest.mark.parametrize(('kept', 'cut_off', 'left'), [
+    ((), None, None),
+    ((1, 2), None, 2),
+    ((1, ), 2, 1),  # killed again, as it wrote
+    ((), 4, None)])
+def test_a_last_checkpoint_that_is_gone(small, tmp_path, kept, cut_off, left,
+                                        monkeypatch):
+    training = Training(small, tmp_path, {'train_cfg.max_epochs': 5})
+    training.work_dir.mkdir()
+    log = training.work_dir / '20200101' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(''.join(
+        json.dumps(dict(MPJPE=80., step=step)) + '\n' for step in kept))
+    whole = training.work_dir / 'epoch_3.pth'
+    torch.save(dict(meta=dict()), whole)
+    for epoch in kept:
+        shutil.copy(whole, training.work_dir / f'epoch_{epoch}.pth')
+    if cut_off:
+        (training.work_dir / f'epoch_{cut_off}.pth').write_bytes(
+            whole.read_bytes()[:-30])
+    whole.unlink()
+    pointer = training.work_dir / 'last_checkpoint'
+    pointer.write_text(str(whole))
+    commands = []
+    monkeypatch.setattr('mmpose_wloss.engine.trainings.subprocess.Popen',
+                        lambda command, **_: commands.append(command))
+    training.start(threads=1)
+    assert ('--resume' in commands[0]) == (left is not None)
+    if left is None:
+        assert not pointer.exists()
+    else:
+        assert pointer.read_text() == str(
+            training.work_dir / f'epoch_{left}.pth')
+
+
+def test_several_processes_train_a_stage(configs, options, tmp_path,
+                                         monkeypatch):
+    """The launcher starts the tool; that this trains, test_launch proves."""
     stage, = Curriculum(configs[:1], tmp_path, options, processes=2).stages
     assert stage.work_dir != Curriculum(
         configs[:1], tmp_path, options).stages[0].work_dir
+    monkeypatch.setattr('mmpose_wloss.engine.trainings.TRAIN_TOOL', '''
+import json, os, sys
+config, _, work_dir, *more = sys.argv[1:]
+with open(f'{work_dir}/{os.environ["RANK"]}.json', 'w') as file:
+    json.dump([config, os.environ['WORLD_SIZE'], *more], file)
+''')
     run_trainings([stage])
-    assert stage.done()
-    log = (stage.work_dir / 'output.txt').read_text()
-    assert 'GPU number: 2' in log
-    # 6 images in batches of 3, shared by two
-    assert '[1][1/1]' in log
+    for rank in range(2):
+        assert json.loads((stage.work_dir / f'{rank}.json').read_text()) == [
+            str(stage.work_dir / 'config.py'), '2', '--launcher', 'pytorch']

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import time
@@ -5,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmpose_wloss.engine.demo import Demo
 from mmpose_wloss.engine.trainings import (
     Training,
     TrainingFailed,
+    annotation_files,
     run_trainings,
 )
 
@@ -48,6 +51,39 @@ def test_another_config_or_other_data_is_another_training(demo_configs,
     other = Training(demo_configs['mse'], tmp_path, {
         'train_dataloader.dataset.ann_file': str(annotations)})
     assert other.work_dir != one.work_dir
+
+
+def test_the_annotations_of_all_data_sets(tmp_path):
+    def files(**dataset):
+        return annotation_files(Config(dict(
+            train_dataloader=dict(dataset=dict(dataset)))))
+
+    one = dict(data_root='a', ann_file='1.npz')
+    two = dict(data_root='b', ann_file=['2.npz', '3.npz'])
+    more = dict(ann_file='4.mat', extended_ann_file='5.mat')
+    assert files(**one) == [Path('a/1.npz')]
+    assert files(**two) == [Path('b/2.npz'), Path('b/3.npz')]
+    assert files(type='CombinedDataset', datasets=[
+        one, dict(type='RepeatDataset', dataset=two), dict(data_root='c'),
+        more, one]) == [Path(file) for file in (
+            'a/1.npz', 'b/2.npz', 'b/3.npz', '4.mat', '5.mat')]
+
+
+def test_the_digest_is_of_every_annotation_file(demo_configs, tmp_path):
+    paths = [tmp_path / name for name in ('1.json', '2.json')]
+    for path in paths:
+        path.write_text('{}')
+
+    def training(files):
+        return Training(demo_configs['mse'], tmp_path, {
+            'train_dataloader.dataset.ann_file': files})
+
+    single = training(str(paths[0]))
+    digest = hashlib.sha256(single.config.pretty_text.encode() + b'{}')
+    assert single.work_dir.name == f'mse_{digest.hexdigest()[:8]}'
+    before = training([str(path) for path in paths]).work_dir
+    paths[1].write_text('[]')
+    assert training([str(path) for path in paths]).work_dir != before
 
 
 def test_an_interrupted_last_validation_is_made_up_for(demo_configs, tmp_path):
