@@ -69,8 +69,9 @@ class Study:
         self.scalars = scalars
         self.inputs = inputs
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
-        self.annotations, = annotation_files(
-            Config.fromfile(str(ROOT / config)))
+        # of several sets the first
+        self.annotations = annotation_files(
+            Config.fromfile(str(ROOT / config)))[0]
 
     def rows(self) -> list[dict]:
         """The rows that are there."""
