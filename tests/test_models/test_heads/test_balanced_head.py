@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import mmpose
 import pytest
 import torch
 from mmengine.config import Config
@@ -420,7 +421,7 @@ def scene(people):
     'DynamicTaskPriorityBalancer', 'UncertaintyBalancer'])
 def test_a_batch_without_people(name, losses, balancer):
     if MODELS.get(name) is None:
-        pytest.skip(f'this mmpose has no {name}; 1.2 and later have')
+        pytest.skip(f'mmpose {mmpose.__version__} has no {name}')
     init_default_scope('mmpose')
     model = balanced(detector(name), losses, balancer)
     terms = [key.replace('loss_', '') for key in losses]
