@@ -27,15 +27,15 @@ def draw_term_curves(curves: Mapping[str, Sequence[Mapping[str, Mapping]]],
     grid = picture.subplots(len(figures), len(curves), squeeze=False,
                             sharex=True, sharey='row')
     handles = {}
+    for axes, name in zip(grid[0], curves, strict=True):
+        axes.set_title(name, fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel('epoch')
     for row, (figure, title) in zip(grid, figures.items(), strict=True):
         row[0].set_ylabel(f'share of {title}')
-        for axes, (name, seeds) in zip(row, curves.items(), strict=True):
+        for axes, seeds in zip(row, curves.values(), strict=True):
             axes.set(yscale='log', ylim=(1e-6, 1.5))
             axes.grid(alpha=0.3)
-            if row is grid[0]:
-                axes.set_title(name, fontsize=9)
-            if row is grid[-1]:
-                axes.set_xlabel('epoch')
             there = [term for term in terms
                      if all(f'{figure}_{term}' in seed for seed in seeds)]
             if not there:
