@@ -6,7 +6,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 # so many parts of a volume are multiplied at a time
-PARTS = 8
+PARTS = 32
 
 
 def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
