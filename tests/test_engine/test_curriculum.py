@@ -187,7 +187,7 @@ def test_a_stage_needs_the_3d_head(configs, options, tmp_path):
 def test_missing_files_are_told_before_anything_trains(configs, options,
                                                        tmp_path):
     with pytest.raises(MissingFile, match='There is no config'):
-        Curriculum([configs[0], 'none.py'], tmp_path)
+        Curriculum([configs[0], 'none.py'], tmp_path, options)
     root = {'train_dataloader.dataset.data_root': str(tmp_path / 'none')}
     with pytest.raises(MissingFile, match='none/annotations'):
         Curriculum(configs, tmp_path, options | root)
