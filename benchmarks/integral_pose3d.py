@@ -50,7 +50,8 @@ def stage(depth: int, after: str, growth: str) -> dict:
     return from_2d(**schedule(EPOCHS // 2), **{
         'after': after,
         'model.head.depth_growth': growth,
-        'model.head.decoder.heatmap_size': (32, 32, depth),
+        # a list, as JSON has it
+        'model.head.decoder.heatmap_size': [32, 32, depth],
     })
 
 
