@@ -26,6 +26,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 import mmpose_wloss
+from mmpose_wloss.engine.files import write_whole
 from mmpose_wloss.models.heads import soft_argmax
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,15 +159,13 @@ def main() -> None:
          for name, each in integrals.items()],
         ['', 's', 'over softmax', 'peak, MB', 'volumes'],
         tablefmt='github', floatfmt='.3g'))
-    partial = RESULTS.with_suffix('.partial')
-    partial.write_text(json.dumps(dict(
+    write_whole(RESULTS, json.dumps(dict(
         format=1, heads=heads, integrals=integrals, volumes=VOLUMES,
         batch=args.batch, device=args.device,
         threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__,
                       python=platform.python_version(),
                       mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
-    partial.replace(RESULTS)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import time
@@ -20,6 +19,7 @@ import numpy as np
 from mmengine.config import Config
 from tabulate import tabulate
 
+from mmpose_wloss.engine.files import write_whole
 from mmpose_wloss.engine.trainings import (
     Training,
     annotation_files,
@@ -84,9 +84,7 @@ class Study:
         content = dict(format=1, study=self.name, config=self.config,
                        rows=[*self.rows(), row])
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_suffix('.partial')
-        partial.write_text(json.dumps(content, indent=1) + '\n')
-        os.replace(partial, self.file)
+        write_whole(self.file, json.dumps(content, indent=1) + '\n')
 
     def data_digest(self) -> str:
         """SHA-256 of the annotations that are trained on."""

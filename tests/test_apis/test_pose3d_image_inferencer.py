@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from mmpose_wloss.apis import Pose3DImageInferencer, image_files
 from mmpose_wloss.compat import REQUIREMENTS, installed_version
-from mmpose_wloss.structures.projection import camera_parameters, project
+from mmpose_wloss.structures.camera import camera_parameters, project
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 CAMERA = dict(f=[150., 150.], c=[64., 48.])

@@ -10,7 +10,7 @@ from mmpose.registry import DATASETS
 from packaging.version import Version
 
 from mmpose_wloss.datasets import CocoStyle3DDataset
-from mmpose_wloss.structures.projection import project
+from mmpose_wloss.structures.camera import project
 
 ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
 PIPELINE = [

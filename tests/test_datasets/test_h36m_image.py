@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from mmpose_wloss.datasets import Human36mImageDataset
 from mmpose_wloss.datasets.poses import collect_poses
-from mmpose_wloss.structures.projection import (
+from mmpose_wloss.structures.camera import (
     camera_matrix,
     distortion_coefficients,
 )

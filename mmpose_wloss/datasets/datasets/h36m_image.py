@@ -11,7 +11,7 @@ from mmpose.datasets.datasets import Human36mDataset
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from ...structures.projection import camera_parameters
+from ...structures.camera import camera_parameters
 from .pose3d_samples import (
     METRES,
     MILLIMETRES,

@@ -1,6 +1,5 @@
 import json
 import math
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from mmpose.registry import HOOKS
 
 from ..export import network_state, save_whole, stock_checkpoint, stock_config
+from ..files import write_whole
 
 # the share of the full consistency weight, at a progress from 0 to 1; the
 # sigmoid is that of Laine & Aila, Temporal Ensembling, 2017
@@ -233,9 +233,8 @@ class DualNetworkHook(Hook):
         summary = dict(format=1, config='network.py', epoch=runner.epoch,
                        checkpoints={name: f'{name}.pth' for name in names},
                        **self._best(names, runner.message_hub))
-        partial = folder / 'networks.json.partial'
-        partial.write_text(json.dumps(summary, indent=1) + '\n')
-        os.replace(partial, folder / 'networks.json')
+        write_whole(folder / 'networks.json',
+                    json.dumps(summary, indent=1) + '\n')
         best = summary.get('best')
         runner.logger.info(
             f'Networks written to {folder}: ' + ', '.join(
