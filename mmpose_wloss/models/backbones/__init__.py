@@ -1,0 +1,3 @@
+from .preact_hourglass import PreActHourglassNet
+
+__all__ = ['PreActHourglassNet']
