@@ -154,6 +154,20 @@ def add_safe_globals() -> None:
     ])
 
 
+def torchscript_onnx_options() -> dict:
+    """Options of ``torch.onnx.export`` that choose the exporter by tracing.
+
+    From torch 2.9 on another one is the default, which needs a package more.
+    Torch 2.1 knows no such option.
+    """
+    import inspect
+
+    import torch
+
+    parameters = inspect.signature(torch.onnx.export).parameters
+    return dict(dynamo=False) if 'dynamo' in parameters else {}
+
+
 def crop_window(sample) -> tuple:
     """Centre and size of the crop that a top-down sample was made from.
 

@@ -1,8 +1,10 @@
 from .easy_hard_consistency import EasyHardConsistency
+from .onnx_pose_estimator import OnnxPoseEstimator
 from .pose_cons import PoseCons
 from .pose_dual import PoseDual
 from .topdown_pose3d import TopdownPose3DEstimator
 
 __all__ = [
-    'EasyHardConsistency', 'PoseCons', 'PoseDual', 'TopdownPose3DEstimator'
+    'EasyHardConsistency', 'OnnxPoseEstimator', 'PoseCons', 'PoseDual',
+    'TopdownPose3DEstimator'
 ]

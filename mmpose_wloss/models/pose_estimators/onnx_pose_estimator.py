@@ -1,0 +1,133 @@
+from collections.abc import Sequence
+
+import torch
+from mmpose.models.pose_estimators import TopdownPoseEstimator
+from mmpose.registry import MODELS
+from mmpose.utils.typing import ConfigType, OptConfigType
+from torch import Tensor, nn
+
+from .onnx_network import SIMCC, OnnxNetwork
+
+
+@MODELS.register_module()
+class OnnxPoseEstimator(TopdownPoseEstimator):
+    """A stock top-down estimator whose network is an ONNX file.
+
+    Backbone, neck and the layers of the head are run by onnxruntime;
+    preprocessing, flip test and decoding are the stock code, as the network's
+    config has them. So whatever tests a stock model tests an ONNX file:
+
+    .. code-block:: python
+
+        model = dict(type='OnnxPoseEstimator', network=<stock model config>,
+                     onnx_file='student.onnx')
+
+    Args:
+        network (dict): Config of the ``TopdownPoseEstimator`` that was
+            exported. Losses, codec and ``test_cfg`` may differ, as far as
+            sizes agree.
+        onnx_file (str): What ``tools/export_onnx.py`` wrote.
+        providers (Sequence[str], optional): onnxruntime's execution
+            providers. Defaults to ``None``: the CPU.
+        threads (int): Threads of an operation; 0 leaves it to onnxruntime.
+            Defaults to 0.
+        data_preprocessor (dict, optional): Used where ``network`` has none,
+            as MMPose keeps it. Defaults to ``None``.
+        test_cfg (dict, optional): Replaces the network's. Defaults to
+            ``None``.
+        metainfo (dict, optional): Replaces the network's. Defaults to
+            ``None``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If onnxruntime is not installed.
+        ValueError: If the file is not one of ours, or of another network;
+            names the first key that differs.
+    """
+
+    def __init__(self,
+                 network: ConfigType,
+                 onnx_file: str,
+                 providers: Sequence[str] | None = None,
+                 threads: int = 0,
+                 data_preprocessor: OptConfigType = None,
+                 test_cfg: OptConfigType = None,
+                 metainfo: dict | None = None):
+        kind = network.get('type')
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        if kind is not TopdownPoseEstimator:
+            raise ValueError(
+                'network must be the config of a TopdownPoseEstimator, but '
+                f'its type is {network.get("type")}')
+        data_preprocessor = network.get('data_preprocessor') or data_preprocessor
+        test_cfg = network.get('test_cfg') if test_cfg is None else test_cfg
+        super().__init__(
+            backbone=dict(type=OnnxNetwork, file=onnx_file,
+                          providers=providers, threads=threads),
+            head=network['head'],
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            metainfo=metainfo or network.get('metainfo'))
+        self.backbone.check_fits(
+            dict(network, data_preprocessor=data_preprocessor))
+        _check_codec(self.backbone, self.head.decoder)
+        # an old config's head brings one, which is in the file too
+        self.neck = None
+        for name in list(self.head._modules):
+            delattr(self.head, name)
+        self.head.forward = (
+            _stages if self.backbone.multi_stage else _as_it_is)
+        # distributed tests refuse a model without any
+        self.no_weight = nn.Parameter(torch.zeros(()))
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """Refuse to train.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            f'{self.backbone.file} cannot be trained: an ONNX file has no '
+            'gradients. Train the network, and export it again')
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        raise NotImplementedError(
+            f'{self.backbone.file} holds the weights already, and no '
+            'checkpoint can be loaded into it. Export the checkpoint by '
+            'tools/export_onnx.py, and give the new file')
+
+
+def _as_it_is(outputs: Tensor | tuple[Tensor, ...]):
+    return outputs
+
+
+def _stages(heatmaps: Tensor) -> list[Tensor]:
+    return [heatmaps]
+
+
+def _check_codec(network: OnnxNetwork, codec: object) -> None:
+    """Check that a codec decodes outputs of the file's sizes.
+
+    Raises:
+        ValueError: If it does not; names what differs.
+    """
+    if codec is None:
+        raise ValueError(
+            'the head of network has no `decoder`, which finds keypoints in '
+            'its outputs: add the codec to the config, '
+            'head=dict(..., decoder=codec)')
+    sizes = [('input_size', network.input_size, codec.input_size)]
+    if network.output_names == SIMCC:
+        lengths = tuple(shape[1] for shape in network.output_shapes)
+        sizes.append(('simcc_split_ratio, which gives lengths of', lengths,
+                      [size * codec.simcc_split_ratio
+                       for size in codec.input_size]))
+    else:
+        shape, = network.output_shapes
+        sizes.append(('heatmap_size', shape[:0:-1], codec.heatmap_size))
+    for name, ours, theirs in sizes:
+        if ours != tuple(int(size) for size in theirs):
+            raise ValueError(
+                f'{network.file} does not fit the codec '
+                f'{type(codec).__name__}: {name} is {tuple(ours)} in the file '
+                f'and {tuple(theirs)} in the config')
