@@ -123,6 +123,7 @@ setup(
     extras_require={
         'mim': read_requirements('mminstall.txt'),
         'synthetic': read_requirements('synthetic.txt'),
+        'deploy': read_requirements('deploy.txt'),
         'tests': read_requirements('tests.txt'),
         'docs': read_requirements('docs.txt'),
     },

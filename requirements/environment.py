@@ -30,14 +30,14 @@ ENVIRONMENTS = {
         'be compiled',
         constraints='constraints.txt',
         requirements=('mminstall.txt', 'runtime.txt', 'synthetic.txt',
-                      'tests.txt', 'docs.txt'),
+                      'deploy.txt', 'tests.txt', 'docs.txt'),
         installs_project=True),
     'lite': dict(
         folder='.venv-lite',
         what='torch 2.1, mmpose 1.1 and mmcv-lite, with nothing to compile',
         takes='3 minutes',
         constraints='constraints-lite.txt',
-        requirements=('lite.txt', 'runtime.txt', 'tests.txt'),
+        requirements=('lite.txt', 'runtime.txt', 'deploy.txt', 'tests.txt'),
         installs_project=True),
     'modern': dict(
         folder='.venv-modern',
