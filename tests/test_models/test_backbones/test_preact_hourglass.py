@@ -1,0 +1,143 @@
+import warnings
+
+import pytest
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+
+from mmpose_wloss.models.backbones import PreActHourglassNet
+
+# as the source's, counted on its code: parameters and giga multiply-adds
+COUNTED = {
+    (8, False): (25_594_624, 28.09),
+    (2, False): (6_730_912, 8.99),
+    (2, True): (2_305_504, 3.60),
+    (1, True): (1_209_808, 2.22),
+}
+
+
+def tiny(**kwargs):
+    torch.manual_seed(0)
+    return PreActHourglassNet(**{**dict(
+        num_stacks=2, num_blocks=1, num_feats=2, out_channels=3,
+        stem_channels=2, downsample_times=1), **kwargs})
+
+
+@pytest.mark.parametrize('stacks, mobile', COUNTED)
+def test_parameters_and_operations_are_the_sources(stacks, mobile):
+    parameters, giga = COUNTED[stacks, mobile]
+    network = PreActHourglassNet(stacks, num_blocks=1, mobile=mobile)
+    assert sum(each.numel() for each in network.parameters()) == parameters
+    network.train(False)
+    analysis = FlopAnalyzer(network, torch.zeros(1, 3, 256, 256))
+    analysis.unsupported_ops_warnings(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        counted = analysis.by_operator()
+    assert counted['conv'] / 1e9 == pytest.approx(giga, abs=.005)
+    # what the analysis' total counts beside
+    assert set(counted) == {'conv', 'batch_norm', 'upsample_nearest2d'}
+
+
+def test_every_stack_predicts_and_is_fed_back():
+    network = tiny(num_stacks=3)
+    image = torch.randn(2, 3, 16, 24)
+    heatmaps = network(image)
+    assert [list(each.shape) for each in heatmaps] == 3 * [[2, 3, 4, 6]]
+    # through its heatmaps alone: its features reach the last stack, too, but
+    # not by way of the convolution that predicts
+    for stack in range(3):
+        gradient, = torch.autograd.grad(
+            heatmaps[-1].square().sum(), network.predictions[stack].weight,
+            retain_graph=True)
+        assert gradient.abs().sum() > 0
+    gradient, = torch.autograd.grad(
+        heatmaps[0].sum(), network.predictions[1].weight, allow_unused=True)
+    assert gradient is None
+
+
+def test_only_the_3x3_convolutions_of_bottlenecks_are_depthwise():
+    mobile, standard = (
+        {name: each for name, each in tiny(mobile=kind).named_modules()
+         if isinstance(each, torch.nn.Conv2d)} for kind in (True, False))
+    assert mobile.keys() == standard.keys()
+    for name, each in mobile.items():
+        depthwise = each.kernel_size == (3, 3)
+        assert each.groups == (each.in_channels if depthwise else 1)
+        assert depthwise == name.endswith('conv2.conv')
+        assert standard[name].groups == 1
+
+
+@pytest.mark.parametrize('mobile', [True, False])
+def test_gradcheck(mobile):
+    network = tiny(mobile=mobile).double()
+    network.train(False)
+    image = torch.randn(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x: tuple(network(x)), (image, ), atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast(dtype):
+    if dtype is torch.float16 and not torch.cuda.is_available():
+        pytest.skip('convolutions of float16 are for GPUs')
+    device = 'cuda' if dtype is torch.float16 else 'cpu'
+    network = tiny(num_feats=8, stem_channels=8).to(device)
+    # with enough of them for the norms' statistics
+    image = torch.randn(4, 3, 64, 64, device=device)
+    exact = network(image)
+    with torch.autocast(device, dtype):
+        rough = network(image)
+    sum(each.float().square().mean() for each in rough).backward()
+    for one, other in zip(exact, rough, strict=True):
+        assert other.dtype is dtype
+        assert (other - one).norm() < .15 * one.norm()
+    assert all(each.grad.isfinite().all() for each in network.parameters())
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    network = tiny()
+    with pytest.raises(ValueError, match='divisible by 8, but they are 20 × 16'):
+        network(torch.zeros(1, 3, 16, 20))
+    with pytest.raises(ValueError, match='divisible by 64'):
+        tiny(downsample_times=4)(torch.zeros(1, 3, 96, 64))
+    for name in ('num_stacks', 'num_blocks', 'num_feats', 'out_channels',
+                 'stem_channels', 'downsample_times'):
+        with pytest.raises(ValueError, match=f'{name} must be at least 1, but '
+                                             'it is 0'):
+            tiny(**{name: 0})
+
+
+def test_a_state_makes_the_round_trip(tmp_path):
+    network = tiny(mobile=True, num_blocks=2)
+    image = torch.randn(2, 3, 8, 8)
+    network(image)  # moves the running statistics
+    torch.save(network.state_dict(), tmp_path / 'state.pth')
+    other = tiny(mobile=True, num_blocks=2)
+    torch.nn.init.constant_(other.predictions[0].bias, 5.)
+    other.load_state_dict(torch.load(tmp_path / 'state.pth'), strict=True)
+    for each in (network, other):
+        each.train(False)
+    for one, same in zip(network(image), other(image), strict=True):
+        assert torch.equal(one, same)
+
+
+def test_the_stock_head_takes_its_heatmaps_as_they_are():
+    init_default_scope('mmpose')
+    codec = dict(type='MSRAHeatmap', input_size=(16, 16), heatmap_size=(4, 4),
+                 sigma=1)
+    model = MODELS.build(dict(
+        type='TopdownPoseEstimator',
+        backbone=dict(type='PreActHourglassNet', num_stacks=2, num_blocks=1,
+                      num_feats=2, out_channels=3, stem_channels=2,
+                      downsample_times=1),
+        head=dict(type='CPMHead', in_channels=3, out_channels=3, num_stages=2,
+                  final_layer=None, decoder=codec)))
+    model.eval()
+    image = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        for one, same in zip(model(image, None), model.backbone(image),
+                             strict=True):
+            assert torch.equal(one, same)
+    assert not list(model.head.parameters())
