@@ -1,4 +1,7 @@
-"""Write one network of PoseCons or PoseDual as a plain stock checkpoint."""
+"""Write a network of PoseCons, PoseDual or FastPoseDistiller.
+
+It is written as a plain stock checkpoint.
+"""
 
 import argparse
 import sys
@@ -10,9 +13,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', help='checkpoint of the training')
     parser.add_argument(
-        '--network', choices=list(PLACES), default='first',
-        help='which one; ema is the average of the first, where the teacher '
-        'is an averaged model')
+        '--network', choices=list(PLACES),
+        help='which one (default: the student, or the first); ema is the '
+        'average of the first, where the teacher is an averaged model')
     parser.add_argument('--out', required=True,
                         help='file to write, .pth; its config goes beside it')
     return parser.parse_args()

@@ -1,15 +1,20 @@
-"""Networks out of a semi-supervised training, as plain stock checkpoints."""
+"""Networks out of trainings that wrap them, as plain stock checkpoints."""
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from mmpose.registry import HOOKS, MODELS
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..models.distillers.frozen_teacher import load_strictly
 
 # where a checkpoint keeps a network, by the name it is asked for; the average
 # of a single network is simply 'ema'
@@ -19,7 +24,10 @@ PLACES = {
     'ema': 'averages.first.module.',
     'ema_first': 'averages.first.module.',
     'ema_second': 'averages.second.module.',
+    'student': 'student.',
 }
+# where a config keeps a network
+KEYS = ('network', 'student')
 
 
 def network_state(state_dict: dict[str, Tensor],
@@ -27,9 +35,10 @@ def network_state(state_dict: dict[str, Tensor],
     """The part of a state that belongs to one network, under its own names.
 
     Args:
-        state_dict (dict): State of a :class:`PoseCons` or :class:`PoseDual`.
+        state_dict (dict): State of a :class:`PoseCons`, a :class:`PoseDual`
+            or a :class:`FastPoseDistiller`.
         name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or
-            ``'ema'``), ``'ema_second'``.
+            ``'ema'``), ``'ema_second'``; ``'student'``.
 
     Returns:
         OrderedDict: As the stock model's ``state_dict()`` gives it.
@@ -37,13 +46,13 @@ def network_state(state_dict: dict[str, Tensor],
     Raises:
         KeyError: If the state has no such network; names those that it has.
     """
-    there = [known for known, place in PLACES.items()
-             if any(key.startswith(place) for key in state_dict)]
+    there = networks_in(state_dict)
     if name not in there:
         raise KeyError(
             f'there is no network {name!r}: ' +
             (f'there are {", ".join(there)}' if there else
-             'this is no checkpoint of PoseCons or PoseDual'))
+             'this is no checkpoint of PoseCons, PoseDual or '
+             'FastPoseDistiller'))
     place = PLACES[name]
     state = OrderedDict((key[len(place):], value)
                         for key, value in state_dict.items()
@@ -56,25 +65,33 @@ def network_state(state_dict: dict[str, Tensor],
     return state
 
 
+def networks_in(state_dict: dict[str, Tensor]) -> list[str]:
+    """The networks that a state holds beside others; none of a plain one."""
+    return [name for name, place in PLACES.items()
+            if any(key.startswith(place) for key in state_dict)]
+
+
 def stock_config(config: Config) -> Config:
     """The config of the network alone, with its own evaluation.
 
     Args:
-        config (Config): Config of a semi-supervised training.
+        config (Config): Config of a training that wraps a network.
 
     Returns:
         Config: The same with the stock model, the stock evaluators and
         without what only trains.
 
     Raises:
-        KeyError: If the config's model has no ``network``.
+        KeyError: If the config's model wraps no network.
     """
-    if 'network' not in config.model:
+    key = next((key for key in KEYS if key in config.model), None)
+    if key is None:
         raise KeyError(
-            f'the model {config.model.type} has no `network`: only PoseCons '
-            'and PoseDual have networks to export')
+            f'the model {config.model.type} has no `network` and no '
+            '`student`: only PoseCons, PoseDual and FastPoseDistiller have '
+            'networks to export')
     stock = Config(config.to_dict())
-    stock.model = config.model.network
+    stock.model = config.model[key]
     if config.model.get('data_preprocessor'):
         stock.model.data_preprocessor = config.model.data_preprocessor
     for key in ('val_evaluator', 'test_evaluator'):
@@ -117,14 +134,59 @@ def save_whole(content: dict, path: Path) -> None:
     os.replace(partial, path)
 
 
-def export_network(checkpoint: str, name: str, out: str) -> tuple[Path, Path]:
+def load_network(config: str | Config, checkpoint: str,
+                 name: str | None = None) -> tuple[nn.Module, Config]:
+    """Load a stock pose estimator out of any checkpoint that holds it.
+
+    Args:
+        config (str or Config): Config that the checkpoint was trained with,
+            or its path: of a stock model, or of one that wraps it.
+        checkpoint (str): A stock checkpoint, or one of a training of
+            :class:`PoseCons`, :class:`PoseDual` or
+            :class:`FastPoseDistiller`.
+        name (str, optional): Which network of the checkpoint, as in
+            :func:`network_state`. Defaults to ``None``: the only one, or the
+            first.
+
+    Returns:
+        tuple[nn.Module, Config]: The model in evaluation mode on the CPU, and
+        its stock config.
+
+    Raises:
+        FileNotFoundError: If there is no such config or checkpoint.
+        KeyError: If the checkpoint holds no such network.
+        ValueError: If it does not fit.
+    """
+    if not isinstance(config, Config):
+        if not Path(config).is_file():
+            raise FileNotFoundError(f'there is no config {config}')
+        config = Config.fromfile(config)
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+    if any(key in config.model for key in KEYS):
+        config = stock_config(config)
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state = content.get('state_dict', content)
+    there = networks_in(state)
+    if name is not None or there:
+        state = network_state(state, name or there[0])
+    init_default_scope(config.get('default_scope', 'mmpose'))
+    model = MODELS.build(config.model)
+    load_strictly(model, state, checkpoint)
+    model.dataset_meta = content.get('meta', {}).get('dataset_meta')
+    return model.eval(), config
+
+
+def export_network(checkpoint: str, name: str | None,
+                   out: str) -> tuple[Path, Path]:
     """Write one network of a checkpoint as a stock checkpoint and its config.
 
     Args:
-        checkpoint (str): Checkpoint of a training of :class:`PoseCons` or
-            :class:`PoseDual`, which holds its config.
-        name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or
-            ``'ema'``), ``'ema_second'``.
+        checkpoint (str): Checkpoint of a training of :class:`PoseCons`,
+            :class:`PoseDual` or :class:`FastPoseDistiller`, which holds its
+            config.
+        name (str, optional): As in :func:`network_state`. ``None`` takes the
+            student, or the first network.
         out (str): The file to write, ``.pth``; the config is written beside
             it as ``.py``.
 
@@ -146,7 +208,8 @@ def export_network(checkpoint: str, name: str, out: str) -> tuple[Path, Path]:
     if 'cfg' not in meta:
         raise KeyError(f'{checkpoint} does not hold the config that it was '
                        'trained with: it was not written by a training')
-    state = network_state(content['state_dict'], name)
+    state = content['state_dict']
+    state = network_state(state, name or (networks_in(state) or ['first'])[0])
     config = stock_config(Config.fromstring(meta['cfg'], '.py'))
     init_default_scope(config.get('default_scope', 'mmpose'))
     MODELS.build(config.model).load_state_dict(state, strict=True)
@@ -173,3 +236,42 @@ def stock_checkpoint(state: dict[str, Tensor], meta: dict,
         'epoch', 'iter', 'dataset_meta', 'mmengine_version', 'seed')
         if key in meta}
     return dict(meta=dict(kept, cfg=config.pretty_text), state_dict=state)
+
+
+def trained_state(runner) -> tuple[dict[str, Tensor], dict]:
+    """State and meta information as a checkpoint of this moment has them.
+
+    Args:
+        runner (Runner): The runner of a training process.
+
+    Returns:
+        tuple[dict]: The model's state, averaged where an ``EMAHook`` averages
+        it, and what :func:`stock_checkpoint` keeps.
+    """
+    model = (runner.model.module if is_model_wrapper(runner.model)
+             else runner.model)
+    meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
+    if hasattr(runner.train_dataloader.dataset, 'metainfo'):
+        meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo
+    checkpoint = dict(state_dict=weights_to_cpu(get_state_dict(model)))
+    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    return checkpoint['state_dict'], meta
+
+
+def save_networks(runner, names: Sequence[str], folder: Path,
+                  config_name: str) -> None:
+    """Write networks of a training as stock checkpoints, with their config.
+
+    Args:
+        runner (Runner): The runner of the training process.
+        names (Sequence[str]): As in :func:`network_state`; each is written
+            to a file of its name.
+        folder (Path): Where to.
+        config_name (str): Name of the config's file.
+    """
+    config = stock_config(runner.cfg)
+    state, meta = trained_state(runner)
+    for name in names:
+        save_whole(stock_checkpoint(network_state(state, name), meta, config),
+                   folder / f'{name}.pth')
+    config.dump(str(folder / config_name))

@@ -1,5 +1,10 @@
+from .distillation_hook import DistillationHook
 from .dual_network_hook import DualNetworkHook
 from .pose_density_hook import PoseDensityHook
 from .resumable_randomness_hook import ResumableRandomnessHook
+from .unreadable_images_hook import UnreadableImagesHook
 
-__all__ = ['DualNetworkHook', 'PoseDensityHook', 'ResumableRandomnessHook']
+__all__ = [
+    'DistillationHook', 'DualNetworkHook', 'PoseDensityHook',
+    'ResumableRandomnessHook', 'UnreadableImagesHook'
+]

@@ -8,11 +8,11 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
-from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from mmpose.registry import HOOKS
 
-from ..export import network_state, save_whole, stock_checkpoint, stock_config
+from ..export import save_networks
 from ..files import write_whole
+from ..resuming import check_same_weights
 
 # the share of the full consistency weight, at a progress from 0 to 1; the
 # sigmoid is that of Laine & Aila, Temporal Ensembling, 2017
@@ -186,26 +186,9 @@ class DualNetworkHook(Hook):
         Raises:
             ValueError: If names or shapes of parameters differ.
         """
-        if not runner._resume:
-            return
-        model = (runner.model.module if is_model_wrapper(runner.model)
-                 else runner.model)
-        ours, theirs = ({key: tuple(value.shape) for key, value in state.items()}
-                        for state in (model.state_dict(),
-                                      checkpoint['state_dict']))
-        differing = [key for key in {**ours, **theirs}
-                     if ours.get(key) != theirs.get(key)]
-        if differing:
-            first = '\n'.join(
-                f'  {key}: {theirs.get(key, "absent")} in the checkpoint, '
-                f'{ours.get(key, "absent")} in the model'
-                for key in differing[:5])
-            raise ValueError(
-                'the checkpoint to resume from is of another model: '
-                f'{len(differing)} of its parameters differ, first\n{first}\n'
-                'A training resumes with the same `network` and teacher only. '
-                'Set another work_dir to begin anew, or load_from and no '
-                '--resume to start from these weights')
+        if runner._resume:
+            check_same_weights(
+                runner, checkpoint, 'with the same `network` and teacher only')
 
     def after_train(self, runner) -> None:
         """Write each network as a stock checkpoint, and mark the best.
@@ -216,20 +199,8 @@ class DualNetworkHook(Hook):
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
-        config = stock_config(runner.cfg)
-        meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
-        if hasattr(runner.train_dataloader.dataset, 'metainfo'):
-            meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo
-        # as a checkpoint of this training has it, averaged by an EMAHook
-        checkpoint = dict(state_dict=weights_to_cpu(get_state_dict(self.model)))
-        runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        state = checkpoint['state_dict']
         names = [name for name in self.model.predictors if name != 'ensemble']
-        for name in names:
-            save_whole(
-                stock_checkpoint(network_state(state, name), meta, config),
-                folder / f'{name}.pth')
-        config.dump(str(folder / 'network.py'))
+        save_networks(runner, names, folder, 'network.py')
         summary = dict(format=1, config='network.py', epoch=runner.epoch,
                        checkpoints={name: f'{name}.pth' for name in names},
                        **self._best(names, runner.message_hub))

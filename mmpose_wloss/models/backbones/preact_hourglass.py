@@ -3,7 +3,7 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList, Sequential
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from mmpose.registry import MODELS
-from mmpose.utils.typing import ConfigType, OptMultiConfig
+from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig
 from torch import Tensor, nn
 
 
@@ -114,7 +114,8 @@ class PreActHourglassNet(BaseBackbone):
         stem_channels (int): Channels of the first convolution. Defaults to 64.
         downsample_times (int): How often an hourglass halves the resolution.
             Defaults to 4.
-        norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.
+        norm_cfg (dict, optional): Config of the norms. Defaults to ``None``:
+            ``dict(type='BN')``.
         init_cfg (dict, optional): As in MMEngine. Defaults to ``None``:
             PyTorch's initialization, as in the source.
 
@@ -138,7 +139,7 @@ class PreActHourglassNet(BaseBackbone):
                  out_channels: int = 16,
                  stem_channels: int = 64,
                  downsample_times: int = 4,
-                 norm_cfg: ConfigType = dict(type='BN'),
+                 norm_cfg: OptConfigType = None,
                  init_cfg: OptMultiConfig = None):
         super().__init__(init_cfg)
         for name, value in (('num_stacks', num_stacks),
@@ -149,6 +150,7 @@ class PreActHourglassNet(BaseBackbone):
                             ('downsample_times', downsample_times)):
             if value < 1:
                 raise ValueError(f'{name} must be at least 1, but it is {value}')
+        norm_cfg = norm_cfg or dict(type='BN')
         self.num_stacks = num_stacks
         # of the input: 4 by the stem, the rest by the hourglass
         self.stride = 2**(2 + downsample_times)

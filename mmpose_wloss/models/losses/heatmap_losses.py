@@ -374,6 +374,11 @@ class _HeatmapLoss(KeypointMSELoss):
         self.loss_function = loss_function
         self._values_checked = False
 
+    @property
+    def target_range(self) -> tuple[float, float]:
+        """The lowest and the highest value that a target may have."""
+        return 0., float(self.loss_function.keywords['heatmap_max'])
+
     def extra_repr(self) -> str:
         """The parameters, for ``print(model)``."""
         return ', '.join(f'{name}={value!r}' for name, value in

@@ -117,6 +117,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 '`network` must be a pose estimator with a head, but it is a '
                 f'{type(first).__name__} without one')
         self.outputs = keypoint_outputs(first.head)
+        self.outputs.check_weighted()
 
         if isinstance(teacher, dict):
             if teacher.get('update_buffers'):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
+from mmpose.models.losses import KeypointMSELoss
 from torch import Tensor, nn
 
 from ..hard_views.hard_view import invert, move, rescale, warp
@@ -37,8 +38,25 @@ class KeypointOutputs(metaclass=ABCMeta):
         return TypeError(
             f'{type(self.head).__name__} gives no {self.kind} of shape '
             f'{self.shape}, which {type(self.decoder).__name__} makes one '
-            f'expect: it gives {describe(output)}. Consistency can be trained '
-            'with heatmap heads and with SimCC heads')
+            f'expect: it gives {describe(output)}. Heatmap heads and SimCC '
+            'heads do')
+
+    def check_weighted(self) -> None:
+        """Refuse a head whose loss does not weigh joints.
+
+        Raises:
+            ValueError: If it has ``use_target_weight=False`` (which
+                ``KeypointMSELoss`` does not heed: it weighs all the same).
+        """
+        losses = self.head.loss_module
+        for loss in losses if isinstance(losses, nn.ModuleList) else [losses]:
+            if not (getattr(loss, 'use_target_weight', True)
+                    or isinstance(loss, KeypointMSELoss)):
+                raise ValueError(
+                    f'the {type(loss).__name__} of {type(self.head).__name__} '
+                    'has use_target_weight=False, but joints are weighed: '
+                    'those that nothing is known of are not to be taught. Set '
+                    'use_target_weight=True')
 
     @abstractmethod
     def final(self, output: Output) -> Output:
@@ -140,15 +158,6 @@ class SimCCOutputs(KeypointOutputs):
 
     kind, shape = 'pair of SimCC vectors', '[B, K, W] and [B, K, H]'
 
-    def __init__(self, head: nn.Module):
-        super().__init__(head)
-        if not getattr(head.loss_module, 'use_target_weight', True):
-            raise ValueError(
-                f'the loss of {type(head).__name__} has '
-                'use_target_weight=False, but consistency weighs joints: '
-                'those outside of the hard view are not to be taught. Set '
-                'use_target_weight=True')
-
     def final(self, output: Output) -> tuple[Tensor, Tensor]:
         """The pair itself."""
         if not (isinstance(output, tuple) and len(output) == 2 and
@@ -241,37 +250,39 @@ def describe(output) -> str:
     return f'a {type(output).__name__}'
 
 
-def keypoint_outputs(head: nn.Module) -> KeypointOutputs:
+def keypoint_outputs(head: nn.Module, key: str = 'network',
+                     use: str = 'Consistency') -> KeypointOutputs:
     """What reads and teaches the outputs of a head.
 
     Args:
         head (nn.Module): The head of a stock pose estimator.
+        key (str): The key of the config that it is in, for the errors.
+        use (str): What it is read for, for the errors.
 
     Returns:
         KeypointOutputs: For heatmaps or for SimCC, as the head's codec says.
 
     Raises:
         ValueError: If the head has no decoder.
-        TypeError: If its outputs cannot be warped.
+        TypeError: If its outputs are neither of them.
     """
     name = type(head).__name__
     decoder = getattr(head, 'decoder', None)
     if decoder is None:
         raise ValueError(
-            f'the head {name} of `network` has no `decoder`, which says how '
+            f'the head {name} of `{key}` has no `decoder`, which says how '
             'its outputs lie on the image. Add the codec to the config: '
-            'network = dict(..., head=dict(..., decoder=codec))')
+            f'{key} = dict(..., head=dict(..., decoder=codec))')
     if isinstance(decoder, SimCCLabel):
         return SimCCOutputs(head)
     if isinstance(decoder, (MSRAHeatmap, UDPHeatmap, MegviiHeatmap)):
         if getattr(decoder, 'heatmap_type', 'gaussian') == 'gaussian':
             return HeatmapOutputs(head)
         raise TypeError(
-            f'the head {name} of `network` predicts offsets beside heatmaps '
+            f'the head {name} of `{key}` predicts offsets beside heatmaps '
             f"(heatmap_type={decoder.heatmap_type!r}), which a turn would "
             "change: use a UDPHeatmap codec with heatmap_type='gaussian'")
     raise TypeError(
-        f'the head {name} of `network`, with the codec '
-        f'{type(decoder).__name__}, gives outputs that cannot be warped to a '
-        'hard view. Consistency can be trained with heatmaps (MSRAHeatmap, '
-        'UDPHeatmap, MegviiHeatmap) and with SimCC (SimCCLabel)')
+        f'the head {name} of `{key}`, with the codec '
+        f'{type(decoder).__name__}, gives neither. {use} needs heatmaps '
+        '(MSRAHeatmap, UDPHeatmap, MegviiHeatmap) or SimCC (SimCCLabel)')

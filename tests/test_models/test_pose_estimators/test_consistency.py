@@ -393,7 +393,7 @@ def test_teacher_views():
         type='RegressionHead', in_channels=64, num_joints=KEYPOINTS,
         loss=dict(type='SmoothL1Loss', use_target_weight=True),
         decoder=dict(type='RegressionLabel', input_size=(48, 64)))),
-     TypeError, 'RegressionHead.*RegressionLabel.*cannot be warped'),
+     TypeError, 'RegressionHead.*RegressionLabel.*gives neither'),
     (dict(network=heatmap_network()['backbone']), ValueError,
      'ResNet without one'),
     (dict(teacher='mean'), ValueError, "'mean'"),

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmpose.registry import HOOKS
+
+from ...models.distillers import FastPoseDistiller
+from ..export import save_networks
+from ..resuming import check_same_weights
+
+
+@HOOKS.register_module()
+class DistillationHook(Hook):
+    """Looks after the teacher and the student of a :class:`FastPoseDistiller`.
+
+    It refuses a teacher whose joints have other names than those of the data,
+    refuses to resume with another student or another teacher, and writes the
+    student as a plain stock checkpoint at the end of the training:
+    ``student.pth`` in the work directory, with its config ``student.py``.
+    """
+
+    def before_train(self, runner) -> None:
+        """Compare the names of joints, as far as the teacher has names.
+
+        Args:
+            runner (Runner): The runner of the training process.
+
+        Raises:
+            TypeError: If the model is no ``FastPoseDistiller``.
+            ValueError: If joints that are to be the same have other names.
+        """
+        model = self._model(runner)
+        if not model.needs_teacher(unlabeled=True):
+            return
+        meta = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
+        ours = meta.get('keypoint_id2name')
+        theirs = model.teacher_names
+        if not ours or not theirs:
+            return
+        pairs = model.keypoint_mapping or [(joint, joint) for joint in ours]
+        differing = [
+            f'{theirs.get(there)!r} ({there}) of the teacher is '
+            f'{ours.get(here)!r} ({here}) of the data'
+            for there, here in pairs if theirs.get(there) != ours.get(here)]
+        if differing and model.keypoint_mapping is None:
+            raise ValueError(
+                f'teacher and data have other joints: {len(differing)} of '
+                f'{len(ours)} differ, first {"; ".join(differing[:3])}. Say '
+                'which are the same: keypoint_mapping=[(joint of the teacher, '
+                'joint of the data), …]')
+        if differing:
+            runner.logger.warning(
+                'keypoint_mapping joins joints of other names: ' +
+                '; '.join(differing))
+
+    @staticmethod
+    def _model(runner) -> FastPoseDistiller:
+        model = (runner.model.module if is_model_wrapper(runner.model)
+                 else runner.model)
+        if not isinstance(model, FastPoseDistiller):
+            raise TypeError('DistillationHook is for FastPoseDistiller, but '
+                            f'the model is a {type(model).__name__}')
+        return model
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note who teaches.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is going to be saved.
+        """
+        model = self._model(runner)
+        if model.needs_teacher(unlabeled=True):
+            checkpoint.setdefault('meta', {})['teacher'] = dict(
+                checkpoint=str(model.teacher_checkpoint),
+                digest=model.teacher_digest)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse to resume with another student or another teacher.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is going to be loaded.
+
+        Raises:
+            ValueError: If student or teacher differ.
+        """
+        if not runner._resume:
+            return
+        check_same_weights(runner, checkpoint, 'with the same student only')
+        model = self._model(runner)
+        before = checkpoint.get('meta', {}).get('teacher')
+        if (before is not None and model.needs_teacher(unlabeled=True)
+                and before['digest'] != model.teacher_digest):
+            raise ValueError(
+                f'so far {before["checkpoint"]} has taught, whose weights are '
+                f'not those of {model.teacher_checkpoint}. A training resumes '
+                'with the same teacher only. Set another work_dir to begin '
+                'anew, or load_from and no --resume to start from these '
+                'weights')
+
+    def after_train(self, runner) -> None:
+        """Write the student as a stock checkpoint.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if is_main_process():
+            folder = Path(runner.work_dir)
+            save_networks(runner, ['student'], folder, 'student.py')
+            runner.logger.info(
+                f'Student written to {folder / "student.pth"}, with its '
+                'config student.py')

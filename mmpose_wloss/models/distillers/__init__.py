@@ -1,0 +1,3 @@
+from .fast_pose_distiller import FastPoseDistiller
+
+__all__ = ['FastPoseDistiller']

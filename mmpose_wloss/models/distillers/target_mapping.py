@@ -1,0 +1,248 @@
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmpose.codecs import MegviiHeatmap
+from torch import Tensor, nn
+
+from ..pose_estimators.keypoint_outputs import (
+    HeatmapOutputs,
+    KeypointOutputs,
+    Output,
+    SimCCOutputs,
+)
+
+
+class Axis(NamedTuple):
+    """How bins lie along one axis of an image.
+
+    Attributes:
+        length (int): Number of bins.
+        step (float): Pixels of the image from one bin to the next.
+        origin (float): Where bin 0 lies, in bins right of pixel 0.
+        pixels (int): Pixels of the image.
+    """
+
+    length: int
+    step: float
+    origin: float
+    pixels: int
+
+
+def axes(outputs: KeypointOutputs) -> tuple[Axis, Axis]:
+    """The axes x and y of a head's outputs."""
+    sizes = outputs.decoder.input_size
+    if isinstance(outputs, SimCCOutputs):
+        ratio = outputs.decoder.simcc_split_ratio
+        return tuple(Axis(int(np.around(size * ratio)), 1 / ratio, 0., size)
+                     for size in sizes)
+    return tuple(
+        Axis(int(length), step, outputs.origin, size) for length, step, size in
+        zip(outputs.decoder.heatmap_size, outputs.scale, sizes, strict=True))
+
+
+def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
+    """The matrix that samples values along one axis at the bins of another.
+
+    Args:
+        to (Axis): The axis to sample at.
+        source (Axis): The axis that has the values. Both images show the
+            same, first pixel on first and last on last.
+
+    Returns:
+        Tensor or None: Weights of linear interpolation in shape
+        [to.length, source.length], rows of zeros where there is nothing to
+        sample; ``None`` if the axes are the same.
+    """
+    zoom = ((source.pixels - 1) / (to.pixels - 1)
+            if source.pixels != to.pixels else 1.)
+    if (zoom == 1 and to.length == source.length and to.step == source.step
+            and to.origin == source.origin):
+        return None
+    bins = np.arange(to.length)
+    place = (bins + to.origin) * to.step * zoom / source.step - source.origin
+    inside = (place >= -0.5) & (place <= source.length - 0.5)
+    place = place.clip(0, source.length - 1)
+    left = np.floor(place).astype(int).clip(max=max(source.length - 2, 0))
+    matrix = np.zeros((to.length, source.length))
+    matrix[bins, left] = 1 - (place - left)
+    if source.length > 1:
+        matrix[bins, left + 1] += place - left
+    return torch.from_numpy(matrix * inside[:, None]).float()
+
+
+class TargetMapping(nn.Module):
+    """From a teacher's outputs to targets of its student.
+
+    - Heatmaps for heatmaps: sampled where the student's pixels lie.
+    - SimCC for SimCC: probabilities, sampled where the student's bins lie.
+    - Heatmaps for SimCC: the marginals of
+      :math:`\\max(h, 0)^{\\sigma_h^2 / \\sigma_s^2}`, which of a Gaussian of
+      the teacher's codec makes one as wide as the student's codec has it.
+
+    Args:
+        student (KeypointOutputs): Reads the outputs of the student's head.
+        teacher (KeypointOutputs): Reads those of the teacher's head.
+        keypoint_mapping (list[tuple[int, int]], optional): Joint of the
+            teacher and joint of the student that are the same. Defaults to
+            ``None``: both have the same joints.
+
+    Attributes:
+        taught (Tensor or None): 1 for joints of the student that the teacher
+            has, else 0, in shape [K]; ``None`` if it has all.
+        shapes (tuple): The shapes of a sample's targets: ``((K, h, w),)`` or
+            ``((K, Wx), (K, Wy))``.
+
+    Raises:
+        ValueError: If joints differ, or if the student's outputs cannot be
+            made of the teacher's.
+    """
+
+    def __init__(self, student: KeypointOutputs, teacher: KeypointOutputs,
+                 keypoint_mapping: Sequence[tuple[int, int]] | None = None):
+        super().__init__()
+        self.to_simcc = isinstance(student, SimCCOutputs)
+        self.from_simcc = isinstance(teacher, SimCCOutputs)
+        check_codecs(student, teacher)
+        student_axes, teacher_axes = axes(student), axes(teacher)
+        for name, to, source in zip('xy', student_axes, teacher_axes,
+                                    strict=True):
+            self.register_buffer(name, interpolation_matrix(to, source),
+                                 persistent=False)
+        self.beta = float(getattr(teacher.head.loss_module, 'beta', 1.))
+        self.powers = (sharpening(student, teacher)
+                       if self.to_simcc and not self.from_simcc else None)
+
+        joints = student.head.out_channels
+        source, taught = joint_sources(
+            joints, teacher.head.out_channels, keypoint_mapping)
+        self.register_buffer('source', source, persistent=False)
+        self.register_buffer('taught', taught, persistent=False)
+        lengths = [axis.length for axis in student_axes]
+        self.shapes = (tuple((joints, length) for length in lengths)
+                       if self.to_simcc else ((joints, *lengths[::-1]), ))
+
+    @torch.no_grad()
+    def forward(self, output: Output) -> Output:
+        """Make targets.
+
+        Args:
+            output (Tensor or tuple[Tensor]): What the teacher's head gives of
+                its last stage.
+
+        Returns:
+            Tensor or tuple[Tensor]: Heatmaps, or probabilities over x and
+            over y, in float32.
+        """
+        if self.from_simcc:
+            values = [self._of_joints(part.float() * self.beta).softmax(dim=2)
+                      for part in output]
+        else:
+            heatmaps = self._of_joints(output.float())
+            if not self.to_simcc:
+                return resampled(heatmaps, self.x, self.y)
+            heatmaps = heatmaps.clamp(min=0)
+            # in units of the peak: a power of what is small would vanish
+            heatmaps = heatmaps / heatmaps.amax(
+                dim=(2, 3), keepdim=True).clamp(min=1e-6)
+            values = [(heatmaps**power).sum(dim=axis) for power, axis in
+                      zip(self.powers, (2, 3), strict=True)]
+        if not self.to_simcc:
+            return tuple(values)
+        sampled = (value if matrix is None else value @ matrix.T
+                   for value, matrix in zip(values, (self.x, self.y),
+                                            strict=True))
+        return tuple(value / value.sum(dim=2, keepdim=True).clamp(min=1e-6)
+                     for value in sampled)
+
+    def _of_joints(self, values: Tensor) -> Tensor:
+        return values if self.source is None else values[:, self.source]
+
+
+def resampled(heatmaps: Tensor, x: Tensor | None, y: Tensor | None) -> Tensor:
+    """Heatmaps sampled along both axes."""
+    if y is not None:
+        heatmaps = y @ heatmaps
+    return heatmaps if x is None else heatmaps @ x.T
+
+
+def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
+    """Refuse a teacher whose outputs the student's cannot be made of."""
+    if isinstance(teacher, SimCCOutputs) and isinstance(
+            student, HeatmapOutputs):
+        raise ValueError(
+            'a teacher with SimCC cannot teach a student with heatmaps: of '
+            'two distributions, no heatmap can be told. Take a teacher with '
+            'heatmaps, or a student with SimCC')
+    codecs = student.decoder, teacher.decoder
+    if isinstance(student, HeatmapOutputs) and len({
+            isinstance(codec, MegviiHeatmap) for codec in codecs}) > 1:
+        raise ValueError(
+            'heatmaps of MegviiHeatmap peak at 255, those of other codecs at '
+            f'1, but the teacher has {type(codecs[1]).__name__} and the '
+            f'student {type(codecs[0]).__name__}. Give both the same codec')
+
+
+def sharpening(student: KeypointOutputs, teacher: KeypointOutputs
+               ) -> tuple[float, float]:
+    """Exponents, for x and y, that make Gaussians as wide as the student's."""
+    sigma = getattr(teacher.decoder, 'sigma', None)
+    if sigma is None:
+        return 1., 1.
+    return tuple(float(
+        (sigma * source.step / source.pixels)**2 /
+        (own * to.step / to.pixels)**2) for own, to, source in zip(
+            student.decoder.sigma, axes(student), axes(teacher), strict=True))
+
+
+def joint_sources(joints: int, teacher_joints: int,
+                  mapping: Sequence[tuple[int, int]] | None
+                  ) -> tuple[Tensor | None, Tensor | None]:
+    """For each joint of the student, that of the teacher.
+
+    Args:
+        joints (int): Number of the student's joints.
+        teacher_joints (int): Number of the teacher's joints.
+        mapping (list[tuple[int, int]], optional): Joint of the teacher and
+            joint of the student.
+
+    Returns:
+        tuple[Tensor]: Indices, and 1 where there is a joint else 0, both in
+        shape [K]; ``None`` for both where each joint is its own.
+
+    Raises:
+        ValueError: If joints differ and nothing maps them, or if the mapping
+            names joints that there are not, or one twice.
+    """
+    if mapping is None:
+        if joints != teacher_joints:
+            raise ValueError(
+                f'the teacher has {teacher_joints} joints, the student '
+                f'{joints}. Say which are the same: keypoint_mapping=[(joint '
+                'of the teacher, joint of the student), …]')
+        return None, None
+    pairs = [tuple(pair) for pair in mapping]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise ValueError('keypoint_mapping must be a list of pairs (joint of '
+                         'the teacher, joint of the student), but it is '
+                         f'{mapping}')
+    for which, number, index in (('teacher', teacher_joints, 0),
+                                 ('student', joints, 1)):
+        for pair in pairs:
+            if not 0 <= pair[index] < number:
+                raise ValueError(
+                    f'keypoint_mapping has the pair {pair}, but the {which} '
+                    f'has the joints 0 to {number - 1}')
+    taught = [joint for _, joint in pairs]
+    twice = {joint for joint in taught if taught.count(joint) > 1}
+    if twice:
+        raise ValueError('keypoint_mapping gives more than one joint of the '
+                         f'teacher to the joints {sorted(twice)} of the '
+                         'student')
+    source = torch.zeros(joints, dtype=torch.long)
+    for there, here in pairs:
+        source[here] = there
+    weight = torch.zeros(joints)
+    weight[taught] = 1.
+    return source, weight
