@@ -71,6 +71,10 @@ HUMAN36M = [f'integral3d_{name}_h36m' for name in (
     'manual_d64', 'i1_d64_res50')]
 # tests/test_models/test_heads/test_balanced_head.py trains it
 BALANCED = ['dekr_balanced_coco']
+# the hourglasses of fast pose distillation, with their stacks
+HOURGLASSES = {
+    'hourglass_s8_mpii': 8, 'hourglass_s2_mpii': 2,
+    'hourglass_mobile_s2_mpii': 2, 'hourglass_mobile_s2_squeeze_mpii': 2}
 # large networks that differ from another recipe's in a size or a ratio
 ALIKE = [name for name in HUMAN36M if name not in (
     'integral3d_h1_d4_h36m', 'integral3d_manual_d64_h36m',
@@ -154,7 +158,8 @@ def test_the_network_that_shows_rare_poses_is_stock(tmp_path):
 
 def test_every_recipe_is_tested():
     assert {recipe.stem for recipe in RECIPES} == {
-        *PARENTS, *DEMO, *NETWORKS, *LSP, *WEIGHTED, *HUMAN36M, *BALANCED}
+        *PARENTS, *DEMO, *NETWORKS, *LSP, *WEIGHTED, *HUMAN36M, *BALANCED,
+        *HOURGLASSES}
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -196,6 +201,87 @@ def test_schedules_are_the_sources():
         assert schedule.end == epochs and schedule.milestones == steps
         assert config.optim_wrapper.optimizer.type == 'Adam'
         assert config.optim_wrapper.optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize('name', HOURGLASSES)
+def test_hourglasses_are_the_sources(name, tmp_path):
+    (tmp_path / 'stock.py').write_text(
+        f"_base_ = '{STOCK}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py'"
+        '\n')
+    stock = Config.fromfile(tmp_path / 'stock.py').to_dict()
+    config = Config.fromfile(CONFIGS / f'{name}.py').to_dict()
+    model, parent = config['model'], stock['model']
+    model['backbone'].pop('_scope_', None)
+    assert model['backbone'] == dict(
+        type='PreActHourglassNet', num_stacks=HOURGLASSES[name], num_blocks=1,
+        **(dict(mobile=True) if 'mobile' in name else {}))
+    assert differences(dict(model, backbone=None),
+                       dict(parent, backbone=None)) == {
+        'data_preprocessor.mean', 'data_preprocessor.std', 'head.in_channels',
+        'head.num_stages', 'head.decoder.sigma', 'head.decoder._scope_',
+        'test_cfg.flip_test'}
+    assert model['head']['final_layer'] is None
+    assert model['head']['num_stages'] == HOURGLASSES[name]
+    assert model['head']['decoder'] == config['codec']
+    assert config['codec']['sigma'] == 1
+    source_mean = [.4404, .4440, .4327]
+    assert [value / 255 for value in model['data_preprocessor']['mean']] == (
+        pytest.approx(source_mean))
+    assert model['data_preprocessor']['std'] == 3 * [255.]
+
+    optimizer = torch.optim.RMSprop([torch.zeros(1)])
+    optimizer = config['optim_wrapper']['optimizer'] | {
+        key: optimizer.defaults[key] for key in ('alpha', 'momentum',
+                                                 'weight_decay')}
+    optimizer.pop('_scope_', None)
+    assert optimizer == dict(type='RMSprop', lr=2.5e-4, alpha=.99, momentum=0,
+                             weight_decay=0)
+    schedule, = config['param_scheduler']
+    assert (schedule['milestones'], schedule['gamma'], schedule['end']) == (
+        [60], .1, 90)
+    assert config['train_cfg']['max_epochs'] == 90
+    assert config['train_dataloader']['batch_size'] == 6 == config[
+        'auto_scale_lr']['base_batch_size']
+
+    pipeline, expected = (
+        without_scope(each['train_dataloader']['dataset']['pipeline'])
+        for each in (config, stock))
+    changed = [step for step in pipeline if step not in expected]
+    assert changed == [
+        dict(type='RandomBBoxTransform', shift_prob=0.,
+             scale_factor=(.75, 1.25), rotate_factor=60.),
+        dict(type='RandomChannelGain', gain=(.8, 1.2)),
+        dict(type='GenerateTarget', encoder=config['codec'])]
+    assert config['val_dataloader'] == config['test_dataloader']
+    if 'squeeze' not in name:
+        assert config['val_dataloader'] == stock['val_dataloader']
+        assert config['test_evaluator'] == stock['test_evaluator']
+        return
+    whole = Config.fromfile(CONFIGS / 'hourglass_mobile_s2_mpii.py').to_dict()
+    assert differences(config, whole) == {
+        'val_pipeline', *(
+            f'{mode}_{key}' for mode in ('val', 'test') for key in (
+                'dataloader.dataset.pipeline', 'evaluator.type',
+                'evaluator.metric', 'evaluator._scope_'))}
+    kinds = [step['type'] for step in
+             config['test_dataloader']['dataset']['pipeline']]
+    assert kinds == ['LoadImage', 'WholeImageBox', 'TopdownResize',
+                     'PackPoseInputs']
+
+
+def test_a_crop_is_the_sources(mpii_root):
+    """A square of 200 · scale · 1.25 pixels about the lowered centre."""
+    config = Config.fromfile(CONFIGS / 'hourglass_mobile_s2_mpii.py')
+    dataset = config.val_dataloader.dataset
+    use_generated_files(dataset, 'val', mpii_root)
+    dataset.pipeline = dataset.pipeline[:2]
+    init_default_scope('mmpose')
+    sample = DATASETS.build(dataset)[0]
+    scale = .35
+    assert sample['bbox_scale'][0] == pytest.approx(2 * [200 * scale * 1.25])
+    # the source counts pixels from 1
+    assert sample['bbox_center'][0] == pytest.approx(
+        [64 - 1, 48 + 15 * scale - 1])
 
 
 def test_deeppose_is_the_sources():
@@ -325,7 +411,7 @@ def shrink_heatmaps(config: Config, size: int, stride: int):
     decoder.update(codec)
     for mode in ('train', 'val'):
         for step in config[f'{mode}_dataloader'].dataset.pipeline:
-            if step.type == 'TopdownAffine':
+            if step.type in ('TopdownAffine', 'TopdownResize'):
                 step.input_size = codec['input_size']
             elif step.type == 'GenerateTarget':
                 step.encoder.update(codec)
@@ -373,6 +459,8 @@ def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
         shrink_heatmaps(config, size=96, stride=8)
     elif recipe.stem in HUMAN36M:
         shrink_heatmaps(config, size=128, stride=4)
+    elif recipe.stem in HOURGLASSES:
+        shrink_heatmaps(config, size=64, stride=4)
     init_default_scope('mmpose')
     fit_pose_weights(config, tmp_path / 'weights.npz')
     torch.manual_seed(0)

@@ -1,0 +1,3 @@
+_base_ = 'hourglass_s2_mpii.py'
+
+model = dict(backbone=dict(mobile=True))
