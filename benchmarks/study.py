@@ -52,7 +52,9 @@ class Study:
 
     Where the options of a configuration have a ``config``, it is trained
     instead of the study's. Where they have ``after``, the name of another
-    one, it starts from that one's checkpoint of the same seed.
+    one, it starts from that one's checkpoint of the same seed; where they
+    have ``teacher``, it is taught by that one's checkpoint of seed 0. Where
+    they have ``epochs``, it is trained so long.
     """
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
@@ -153,15 +155,19 @@ class Study:
         """The training of a row, after the one that it starts from."""
         options = dict(self.configurations[name])
         config = options.pop('config', self.config)
-        after = options.pop('after', None)
+        epochs = options.pop('epochs', self.epochs)
+        start, teacher = (options.pop(key, None) for key in ('after', 'teacher'))
         return Training(
             ROOT / config, ROOT / 'work_dirs' / self.name, {
-                'train_cfg.max_epochs': self.epochs,
-                'param_scheduler.1.end': self.epochs,
+                'train_cfg.max_epochs': epochs,
+                'param_scheduler.1.end': epochs,
                 'randomness.seed': seed,
                 **options
             }, re.sub(r'\W+', '_', f'{name}_{seed}'),
-            after=after and self.training(after, seed))
+            after=(self.training(start, seed) if start else
+                   self.training(teacher, 0) if teacher else None),
+            checkpoint_key=('model.teacher_checkpoint' if teacher
+                            else 'load_from'))
 
     def epoch_means(self, training: Training) -> dict:
         """The kept scalars of the training's log by epoch, under one key."""

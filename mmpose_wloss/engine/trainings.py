@@ -74,9 +74,11 @@ class Training:
         options (dict): Keys of the config to change. Defaults to none.
         name (str): What the folder's name begins with. Defaults to the
             config's.
-        after (Training, optional): The one from whose checkpoint this starts.
-            It counts for the digest: after another one it is another
-            training. Defaults to ``None``: as the config says.
+        after (Training, optional): The one whose checkpoint this takes. It
+            counts for the digest: after another one it is another training.
+            Defaults to ``None``: as the config says.
+        checkpoint_key (str): The key of the config that takes the checkpoint
+            of ``after``. Defaults to ``'load_from'``: this starts from it.
         processes (int): How many train together, each with a GPU if there are
             any. Defaults to 1.
 
@@ -88,7 +90,7 @@ class Training:
 
     def __init__(self, config: str, root: str, options: dict | None = None,
                  name: str | None = None, after: 'Training | None' = None,
-                 processes: int = 1):
+                 processes: int = 1, checkpoint_key: str = 'load_from'):
         self.config = Config.fromfile(str(config))
         self.config.merge_from_dict(dict(options or {}))
         self.epochs = self.config.train_cfg.max_epochs
@@ -102,6 +104,7 @@ class Training:
         self.work_dir = Path(
             root, f'{name or Path(config).stem}_{digest.hexdigest()[:8]}')
         self.after = after
+        self.checkpoint_key = checkpoint_key
         self.processes = processes
         self.process = None
         self.started = None
@@ -112,7 +115,8 @@ class Training:
         self._point_to_what_is_there()
         self._forget_unvalidated()
         if self.after is not None:
-            self.config.load_from = str(self.after.checkpoint()[1])
+            self.config.merge_from_dict(
+                {self.checkpoint_key: str(self.after.checkpoint()[1])})
         file = self.work_dir / 'config.py'
         self.config.dump(str(file))
         command = [sys.executable, '-c', TRAIN_TOOL, str(file), '--work-dir',
@@ -270,7 +274,7 @@ def run_trainings(trainings: Sequence[Training],
 
     Args:
         trainings (Sequence[Training]): What to run, in this order; one that
-            starts from another's checkpoint waits until that is done.
+            takes another's checkpoint waits until that is done.
         processes (int): How many run at a time.
         threads (int): Threads of computation of each.
         deadline (float, optional): Value of ``time.monotonic()`` from which
@@ -304,7 +308,7 @@ def run_trainings(trainings: Sequence[Training],
                     ready.start(threads)
                 if waiting and not active:
                     raise TrainingFailed(
-                        f'{waiting[0].work_dir} starts from '
+                        f'{waiting[0].work_dir} takes the checkpoint of '
                         f'{waiting[0].after.work_dir}, which is not done and '
                         'is none of the trainings to run')
                 for training in list(active):

@@ -1,0 +1,54 @@
+"""What a teacher brings to a small student, and what unlabelled images add.
+
+Trains a mobile hourglass on the embedded data set: from labels alone, taught
+by a larger hourglass with several alphas, and with as many unlabelled images.
+Render it first: python tools/render_dataset.py --unlabeled 4000
+"""
+
+from study import Study
+
+TEACHER = 'teacher, 4 stacks'
+STUDENT = 'student, 2 mobile stacks'
+UNLABELED = 'distilled, alpha 0.5, unlabelled images'
+
+
+def distilled(alpha: float, **options) -> dict:
+    return {
+        'config': 'configs/demo/hourglass_mobile_s2_fpd_annypose.py',
+        'teacher': TEACHER,
+        'model.alpha': alpha,
+        **options
+    }
+
+
+CONFIGURATIONS = {
+    TEACHER: {'config': 'configs/demo/hourglass_s4_annypose.py', 'epochs': 20},
+    # alpha 0: the stock training
+    STUDENT: {},
+    'distilled, alpha 0.5': distilled(0.5),
+    UNLABELED: distilled(
+        0.5, config='configs/demo/hourglass_mobile_s2_fpd_unlabeled_annypose.py'),
+    'distilled, alpha 1': distilled(1.),
+    'distilled, alpha 0.25': distilled(0.25),
+    'distilled, alpha 0.75': distilled(0.75),
+}
+STUDY = Study(
+    'distillation',
+    config='configs/demo/hourglass_mobile_s2_annypose.py',
+    configurations=CONFIGURATIONS,
+    # one teacher for all students
+    seeds=dict.fromkeys(CONFIGURATIONS, 2) | {TEACHER: 1},
+    epochs=10,
+    figures={
+        'coco/AP': 'AP',
+        'coco/AP .5': 'AP50',
+        'coco/AP .75': 'AP75',
+        'PCK': 'PCK@0.1'
+    })
+
+
+if __name__ == '__main__':
+    STUDY.main(
+        'docs/images/distillation.png',
+        'Validation AP of a student with 100,000 parameters',
+        [name for name in CONFIGURATIONS if name != TEACHER])

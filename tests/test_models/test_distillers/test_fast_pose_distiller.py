@@ -1,0 +1,405 @@
+"""A student that learns from labels and from a teacher."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData, PixelData
+from mmpose.models.backbones.base_backbone import BaseBackbone
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+
+from mmpose_wloss.models import FastPoseDistiller
+
+from ..test_pose_estimators.conftest import (
+    KEYPOINTS,
+    NETWORKS,
+    batch_for,
+    heatmap_network,
+    hourglass_network,
+)
+
+DATA = Path(__file__).parents[2] / 'data' / 'fpd_loss.npz'
+# computed by the original implementation, where it is at hand
+WHOLE = Path(__file__).parents[4] / 'shared' / 'fixtures' / 'fpd_loss.npz'
+
+
+@MODELS.register_module(force=True)
+class FixedHeatmaps(BaseBackbone):
+    """Predicts the same, whatever the images are."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.stages = torch.nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x):
+        return list(self.stages)
+
+
+def fixed_network(shape, loss='KeypointMSELoss'):
+    stages, _, joints, height, width = shape
+    codec = dict(type='MSRAHeatmap', input_size=(4 * width, 4 * height),
+                 heatmap_size=(width, height), sigma=1.)
+    return dict(
+        type='TopdownPoseEstimator',
+        backbone=dict(type='FixedHeatmaps', shape=shape),
+        head=dict(type='CPMHead', in_channels=joints, out_channels=joints,
+                  num_stages=stages, final_layer=None, decoder=codec,
+                  loss=dict(type=loss, use_target_weight=True)))
+
+
+def checkpoint_of(config, folder, seed=1, name='teacher.pth', **content):
+    init_default_scope('mmpose')
+    torch.manual_seed(seed)
+    model = MODELS.build(config)
+    model.init_weights()
+    torch.save(dict(state_dict=model.state_dict(), **content), folder / name)
+    return str(folder / name)
+
+
+def distiller(student, teacher, folder, seed=0, **arguments):
+    init_default_scope('mmpose')
+    if 'teacher_checkpoint' not in arguments:
+        arguments['teacher_checkpoint'] = checkpoint_of(teacher, folder)
+    torch.manual_seed(seed)
+    model = MODELS.build(dict(type='FastPoseDistiller', student=student,
+                              teacher=teacher, **arguments))
+    model.init_weights()
+    return model
+
+
+def losses_of(model, data):
+    return model(**model.data_preprocessor(data, True), mode='loss')
+
+
+def total(losses):
+    return sum(value for key, value in losses.items() if 'loss' in key)
+
+
+@pytest.mark.parametrize('file', [DATA, WHOLE], ids=['joints', 'whole'])
+def test_the_loss_is_the_original_implementations(file, tmp_path):
+    if not file.exists():
+        pytest.skip('the whole file is not at hand')
+    data = {key: np.asarray(value) for key, value in np.load(file).items()}
+    heatmaps = {key: torch.from_numpy(data[key].astype(np.float32))
+                for key in ('target', 'teacher', 'student0', 'student1')}
+    shape = heatmaps['target'].shape
+    teacher, student = fixed_network((1, *shape)), fixed_network((2, *shape))
+    trained = MODELS.build(teacher)
+    trained.backbone.stages.data[0] = heatmaps['teacher']
+    torch.save(trained.state_dict(), tmp_path / 'teacher.pth')
+    model = distiller(student, teacher, tmp_path, alpha=float(data['alpha']),
+                      teacher_checkpoint=str(tmp_path / 'teacher.pth'))
+    for stage in (0, 1):
+        model.student.backbone.stages.data[stage] = heatmaps[f'student{stage}']
+
+    samples = []
+    for target, labeled in zip(heatmaps['target'], data['labeled'],
+                               strict=True):
+        sample = PoseDataSample(metainfo=dict(labeled=bool(labeled)))
+        sample.gt_instance_labels = InstanceData(
+            keypoint_weights=torch.ones(1, shape[1]))
+        if labeled:
+            sample.gt_fields = PixelData(heatmaps=target)
+        samples.append(sample)
+    losses = model.loss(torch.zeros(shape[0], 3, 8, 8), samples)
+
+    alpha = float(data['alpha'])
+    found = dict(gt_loss=losses['loss_kpt'] / (1 - alpha),
+                 kd_loss=losses['loss_distill'] / alpha,
+                 unlabeled_kd_loss=losses['loss_distill_unlabeled'],
+                 total=total(losses))
+    for key, value in found.items():
+        assert value.item() == pytest.approx(float(data[key]), rel=1e-5), key
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_alpha_0_is_the_stock_training(name, tmp_path):
+    config = NETWORKS[name]()
+    data = batch_for(config, unlabeled=0)
+    model = distiller(config, config, tmp_path, alpha=0., unlabeled_weight=0.,
+                      teacher_checkpoint='there is none')
+    stock = MODELS.build(config)
+    stock.load_state_dict(model.student.state_dict())
+    for each in (model, stock):
+        each.train()
+    ours = losses_of(model, data)
+    theirs = losses_of(stock, data)
+    assert ours.keys() == theirs.keys()
+    for key in theirs:
+        assert torch.equal(ours[key], theirs[key])
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_a_student_learns_what_its_teacher_knows(name, tmp_path):
+    """A step downhill brings each kind of student closer to its teacher."""
+    config = NETWORKS[name]()
+    data = batch_for(config)
+    model = distiller(config, config, tmp_path, alpha=1.)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.
+    losses = losses_of(model, data)
+    assert losses['loss_kpt'] == 0
+    before = total(losses)
+    before.backward()
+    parameters = list(model.parameters())
+    slope = sum(value.grad.square().sum() for value in parameters)
+    assert slope > 0
+    with torch.no_grad():
+        for value in parameters:
+            value -= 0.01 * before / slope * value.grad
+    after = total(losses_of(model, data))
+    assert 0.98 * before < after < before
+
+
+def test_unlabelled_samples_are_taught_by_the_teacher_alone(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path)
+    assert set(losses_of(model, batch_for(config, 0, 4))) == {
+        'loss_distill_unlabeled'}
+    assert set(losses_of(model, batch_for(config, 4, 0))) == {
+        'loss_kpt', 'acc_pose', 'loss_distill'}
+
+
+def test_labels_of_others_do_not_matter_to_an_unlabelled_sample(tmp_path):
+    """Each part of a mixed batch has the loss that it has by itself."""
+    shape = (2, 6, KEYPOINTS, 8, 8)
+    torch.manual_seed(0)
+    model = distiller(fixed_network(shape), fixed_network(shape), tmp_path)
+    model.student.backbone.stages.data.normal_()
+    model.teacher.network.backbone.stages.data.normal_()
+    network = dict(head=dict(decoder=fixed_network(shape)['head']['decoder']))
+
+    def losses(labeled, unlabeled):
+        data = batch_for(network, labeled, unlabeled)
+        return model.loss(torch.zeros(6, 3, 8, 8), data['data_samples'])
+
+    mixed, labeled, unlabeled = losses(3, 3), losses(6, 0), losses(0, 6)
+    # of the losses of whole batches, those of the halves
+    by_sample = (model.student.backbone.stages - model.teacher(
+        torch.zeros(6, 3, 8, 8))).square().mean(dim=(2, 3, 4)).sum(dim=0) / 6
+    torch.testing.assert_close(
+        unlabeled['loss_distill_unlabeled'], by_sample.sum())
+    torch.testing.assert_close(
+        mixed['loss_distill_unlabeled'], by_sample[3:].sum())
+    assert mixed['loss_kpt'] < labeled['loss_kpt']
+
+
+def test_the_teacher_is_frozen_and_no_part_of_the_model(tmp_path):
+    config = hourglass_network()
+    model = distiller(config, config, tmp_path)
+    before = {key: value.clone() for key, value in
+              model.teacher.network.state_dict().items()}
+    model.train()
+    total(losses_of(model, batch_for(config))).backward()
+    network = model.teacher.network
+    assert not any(part.training for part in network.modules())
+    assert all(value.grad is None and not value.requires_grad
+               for value in network.parameters())
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key])
+    # norms of the student are trained, so the mode is not theirs
+    assert all(part.training for part in model.student.modules())
+
+    names = {key.split('.')[0] for key in model.state_dict()}
+    assert names <= {'student', 'data_preprocessor'}
+    assert len(list(model.parameters())) == len(
+        list(model.student.parameters()))
+    stock = MODELS.build(config)
+    stock.load_state_dict({key[len('student.'):]: value for key, value in
+                           model.state_dict().items()
+                           if key.startswith('student.')}, strict=False)
+    for key, value in model.student.state_dict().items():
+        assert torch.equal(stock.state_dict()[key], value)
+
+
+def test_the_teacher_moves_along(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path).double()
+    assert all(value.dtype == torch.float64
+               for value in model.teacher.network.parameters())
+    twin = copy.deepcopy(model).float()
+    assert next(twin.teacher.network.parameters()).dtype == torch.float32
+    assert next(model.teacher.network.parameters()).dtype == torch.float64
+
+
+def test_testing_needs_no_teacher(tmp_path):
+    config = heatmap_network()
+    model = MODELS.build(dict(
+        type='FastPoseDistiller', student=config, teacher='there/is/none.py',
+        teacher_checkpoint='there/is/none.pth'))
+    model.eval()
+    stock = MODELS.build(config)
+    stock.load_state_dict(model.student.state_dict())
+    stock.eval()
+    for each in (found := model.val_step(batch_for(config)),
+                 model.test_step(batch_for(config))):
+        assert 'pred_instances' in each[0]
+    for ours, theirs in zip(found, stock.val_step(batch_for(config)),
+                            strict=True):
+        np.testing.assert_array_equal(ours.pred_instances.keypoints,
+                                      theirs.pred_instances.keypoints)
+    images = torch.rand(2, 3, 64, 48)
+    assert torch.equal(model(images), stock(images, None))
+
+
+@pytest.mark.parametrize('loss', [
+    dict(type='FocusMSELoss', gamma=1.5, delta=0.1),
+    dict(type='WeightAdaptiveMSELoss'),
+    dict(type='HeatmapWeightingMSELoss'),
+    dict(type='AdaptiveWingLoss'),
+    dict(type='KeypointOHKMMSELoss', topk=2),
+], ids=lambda loss: loss['type'])
+@pytest.mark.parametrize('where', ['head', 'criterion'])
+def test_other_losses_can_be_the_criterion(loss, where, tmp_path):
+    config = heatmap_network()
+    arguments = {}
+    loss = dict(loss, use_target_weight=True)
+    if where == 'head':
+        config['head']['loss'] = loss
+    else:
+        arguments['criterion'] = loss
+    model = distiller(config, config, tmp_path, **arguments)
+    # far outside of what a target of labels can be
+    with torch.no_grad():
+        model.teacher.network.head.final_layer.bias.copy_(
+            torch.tensor([-0.3, 1.4, 0., 0.5, -0.1]))
+    losses = losses_of(model, batch_for(config))
+    assert all(torch.isfinite(value).all() for value in losses.values())
+    total(losses).backward()
+    assert all(torch.isfinite(value.grad).all()
+               for value in model.student.parameters())
+
+
+@pytest.mark.parametrize('name', ['MSRA', 'hourglass', 'SimCC'])
+def test_weights_of_poses_are_linear(name, tmp_path):
+    """As PoseDensityWeights sets them: in keypoint_weights."""
+    config = NETWORKS[name]()
+    model = distiller(config, config, tmp_path)
+    # statistics of the batch would be the same; those that run would not
+    model.eval()
+
+    def losses(factor):
+        data = batch_for(config)
+        for sample in data['data_samples']:
+            sample.gt_instance_labels.keypoint_weights *= factor
+        return losses_of(model, data)
+
+    once, thrice = losses(1.), losses(3.)
+    for key, value in once.items():
+        if 'loss' in key:
+            torch.testing.assert_close(thrice[key], 3 * value)
+
+
+def test_joints_without_a_label_can_be_taught(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path, alpha=1.)
+    everyone = distiller(config, config, tmp_path, alpha=1.,
+                         teach_all_joints=True)
+    data = batch_for(config, 4, 0)
+    for sample in data['data_samples']:
+        sample.gt_instance_labels.keypoint_weights[:] = torch.tensor(
+            [2., 2., 0., 0., 0.])
+
+    def taught(model):
+        model.eval()
+        model.zero_grad()
+        total(losses_of(model, copy.deepcopy(data))).backward()
+        return model.student.head.final_layer.bias.grad != 0
+
+    assert taught(model).tolist() == [True, True, False, False, False]
+    assert taught(everyone).all()
+    for sample in data['data_samples']:
+        sample.gt_instance_labels.keypoint_weights[:] = 2.
+    assert torch.equal(losses_of(model, copy.deepcopy(data))['loss_distill'],
+                       losses_of(everyone, data)['loss_distill'])
+
+
+def test_people_without_any_label_teach_nothing(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path)
+    data = batch_for(config)
+    for sample in data['data_samples']:
+        sample.gt_instance_labels.keypoint_weights[:] = 0.
+    losses = losses_of(model, data)
+    assert total(losses).item() == 0
+    total(losses).backward()
+    assert all((value.grad == 0).all()
+               for value in model.student.parameters())
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('name', ['MSRA', 'hourglass', 'RTMPose'])
+def test_half_precision(name, dtype, tmp_path):
+    if dtype == torch.float16 and torch.__version__ < '2.3':
+        pytest.skip('autocast knows no float16 on the CPU before torch 2.3')
+    config = NETWORKS[name]()
+    model = distiller(config, config, tmp_path)
+    exact = losses_of(model, batch_for(config))
+    with torch.autocast('cpu', dtype=dtype):
+        losses = losses_of(model, batch_for(config))
+        total(losses).backward()
+    for key, value in losses.items():
+        if 'loss' in key:
+            assert value.dtype == torch.float32
+            torch.testing.assert_close(value, exact[key], rtol=0.2, atol=2e-3)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(alpha=1.5), 'alpha must be from 0 .* 1.5'),
+    (dict(alpha=-0.1), 'alpha must be from 0 .* -0.1'),
+    (dict(alpha=float('nan')), 'alpha must be from 0'),
+    (dict(unlabeled_weight=-1.), 'unlabeled_weight must be at least 0'),
+    (dict(test_cfg=dict(flip_test=True)), 'test_cfg belongs into `student`'),
+    (dict(teacher_checkpoint=None), 'name its checkpoint'),
+    (dict(teacher_checkpoint=''), 'name its checkpoint'),
+])
+def test_wrong_arguments(arguments, message, tmp_path):
+    config = heatmap_network()
+    with pytest.raises(ValueError, match=message):
+        distiller(config, config, tmp_path, **arguments)
+
+
+def test_teachers_that_are_not_there(tmp_path):
+    config = heatmap_network()
+    with pytest.raises(FileNotFoundError, match='no checkpoint .*none.pth'):
+        distiller(config, config, tmp_path, teacher_checkpoint='none.pth')
+    with pytest.raises(FileNotFoundError, match='no config none.py'):
+        distiller(config, 'none.py', tmp_path,
+                  teacher_checkpoint=checkpoint_of(config, tmp_path))
+
+
+def test_a_checkpoint_that_does_not_fit(tmp_path):
+    config = heatmap_network()
+    other = checkpoint_of(hourglass_network(), tmp_path)
+    with pytest.raises(ValueError, match='does not fit(.|\n)*absent'):
+        distiller(config, config, tmp_path, teacher_checkpoint=other)
+    wide = heatmap_network(deconv_out_channels=(8, 16))
+    with pytest.raises(ValueError, match=r'\(64, 8.*in the checkpoint|differ'):
+        distiller(config, config, tmp_path,
+                  teacher_checkpoint=checkpoint_of(wide, tmp_path))
+
+
+def test_a_wrapped_teachers_checkpoint_fits(tmp_path):
+    config = heatmap_network()
+    file = checkpoint_of(config, tmp_path)
+    content = torch.load(file)
+    content['state_dict'] = {f'module.{key}': value for key, value in
+                             content['state_dict'].items()}
+    torch.save(content, file)
+    model = distiller(config, config, tmp_path, teacher_checkpoint=file)
+    assert isinstance(model, FastPoseDistiller)
+    assert total(losses_of(model, batch_for(config))) > 0
+
+
+def test_a_loss_that_ignores_weights_cannot_have_unlabelled_samples(tmp_path):
+    config = heatmap_network()
+    config['head']['loss'] = dict(type='AdaptiveWingLoss')
+    model = distiller(config, config, tmp_path)
+    with pytest.raises(ValueError, match='use_target_weight=True'):
+        losses_of(model, batch_for(config))
+    assert total(losses_of(model, batch_for(config, 4, 0))) > 0
