@@ -1,0 +1,186 @@
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from mmpose.apis.inference import dataset_meta_from_config
+from mmpose.models import TopdownPoseEstimator
+from mmpose.registry import MODELS
+
+from ..datasets.poses import joint_names
+from ..engine.export import KEYS, load_network, stock_config
+from .pose3d_image_inferencer import check_boxes
+from .stopwatch import Stopwatch
+
+
+class TopdownPredictor:
+    """Predicts 2D keypoints of the people in many images at once.
+
+    It does for several images what ``mmpose.apis.inference_topdown`` does for
+    one: each box is cut out by the config's own test pipeline, and goes
+    through the model's ``test_step``, here in batches that mix the people of
+    different images.
+
+    .. code-block:: python
+
+        predictor = TopdownPredictor(config, checkpoint)
+        for people in predictor.predict(images, boxes):
+            print(people.keypoints, people.keypoint_scores)
+
+    Args:
+        config (str | Config): Config of a top-down 2D pose estimator, or of a
+            training with several networks.
+        checkpoint (str, optional): Its checkpoint.
+        onnx_file (str, optional): In place of a checkpoint: the same network
+            as :func:`export_onnx` wrote it; it runs on the CPU.
+        device (str, optional): Such as ``'cuda:0'``. Defaults to ``None``: a
+            GPU, if there is one.
+        batch_size (int): How many people go through the network at once.
+            Defaults to 16.
+        network (str, optional): Which network of a training checkpoint, as
+            for :func:`load_network`.
+        flip_test (bool): ``False`` leaves out the flip test, which halves the
+            time. Defaults to ``True``: as the config says.
+
+    Attributes:
+        model (nn.Module): The pose estimator.
+        metainfo (dict): Meta information of the config's test set.
+        joints (tuple[str]): Names of the joints.
+        weights (Path): The checkpoint or ONNX file.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        ValueError: If the model is no top-down 2D pose estimator, or the
+            arguments do not fit.
+    """
+
+    def __init__(self, config: str | Config, checkpoint: str | None = None, *,
+                 onnx_file: str | None = None, device: str | None = None,
+                 batch_size: int = 16, network: str | None = None,
+                 flip_test: bool = True) -> None:
+        if (checkpoint is None) == (onnx_file is None):
+            raise ValueError('give either a checkpoint or an ONNX file')
+        if batch_size < 1:
+            raise ValueError(
+                f'the batch size must be at least 1, but is {batch_size}')
+        self.batch_size = batch_size
+        if onnx_file is None:
+            self.weights = Path(checkpoint)
+            self.model, config = load_network(config, checkpoint, network)
+            device = device or (
+                'cuda' if torch.cuda.is_available() else 'cpu')
+        else:
+            self.weights = Path(onnx_file)
+            config = _onnx_config(config, onnx_file, network, device)
+            with DefaultScope.overwrite_default_scope('mmpose'):
+                self.model = MODELS.build(config.model)
+            device = 'cpu'
+        if not isinstance(self.model, TopdownPoseEstimator) or hasattr(
+                self.model, 'crop_extent'):
+            raise ValueError(
+                f'the model {type(self.model).__name__} predicts no 2D '
+                'keypoints of one person in a box: take the config of a '
+                'TopdownPoseEstimator')
+        self.model.to(device).eval()
+        if not flip_test:
+            self.model.test_cfg = dict(self.model.test_cfg, flip_test=False)
+        with DefaultScope.overwrite_default_scope('mmpose'):
+            self._pipeline = Compose(config.test_dataloader.dataset.pipeline)
+            self.metainfo = dataset_meta_from_config(config, 'test')
+        self.joints = joint_names(self.metainfo)
+
+    @property
+    def flip_test(self) -> bool:
+        """Whether there is a flip test."""
+        return bool(self.model.test_cfg.get('flip_test', False))
+
+    def digest(self) -> str:
+        """SHA-256 of the checkpoint or ONNX file."""
+        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+
+    def predict(self, images: Sequence[np.ndarray], boxes: Sequence,
+                stopwatch: Stopwatch | None = None) -> list[InstanceData]:
+        """Predict.
+
+        Args:
+            images (Sequence[np.ndarray]): BGR uint8, each [H, W, 3].
+            boxes (Sequence): Of each image the boxes of its people, left,
+                top, right, bottom in pixels, and perhaps a score, in shape
+                [N, 4] or [N, 5]; empty without people.
+            stopwatch (Stopwatch, optional): Counts the time for ``crops`` and
+                for the ``network`` with flip test and decoding.
+
+        Returns:
+            list[InstanceData]: The people of each image in the order of its
+            boxes, with ``keypoints`` in pixels [N, K, 2],
+            ``keypoint_scores`` [N, K], ``bboxes`` [N, 4] and ``bbox_scores``
+            [N].
+
+        Raises:
+            ValueError: If there are more or fewer images than lists of boxes,
+                or a box is none.
+        """
+        if len(images) != len(boxes):
+            raise ValueError(
+                f'there are {len(images)} images, but boxes of {len(boxes)}')
+        boxes = [check_boxes(given, f'image {index}')
+                 for index, given in enumerate(boxes)]
+        stopwatch = stopwatch or Stopwatch()
+        owners = [index for index, given in enumerate(boxes) for _ in given]
+        crops = self._crops(images, boxes)
+        found = []
+        while len(found) < len(owners):
+            with stopwatch('crops'):
+                batch = pseudo_collate(list(islice(crops, self.batch_size)))
+            with stopwatch('network'), torch.no_grad(), \
+                    DefaultScope.overwrite_default_scope('mmpose'):
+                found += self.model.test_step(batch)
+        return [self._people(given, [sample.pred_instances for sample, owner
+                                     in zip(found, owners, strict=True)
+                                     if owner == index])
+                for index, given in enumerate(boxes)]
+
+    def _people(self, boxes: np.ndarray,
+                people: Sequence[InstanceData]) -> InstanceData:
+        """The people of one image together, also where there is nobody."""
+        joints = len(self.joints)
+        return InstanceData(
+            keypoints=np.concatenate(
+                [np.zeros((0, joints, 2), np.float32),
+                 *(person.keypoints for person in people)]),
+            keypoint_scores=np.concatenate(
+                [np.zeros((0, joints), np.float32),
+                 *(person.keypoint_scores for person in people)]),
+            bboxes=boxes[:, :4], bbox_scores=boxes[:, 4])
+
+    def _crops(self, images: Sequence[np.ndarray],
+               boxes: Sequence[np.ndarray]) -> Iterator[dict]:
+        """Each person's input of the network, one after the other."""
+        for image, given in zip(images, boxes, strict=True):
+            for box in given:
+                yield self._pipeline(dict(
+                    self.metainfo, img=image, bbox=box[None, :4],
+                    bbox_score=box[4:]))
+
+
+def _onnx_config(config: str | Config, onnx_file: str, network: str | None,
+                 device: str | None) -> Config:
+    if network is not None:
+        raise ValueError('an ONNX file holds one network: name none')
+    if device not in (None, 'cpu'):
+        raise ValueError(f'an ONNX file runs on the CPU, not on {device}')
+    if not Path(onnx_file).is_file():
+        raise FileNotFoundError(f'there is no file {onnx_file}')
+    config = (config.copy() if isinstance(config, Config) else
+              Config.fromfile(config))
+    if any(key in config.model for key in KEYS):
+        config = stock_config(config)
+    config.model = dict(type='OnnxPoseEstimator', network=config.model,
+                        onnx_file=str(onnx_file))
+    return config

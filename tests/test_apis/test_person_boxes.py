@@ -1,0 +1,179 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+
+from mmpose_wloss.apis import (
+    BoxesFile,
+    PersonDetector,
+    person_boxes,
+    whole_frames,
+)
+
+FRAMES = [np.zeros((64, 96, 3), np.uint8)] * 3
+needs_mmdet = pytest.mark.skipif(
+    importlib.util.find_spec('mmdet') is None,
+    reason='mmpose 1.1 goes without MMDetection')
+
+
+def test_whole_frames():
+    for boxes in whole_frames(FRAMES):
+        np.testing.assert_array_equal(boxes, [[0, 0, 96, 64, 1]])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_content(content) -> str:
+        file = tmp_path / 'boxes.json'
+        file.write_text(json.dumps(content))
+        return str(file)
+    return write_content
+
+
+def test_a_list_for_each_frame(write):
+    boxes = BoxesFile(write([[[1, 2, 30, 40]], [],
+                             [[1, 2, 30, 40, 0.5], [5, 5, 9, 9, 0.25]]]))
+    found = boxes(FRAMES)
+    assert [len(one) for one in found] == [1, 0, 2]
+    np.testing.assert_array_equal(found[0], [[1, 2, 30, 40, 1]])
+    np.testing.assert_array_equal(found[2][:, 4], [0.5, 0.25])
+    np.testing.assert_array_equal(boxes(FRAMES[:1], 2)[0], found[2])
+    with pytest.raises(ValueError, match='boxes of 3 frames, but the video'):
+        boxes(FRAMES, 1)
+
+
+def test_frames_by_their_numbers(write):
+    boxes = BoxesFile(write({'1': [[1, 2, 30, 40]], '7': []}))
+    assert [len(one) for one in boxes(FRAMES)] == [0, 1, 0]
+    assert [len(one) for one in boxes(FRAMES, 6)] == [0, 0, 0]
+    assert boxes(FRAMES)[0].shape == (0, 5)
+
+
+@pytest.mark.parametrize(('content', 'error'), [
+    (7, 'must hold a list with the boxes of each frame'),
+    ({'first': []}, "numbers from 0, but one is 'first'"),
+    ({'-1': []}, "numbers from 0, but one is '-1'"),
+    ({'3': [[5, 5, 1, 9]]}, 'boxes of frame 3 in .*boxes.json must be a list'),
+    ({'3': [[5, 5, 9]]}, 'boxes of frame 3 in'),
+    ([[], [[1, 2, 'x', 4]]], 'boxes of frame 1 in'),
+    ([[1, 2, 3, 4]], 'boxes of frame 0 in'),
+    ([[[1, 2, 3, float('nan')]]], 'boxes of frame 0 in'),
+    ([None], 'boxes of frame 0 in'),
+])
+def test_wrong_content(write, content, error):
+    with pytest.raises(ValueError, match=error):
+        BoxesFile(write(content))
+
+
+def test_wrong_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match='there is no file .*none.json'):
+        person_boxes(str(tmp_path / 'none.json'))
+    (tmp_path / 'broken.json').write_text('[[')
+    with pytest.raises(ValueError, match='broken.json is no JSON file'):
+        person_boxes(str(tmp_path / 'broken.json'))
+
+
+def test_what_a_command_names(write):
+    assert person_boxes('whole') is whole_frames
+    assert isinstance(person_boxes(write([])), BoxesFile)
+    with pytest.raises(ValueError, match='but is boxes.txt'):
+        person_boxes('boxes.txt')
+    with pytest.raises(ValueError, match='needs its checkpoint'):
+        person_boxes('detector.py')
+    with pytest.raises(ValueError, match='needs its config'):
+        person_boxes('whole', 'detector.pth')
+
+
+def test_without_mmdetection(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
+    monkeypatch.setitem(sys.modules, 'mmdet.apis', None)
+    with pytest.raises(ImportError, match='a detector needs MMDetection .* '
+                       'mim install "mmdet'):
+        person_boxes('detector.py', 'detector.pth')
+
+
+@pytest.fixture(scope='module')
+def detector_files(tmp_path_factory):
+    """A RetinaNet of three classes with a thin ResNet-18, random."""
+    from mmdet.registry import MODELS
+    folder = tmp_path_factory.mktemp('detector')
+    base = Path(importlib.util.find_spec('mmdet').origin).parent / '.mim'
+    file = folder / 'retinanet.py'
+    file.write_text(f"""
+_base_ = {str(base / 'configs/retinanet/retinanet_r18_fpn_1x_coco.py')!r}
+model = dict(
+    backbone=dict(base_channels=8, init_cfg=None),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=8),
+    bbox_head=dict(num_classes=3, in_channels=8, feat_channels=8),
+    test_cfg=dict(score_thr=0., max_per_img=20))
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(96, 64), keep_ratio=True),
+    dict(type='PackDetInputs', meta_keys=(
+        'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+""")
+    with DefaultScope.overwrite_default_scope('mmdet'), \
+            torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = MODELS.build(Config.fromfile(file).model)
+        torch.nn.init.normal_(model.bbox_head.retina_cls.weight)
+    torch.save(dict(meta=dict(dataset_meta=dict(
+        classes=('dog', 'person', 'tree'))), state_dict=model.state_dict()),
+        folder / 'epoch_1.pth')
+    return str(file), str(folder / 'epoch_1.pth')
+
+
+@needs_mmdet
+def test_a_detector(detector_files):
+    noise = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3), np.uint8)
+    low = PersonDetector(*detector_files, device='cpu', score_thr=0.)
+    assert low.label == 1
+    found = low(list(noise), 5)
+    assert len(found) == 2 and 0 < len(found[0])
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        everything = low._inference(low.model, noise[0]).pred_instances
+    persons = everything[everything.labels == 1]
+    assert 0 < len(persons) < len(everything)
+    scores = np.sort(found[0][:, 4])
+    np.testing.assert_allclose(
+        scores, np.sort(persons.scores.numpy())[-len(scores):], rtol=1e-4)
+    middle = float(np.median(scores))
+    high = PersonDetector(*detector_files, device='cpu', score_thr=middle)
+    assert 0 < len(high(noise[:1])[0]) < len(scores)
+
+
+@needs_mmdet
+def test_boxes_of_people_alone():
+    detector = PersonDetector.__new__(PersonDetector)
+    detector.label, detector.score_thr = 1, 0.5
+    found = detector._people(InstanceData(
+        labels=np.array([1, 0, 1, 1]), scores=np.array([.9, .9, .4, .8]),
+        bboxes=np.array([[1, 2, 30, 40], [1, 2, 30, 40], [1, 2, 30, 40],
+                         [5, 5, 5, 9]], float)))
+    np.testing.assert_allclose(found, [[1, 2, 30, 40, .9]])
+
+
+@needs_mmdet
+def test_wrong_detectors(detector_files, tmp_path):
+    config, checkpoint = detector_files
+    for files in ((str(tmp_path / 'none.py'), checkpoint),
+                  (config, str(tmp_path / 'none.pth'))):
+        with pytest.raises(FileNotFoundError, match='there is no file'):
+            PersonDetector(*files)
+    content = torch.load(checkpoint)
+    torch.save(dict(content, meta=dict(dataset_meta=dict(
+        classes=('dog', 'cat', 'tree')))), tmp_path / 'animals.pth')
+    with pytest.raises(ValueError, match='no class "person", but dog, cat'):
+        PersonDetector(config, str(tmp_path / 'animals.pth'), 'cpu')
+    del content['state_dict']['bbox_head.retina_cls.weight']
+    torch.save(content, tmp_path / 'part.pth')
+    with pytest.raises(ValueError, match='retina_cls.weight is missing'):
+        PersonDetector(config, str(tmp_path / 'part.pth'), 'cpu')
