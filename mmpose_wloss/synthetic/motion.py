@@ -1,0 +1,95 @@
+"""Motion: a body that goes smoothly from pose to pose."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+
+from .poses import Pose, sample_pose
+
+PARTS = ('left_arm', 'right_arm', 'left_leg', 'right_leg', 'trunk')
+
+
+def mirrored(pose: Pose) -> Pose:
+    """The same pose with left and right exchanged.
+
+    Args:
+        pose (Pose): The pose.
+
+    Returns:
+        Pose: Another one.
+    """
+    other = copy.deepcopy(pose)
+    other.left_arm, other.right_arm = other.right_arm, other.left_arm
+    other.left_leg, other.right_leg = other.right_leg, other.left_leg
+    trunk = other.trunk
+    for name in ('side_bend', 'twist', 'tilt', 'turn'):
+        setattr(trunk, name, -getattr(trunk, name))
+    other.roll, other.sideways = -other.roll, -other.sideways
+    return other
+
+
+def between(first: Pose, second: Pose, share: float) -> Pose:
+    """A pose on the way from one to another.
+
+    Args:
+        first (Pose): Where it begins.
+        second (Pose): Where it ends.
+        share (float): How much of the way is done, 0 to 1.
+
+    Returns:
+        Pose: Each angle in proportion, so within the limits of joints, too.
+    """
+    parts = {}
+    for name in PARTS:
+        one, two = getattr(first, name), getattr(second, name)
+        parts[name] = replace(one, **{
+            entry.name: (1 - share) * getattr(one, entry.name)
+            + share * getattr(two, entry.name) for entry in fields(one)})
+    angles = {name: (1 - share) * getattr(first, name)
+              + share * getattr(second, name)
+              for name in ('pitch', 'roll', 'sideways')}
+    return Pose(first.pose_class, **parts, **angles)
+
+
+def sample_key_poses(rng: np.random.Generator, count: int) -> list[Pose]:
+    """Draw the poses that a body goes through.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        count (int): How many.
+
+    Returns:
+        list[Pose]: Standing and reaching poses, and some strides, left and
+        right in turn.
+    """
+    poses: list[Pose] = []
+    while len(poses) < count:
+        stride = sample_pose(rng, 'walking')
+        poses += [sample_pose(rng, 'standing'), sample_pose(rng, 'reaching'),
+                  stride, mirrored(stride), stride]
+    start = rng.integers(5)
+    return (poses + poses)[start:start + count]
+
+
+def pose_at(poses: Sequence[Pose], time: float) -> Pose:
+    """The pose of a body at a time, without a jolt.
+
+    Args:
+        poses (Sequence[Pose]): The body is in each for a moment, one unit of
+            time apart.
+        time (float): 0 is the first one's.
+
+    Returns:
+        Pose: The pose.
+    """
+    before = min(int(time), len(poses) - 1)
+    after = min(before + 1, len(poses) - 1)
+    return between(poses[before], poses[after], ease(time - before))
+
+
+def ease(share: float) -> float:
+    """Start and stop slowly: 0 to 1 in 0 to 1, level at both ends."""
+    share = float(np.clip(share, 0, 1))
+    return share * share * (3 - 2 * share)
