@@ -82,8 +82,9 @@ def stock_tool(name: str) -> ModuleType:
 def run_tool(name: str) -> None:
     """Run MMPose's own tool with its own arguments, and check them first.
 
-    A training also gets a :class:`ResumableRandomnessHook`, and, where it
-    weighs poses, a :class:`PoseDensityHook`.
+    A training also gets a :class:`ResumableRandomnessHook`, where it weighs
+    poses a :class:`PoseDensityHook`, and where it has unlabelled images an
+    :class:`UnreadableImagesHook`.
 
     Args:
         name (str): ``'train'`` or ``'test'``.
@@ -109,6 +110,7 @@ def run_tool(name: str) -> None:
         if name == 'train':
             add_resumable_randomness(cfg)
             add_pose_density_hook(cfg)
+            add_unreadable_images_hook(cfg)
             check_data_files(cfg, ['train', 'val'])
         else:
             refuse_depth_growth(cfg)
@@ -357,13 +359,25 @@ def add_pose_density_hook(cfg: Config) -> None:
     It alone checks that the weights are of the annotations that are trained
     on, and that the loss counts them as it should.
     """
-    weighs = any(find_ours('train_dataloader', cfg.get('train_dataloader'),
-                           'PoseDensityWeights'))
-    hooked = any(any(find_ours(key, cfg.get(key), 'PoseDensityHook'))
+    _add_hook(cfg, 'PoseDensityHook', 'PoseDensityWeights')
+
+
+def add_unreadable_images_hook(cfg: Config) -> None:
+    """Add :class:`UnreadableImagesHook` to a config with unlabelled images.
+
+    It alone tells which of them cannot be loaded.
+    """
+    _add_hook(cfg, 'UnreadableImagesHook', 'UnlabeledPoseDataset')
+
+
+def _add_hook(cfg: Config, hook: str, component: str) -> None:
+    """Add a hook that a component of the data needs, unless it is there."""
+    needed = any(find_ours('train_dataloader', cfg.get('train_dataloader'),
+                           component))
+    hooked = any(any(find_ours(key, cfg.get(key), hook))
                  for key in ('default_hooks', 'custom_hooks'))
-    if weighs and not hooked:
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
-                            dict(type='PoseDensityHook')]
+    if needed and not hooked:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=hook)]
 
 
 def add_resumable_randomness(cfg: Config) -> None:

@@ -17,6 +17,7 @@ from mmpose_wloss.datasets import (
     PackSemiSupervisedPoseInputs,
     UnlabeledPoseDataset,
 )
+from mmpose_wloss.datasets.datasets.unlabeled import UnreadableImageError
 
 LABELS = ('keypoints', 'num_keypoints', 'segmentation', 'area')
 CODEC = dict(type='MSRAHeatmap', input_size=(48, 64), heatmap_size=(12, 16),
@@ -279,9 +280,131 @@ def test_sizes_are_read_when_a_sample_is(tmp_path):
     (folder / '2.png').write_bytes(b'no image')
     dataset = in_folder(folder)
     assert len(dataset) == 2
-    dataset[0]
+    assert dataset.get_data_info(0)['bbox'].tolist() == [[0, 0, 12, 8]]
     with pytest.raises(OSError, match='2.png'):
-        dataset[1]
+        dataset.get_data_info(1)
+
+
+def spoil(folder, name, how):
+    """Make an image one that cannot be loaded, or is no image."""
+    path = folder / name
+    whole = path.read_bytes()
+    path.unlink()
+    if how == 'folder':
+        path.mkdir()
+    elif how != 'missing':
+        path.write_bytes(dict(
+            empty=b'', text=b'no image', header=whole[:len(whole) // 20],
+            cut=whole[:-len(whole) // 3])[how])
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'bmp'])
+@pytest.mark.parametrize('how', ['missing', 'empty', 'text', 'header', 'cut',
+                                 'folder'])
+@pytest.mark.parametrize('pipeline', [[], CROP[:1]], ids=['later', 'own'])
+def test_the_next_image_comes_instead(tmp_path, suffix, how, pipeline):
+    names = [f'{index}.{suffix}' for index in range(4)]
+    folder = image_folder(tmp_path / 'images', names, shape=(80, 60))
+    # before files go missing
+    dataset = in_folder(folder, pipeline=pipeline)
+    strict = in_folder(folder, pipeline=pipeline, unreadable='error')
+    spoil(folder, names[1], how)
+    spoil(folder, names[2], 'empty')
+    spoil(folder, names[3], how)
+    assert len(dataset) == 4
+    bad = [str(folder / name) for name in names]
+    # past the end it goes on from the start
+    for index, image, passed_over in ((0, 0, []), (1, 0, bad[1:]),
+                                      (2, 0, bad[2:]), (3, 0, bad[3:])):
+        sample = dataset[index]
+        assert sample['img_id'] == image
+        assert sample['img'].shape[2] == 3
+        assert sample['bbox'].tolist() == [[0, 0, 60, 80]]
+        assert sample.get('unreadable_images', []) == passed_over
+    assert strict[0]['img_id'] == 0
+    for index in range(1, 4):
+        with pytest.raises(UnreadableImageError,
+                           match=f'{bad[index]}.*skip'):
+            strict[index]
+
+
+def test_what_comes_instead_is_never_drawn(coco_root, tmp_path):
+    folder = image_folder(tmp_path / 'images',
+                          [f'{index}.png' for index in range(6)], (80, 60))
+    spoil(folder, '3.png', 'cut')
+    samples = []
+    for seed in (0, 1):
+        dataset = in_folder(folder, pipeline=[CROP[0]])
+        np.random.seed(seed)
+        before = np.random.get_state()[1].copy()
+        samples.append([dataset[index]['img_id'] for index in range(6)])
+        assert np.array_equal(np.random.get_state()[1], before)
+    assert samples == [[0, 1, 2, 4, 4, 5]] * 2
+
+
+def test_of_an_unreadable_image_every_box_is_passed_over(coco_root, tmp_path):
+    names = ['000000000001.jpg', '000000000002.jpg', '000000000003.jpg']
+    folder = image_folder(tmp_path / 'images', names, (96, 128))
+    spoil(folder, names[0], 'text')
+    spoil(folder, names[1], 'missing')
+    dataset = unlabeled(
+        tmp_path, images_only(coco_root),
+        [box(1), box(1), box(2), box(1), box(3)], folder=tmp_path,
+        data_prefix=dict(img='images/'), pipeline=CROP)
+    for index in range(4):
+        sample = dataset[index]
+        assert sample['img_id'] == 3
+        assert sorted(sample['unreadable_images']) == sorted(
+            str(folder / name) for name in names[:1 if index == 3 else 2])
+
+
+@pytest.mark.parametrize('step', [
+    dict(type='LoadImage', ignore_empty=True),
+    dict(type='LoadImage', imdecode_backend='pillow'),
+    dict(type='LoadImage', to_float32=True)])
+def test_the_image_is_loaded_as_the_pipeline_says(tmp_path, step):
+    folder = image_folder(tmp_path / 'images', ['0.png', '1.png'])
+    spoil(folder, '0.png', 'cut')
+    sample = in_folder(folder, pipeline=[step])[0]
+    assert sample['img_id'] == 1
+    assert sample['unreadable_images'] == [str(folder / '0.png')]
+    stock = TRANSFORMS.build(step)(dict(img_path=sample['img_path']))
+    assert sample['img'].dtype == stock['img'].dtype
+    assert np.array_equal(sample['img'], stock['img'])
+
+
+def test_files_passed_over_reach_the_batch(tmp_path):
+    folder = image_folder(tmp_path / 'images', ['0.png', '1.png'], (80, 60))
+    spoil(folder, '0.png', 'cut')
+    for own, wrapper in ((CROP, []), ([], CROP)):
+        dataset = combined([dict(
+            type='UnlabeledPoseDataset', data_prefix=dict(img=str(folder)),
+            pipeline=own)], pipeline=wrapper)
+        first, second = (dataset[index]['data_samples'] for index in (0, 1))
+        assert first.metainfo['unreadable_images'] == [str(folder / '0.png')]
+        assert 'unreadable_images' not in second.metainfo
+        assert first.metainfo['img_path'] == str(folder / '1.png')
+
+
+@pytest.mark.parametrize('count, message', [
+    (3, 'None of the 3 images .*0.png.*empty.*data_prefix'),
+    (120, 'None of 100 images in a row .*000.png.*data_prefix')])
+def test_folders_without_a_readable_image(tmp_path, count, message):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for index in range(count):
+        (folder / f'{index:03d}.png').touch()
+    with pytest.raises(UnreadableImageError, match=message):
+        in_folder(folder)[0]
+
+
+def test_other_errors_are_not_taken_for_unreadable_images(tmp_path):
+    def broken(results):
+        raise OSError('the disk is full')
+
+    folder = image_folder(tmp_path / 'images', ['0.png', '1.png'])
+    with pytest.raises(OSError, match='the disk is full'):
+        in_folder(folder, pipeline=[CROP[0], broken])[0]
 
 
 @pytest.mark.parametrize('serialize', [True, False])
@@ -412,6 +535,7 @@ def test_their_subclasses_are_refused_too(tmp_path):
      'jpg is not a JSON file'),
     (dict(filter_cfg=dict(bbox_score_thr=0.95)), ValueError,
      'leaves none of the 1 boxes of .*boxes.json.* highest score is 0.9'),
+    (dict(unreadable='warn'), ValueError, r"\['skip', 'error'\].*'warn'"),
     (dict(sample_interval=5), ValueError,
      'sample_interval=5 leaves none of the 1 boxes'),
 ])

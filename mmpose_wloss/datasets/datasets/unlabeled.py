@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from numbers import Real
 from pathlib import PurePath
 
+import cv2
 import numpy as np
+from mmengine.dataset import force_full_init
 from mmengine.fileio import exists, get, isdir
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.datasets.transforms import (
     GenerateTarget,
+    LoadImage,
     PackPoseInputs,
     RandomHalfBody,
 )
@@ -20,6 +23,13 @@ from ..transforms import PackSemiSupervisedPoseInputs
 from .image_size import loaded_image_size
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
+UNREADABLE = ('skip', 'error')
+# so many in a row are no accident
+MOST_UNREADABLE = 100
+
+
+class UnreadableImageError(OSError):
+    """An image that cannot be loaded."""
 
 
 def parse_coco(data: bytes, name: str) -> dict:
@@ -121,14 +131,21 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
       format of results; those of category 1 that have an area.
     - neither: each image in the folder ``data_prefix['img']`` and the folders
       in it, in the order of their names, with the whole image as the box.
-      Files whose names begin with a dot are left out. The size of an image is
-      read when its sample is loaded, from the header of the file on the local
-      disk; the box lies as in an image that ``LoadImage`` loads by default.
+      Files whose names begin with a dot are left out.
 
     A sample has ``labeled=False``. Its ``keypoints`` are zeros, its
     ``keypoints_visible`` are ones and say that these joints belong to the
     data set's definition: a ``KeypointConverter`` leaves 0 for joints that
     the definition lacks. Its ``bbox_score`` is 1 where no detector gave one.
+
+    An image that ``LoadImage`` cannot load (missing, empty, cut short, no
+    image) is passed over: its place takes the next sample whose image can be
+    loaded, so the same one whenever it is drawn. That sample then has
+    ``unreadable_images``, a list of the files passed over, from which
+    :class:`UnreadableImagesHook` warns and counts. Files that OpenCV decodes
+    in spite of damage are not found. The image is in the sample already when
+    the pipeline begins, loaded as the ``LoadImage`` of this pipeline loads
+    it, or by default; a ``LoadImage`` of a wrapper's pipeline takes it over.
 
     .. code-block:: python
 
@@ -149,6 +166,9 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
             on.
         lazy_init (bool): Leave the files unread until they are needed.
             Defaults to ``False``.
+        unreadable (str): What an image that cannot be loaded does: ``'skip'``
+            takes the next sample instead, ``'error'`` raises an error.
+            Defaults to ``'skip'``.
         sample_interval (int): Take the images whose id (in a folder: whose
             place) it divides. Defaults to 1.
         **kwargs: ``metainfo``, ``data_root``, ``data_prefix``,
@@ -161,6 +181,9 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
             boxes name images that ``ann_file`` lacks, if ``pipeline`` holds a
             transform that takes joints for labels, or if an argument does not
             fit.
+        UnreadableImageError: When a sample is loaded: if its image cannot be
+            and ``unreadable='error'``, or if those of 100 files in a row or
+            of all samples cannot be.
     """
 
     METAINFO: dict = CocoDataset.METAINFO
@@ -174,8 +197,12 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                  data_mode: str = 'topdown',
                  test_mode: bool = False,
                  lazy_init: bool = False,
+                 unreadable: str = 'skip',
                  sample_interval: int = 1,
                  **kwargs):
+        if unreadable not in UNREADABLE:
+            raise ValueError(f'unreadable must be one of {list(UNREADABLE)}, '
+                             f'but it is {unreadable!r}')
         if data_mode != 'topdown':
             raise ValueError('UnlabeledPoseDataset makes top-down samples; '
                              f'data_mode cannot be {data_mode!r}')
@@ -193,7 +220,11 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         # and MMPose 1.1 knows no sample_interval
         self.bbox_file = bbox_file
         self.sample_interval = sample_interval
+        self.unreadable = unreadable
         self._check_pipeline()
+        self.load_image = next(
+            (transform for transform in self.pipeline.transforms
+             if isinstance(transform, LoadImage)), LoadImage())
         if not lazy_init:
             self.full_init()
 
@@ -270,12 +301,87 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         Returns:
             dict: ``bbox`` in shape [1, 4], ``keypoints`` in shape [1, K, 2],
             ``keypoints_visible`` in shape [1, K], ``labeled``, and what
-            :meth:`load_data_list` and the stock data sets give.
+            :meth:`load_data_list` and the stock data sets give. The box of a
+            whole image lies as in one that ``LoadImage`` loads by default;
+            its size is read from the header of the file on the local disk.
         """
-        data_info = super().get_data_info(idx)
+        data_info = self._unlabeled_info(idx)
         if 'bbox' not in data_info:
-            width, height = loaded_image_size(data_info['img_path'])
-            data_info['bbox'] = np.array([[0, 0, width, height]], np.float32)
+            data_info['bbox'] = _whole(*loaded_image_size(
+                data_info['img_path']))
+        return data_info
+
+    @force_full_init
+    def prepare_data(self, idx: int):
+        """Get a sample, or the next one whose image can be loaded.
+
+        Args:
+            idx (int): Its index.
+
+        Returns:
+            Any: What the pipeline makes of it.
+
+        Raises:
+            UnreadableImageError: If there is none, or ``unreadable`` asks for
+                it.
+        """
+        data_info = self._next_readable(idx)
+        # as the stock data sets do, for transforms that mix samples
+        data_info['dataset'] = self
+        return self.pipeline(data_info)
+
+    def _next_readable(self, idx: int) -> dict:
+        passed_over = {}
+        for step in range(len(self)):
+            # the index itself may be past the end, which ends an iteration
+            data_info = self._unlabeled_info(
+                (idx + step) % len(self) if step else idx)
+            path = data_info['img_path']
+            if path in passed_over:
+                # another box in the same image
+                continue
+            try:
+                data_info = self._loaded(data_info)
+            except UnreadableImageError as error:
+                if self.unreadable == 'error':
+                    raise UnreadableImageError(
+                        f'{error}. Repair or remove it, or set '
+                        "unreadable='skip' to take the next image instead"
+                    ) from None
+                passed_over[path] = error
+                if len(passed_over) == MOST_UNREADABLE:
+                    break
+                continue
+            if passed_over:
+                data_info['unreadable_images'] = list(passed_over)
+            return data_info
+        which = (f'None of the {len(passed_over)} images'
+                 if len(passed_over) < MOST_UNREADABLE else
+                 f'None of {MOST_UNREADABLE} images in a row')
+        raise UnreadableImageError(
+            f'{which} of UnlabeledPoseDataset can be loaded. The first: '
+            f'{next(iter(passed_over.values()))}. Correct '
+            "data_prefix['img'], data_root or the files")
+
+    def _loaded(self, data_info: dict) -> dict:
+        path = data_info['img_path']
+        try:
+            loaded = self.load_image(data_info)
+        # of a missing file, an empty one, one that is no image
+        except (OSError, cv2.error, AssertionError) as error:
+            why = ('does not exist' if isinstance(error, FileNotFoundError) else
+                   'cannot be loaded: it is empty, cut short, no image or not '
+                   f'to be read ({type(error).__name__})')
+            raise UnreadableImageError(f'The image {path} {why}') from None
+        if loaded is None:  # LoadImage(ignore_empty=True)
+            raise UnreadableImageError(f'The image {path} cannot be loaded')
+        if 'bbox' not in loaded:
+            height, width = loaded['ori_shape']
+            loaded['bbox'] = _whole(width, height)
+        return loaded
+
+    def _unlabeled_info(self, idx: int) -> dict:
+        data_info = super().get_data_info(idx)
         num_keypoints = self._metainfo['num_keypoints']
         data_info['keypoints'] = np.zeros((1, num_keypoints, 2), np.float32)
         data_info['keypoints_visible'] = np.ones((1, num_keypoints),
@@ -417,6 +523,10 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         if box is not None:
             data_info['bbox'] = box
         return data_info
+
+
+def _whole(width: int, height: int) -> np.ndarray:
+    return np.array([[0, 0, width, height]], np.float32)
 
 
 def _image_files(folder: str) -> Iterator[str]:

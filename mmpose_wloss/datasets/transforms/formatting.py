@@ -27,7 +27,8 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
     - ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's
       data set defines, 0 for one that it lacks. This is the only label.
 
-    The metainfo of both says ``labeled``.
+    The metainfo of both says ``labeled`` and, where images could not be loaded
+    and this sample came in their place, ``unreadable_images``: their files.
 
     Required Keys:
 
@@ -36,6 +37,7 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
           ``KeypointConverter``, [1, K, 2]
         - flip_indices (optional)
         - labeled (optional)
+        - unreadable_images (optional)
 
     Args:
         meta_keys (Sequence[str]): As in ``PackPoseInputs``.
@@ -60,10 +62,13 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
                 ``CombinedDataset`` defines.
         """
         labeled = bool(results.get('labeled', True))
+        meta = dict(labeled=labeled)
+        if results.get('unreadable_images'):
+            meta['unreadable_images'] = results['unreadable_images']
         if not labeled:
             results = self._without_labels(results)
         packed = super().transform(results)
-        packed['data_samples'].set_metainfo(dict(labeled=labeled))
+        packed['data_samples'].set_metainfo(meta)
         return packed
 
     def _without_labels(self, results: dict) -> dict:
