@@ -5,11 +5,15 @@ PYTHON ?= $(shell for python in python3.11 python3.10 python3 python; do \
 ENVIRONMENT = $(or $(PYTHON),$(error Python 3.10 or 3.11 is needed; name it \
 	with make PYTHON=/path/to/python3.11)) requirements/environment.py
 
+# Files of tests side by side: their fixtures are made once for each file
+PROCESSES ?= 2
+PARALLEL = --numprocesses $(PROCESSES) --dist loadfile
+
 .PHONY: help demo test test-lite test-modern lint docs clean
 
 help:
 	@echo 'make demo         train two small networks, MSE and focal MSE, and compare them'
-	@echo 'make test         run the tests'
+	@echo 'make test         run the tests (PROCESSES=2 at a time)'
 	@echo 'make test-lite    run them beside mmpose 1.1 and mmcv-lite'
 	@echo 'make test-modern  test checkpoints beside torch 2.13'
 	@echo 'make lint         check the style'
@@ -21,11 +25,11 @@ demo:
 
 test:
 	@$(ENVIRONMENT) main
-	@.venv/bin/python -m pytest tests
+	@.venv/bin/python -m pytest $(PARALLEL) tests
 
 test-lite:
 	@$(ENVIRONMENT) lite
-	@.venv-lite/bin/python -m pytest tests
+	@.venv-lite/bin/python -m pytest $(PARALLEL) tests
 
 test-modern:
 	@$(ENVIRONMENT) modern

@@ -1,7 +1,9 @@
 """Small generated data sets in the layouts of COCO, MPII, LSP, WFLW and H36M."""
 
 import json
+import os
 import pickle
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,12 @@ VIDEOS = [('S1', 'Directions_1', '54138969', 6),
           ('S11', 'WalkDog_1', '55011271', 2)]
 
 
+def pytest_configure() -> None:
+    # before torch is imported: the tests share the cores between processes,
+    # and those that they start inherit it
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+
 def write_images(folder: Path, names: list, rng: np.random.Generator) -> None:
     import cv2
 
@@ -44,6 +52,14 @@ def seen_by(camera: dict, pixels: np.ndarray,
     """Places in mm at these depths that the camera sees at these pixels."""
     rays = (pixels - camera['c']) / camera['f']
     return np.column_stack([rays * depths[:, None], depths])
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope='session')

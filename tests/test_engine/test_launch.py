@@ -260,9 +260,9 @@ def test_a_config_with_the_hook_keeps_its_own():
         'EMAHook', 'ResumableRandomnessHook']
 
 
-def test_two_processes_train_and_test(tmp_path, demo_configs):
+def test_two_processes_train_and_test(tmp_path, demo_configs, free_port):
     """The shell scripts, over gloo on the CPU."""
-    port = f'PORT={29500 + os.getpid() % 1000}'
+    port = f'PORT={free_port}'
     result = run('env', port, 'bash', TOOLS / 'dist_train.sh',
                  demo_configs['fmse'], 2, '--work-dir', 'work', cwd=tmp_path)
     assert result.returncode == 0, result.stdout[-3000:]

@@ -353,7 +353,7 @@ def test_a_model_without_networks(config, tmp_path):
         train(config, tmp_path)
 
 
-def test_two_processes(config, tmp_path):
+def test_two_processes(config, tmp_path, free_port):
     """Networks equal on both ranks, each with samples of its own."""
     config.custom_hooks = [*config.custom_hooks, dict(type='WitnessHook')]
     config.custom_imports = dict(
@@ -379,7 +379,7 @@ class WitnessHook(Hook):
 ''')
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29517', ROOT / 'tools' / 'train.py', 'config.py',
+         f'--master_port={free_port}', ROOT / 'tools' / 'train.py', 'config.py',
          '--launcher', 'pytorch', '--work-dir', 'work'],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

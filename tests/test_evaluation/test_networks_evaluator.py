@@ -112,11 +112,11 @@ assert evaluator.evaluate(3) == {
 """
 
 
-def test_a_process_without_samples(tmp_path):
+def test_a_process_without_samples(tmp_path, free_port):
     (tmp_path / 'rank.py').write_text(RANK)
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29518', tmp_path / 'rank.py',
+         f'--master_port={free_port}', tmp_path / 'rank.py',
          str(Path(__file__).parent)], text=True, timeout=120,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=dict(os.environ, OMP_NUM_THREADS='1'))

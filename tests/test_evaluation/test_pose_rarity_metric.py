@@ -630,11 +630,11 @@ assert result['people'] == 41, get_rank()
 """
 
 
-def test_several_processes_give_the_same(tmp_path):
+def test_several_processes_give_the_same(tmp_path, free_port):
     (tmp_path / 'rank.py').write_text(RANK)
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29519', tmp_path / 'rank.py',
+         f'--master_port={free_port}', tmp_path / 'rank.py',
          str(Path(__file__).parent)], text=True, timeout=180,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=dict(os.environ, OMP_NUM_THREADS='1'))

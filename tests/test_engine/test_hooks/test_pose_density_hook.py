@@ -438,7 +438,7 @@ def test_with_unlabelled_images(coco_root, artefact, tmp_path, place):
         assert unweighted != pytest.approx(weighted, rel=1e-3)
 
 
-def test_several_processes(config, coco_root, artefact, tmp_path):
+def test_several_processes(config, artefact, tmp_path, free_port):
     config = copy.deepcopy(config)
     config.train_cfg.max_epochs = 1
     config.train_dataloader.batch_size = 1
@@ -447,7 +447,7 @@ def test_several_processes(config, coco_root, artefact, tmp_path):
     config.dump(str(tmp_path / 'config.py'))
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29523', ROOT / 'tools' / 'train.py', 'config.py',
+         f'--master_port={free_port}', ROOT / 'tools' / 'train.py', 'config.py',
          '--launcher', 'pytorch', '--work-dir', 'work'],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
