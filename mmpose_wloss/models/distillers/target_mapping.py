@@ -62,7 +62,8 @@ def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
         return None
     bins = np.arange(to.length)
     place = (bins + to.origin) * to.step * zoom / source.step - source.origin
-    inside = (place >= -0.5) & (place <= source.length - 0.5)
+    # codecs differ by a bin in where the last one lies
+    inside = (place >= -1) & (place <= source.length)
     place = place.clip(0, source.length - 1)
     left = np.floor(place).astype(int).clip(max=max(source.length - 2, 0))
     matrix = np.zeros((to.length, source.length))
@@ -136,35 +137,34 @@ class TargetMapping(nn.Module):
             over y, in float32.
         """
         if self.from_simcc:
-            values = [self._of_joints(part.float() * self.beta).softmax(dim=2)
-                      for part in output]
+            values = [sampled((part * self.beta).softmax(dim=2), matrix)
+                      for part, matrix in zip(
+                          map(self._of_joints, output), (self.x, self.y),
+                          strict=True)]
         else:
-            heatmaps = self._of_joints(output.float())
+            heatmaps = self._of_joints(output)
             if not self.to_simcc:
-                return resampled(heatmaps, self.x, self.y)
+                return sampled(sampled(heatmaps, self.x).mT, self.y).mT
             heatmaps = heatmaps.clamp(min=0)
             # in units of the peak: a power of what is small would vanish
             heatmaps = heatmaps / heatmaps.amax(
                 dim=(2, 3), keepdim=True).clamp(min=1e-6)
-            values = [(heatmaps**power).sum(dim=axis) for power, axis in
-                      zip(self.powers, (2, 3), strict=True)]
-        if not self.to_simcc:
-            return tuple(values)
-        sampled = (value if matrix is None else value @ matrix.T
-                   for value, matrix in zip(values, (self.x, self.y),
-                                            strict=True))
+            # sampled while they are wide: a narrow peak would be smeared
+            values = [(sampled(turned, matrix)**power).sum(dim=2)
+                      for turned, matrix, power in zip(
+                          (heatmaps, heatmaps.mT), (self.x, self.y),
+                          self.powers, strict=True)]
         return tuple(value / value.sum(dim=2, keepdim=True).clamp(min=1e-6)
-                     for value in sampled)
+                     for value in values)
 
     def _of_joints(self, values: Tensor) -> Tensor:
+        values = values.float()
         return values if self.source is None else values[:, self.source]
 
 
-def resampled(heatmaps: Tensor, x: Tensor | None, y: Tensor | None) -> Tensor:
-    """Heatmaps sampled along both axes."""
-    if y is not None:
-        heatmaps = y @ heatmaps
-    return heatmaps if x is None else heatmaps @ x.T
+def sampled(values: Tensor, matrix: Tensor | None) -> Tensor:
+    """Values sampled along their last axis."""
+    return values if matrix is None else values @ matrix.mT
 
 
 def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:

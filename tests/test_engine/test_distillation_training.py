@@ -1,0 +1,233 @@
+"""Whole trainings of FastPoseDistiller on generated data."""
+
+import copy
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpose.apis import init_model
+from mmpose.registry import HOOKS, MODELS
+
+from mmpose_wloss.engine.export import load_network
+from mmpose_wloss.engine.hooks import DistillationHook
+
+ROOT = Path(__file__).parents[2]
+CONFIG = (ROOT / 'configs' / 'demo' /
+          'hourglass_mobile_s2_fpd_unlabeled_annypose.py')
+
+
+class Killed(Exception):
+    """Stands for a killed process."""
+
+
+@HOOKS.register_module()
+class KillStudentHook(Hook):
+    """Stop in the middle of an epoch."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch == 1 and batch_idx == 1:
+            raise Killed
+
+
+@pytest.fixture(scope='module')
+def teacher(tmp_path_factory) -> dict:
+    """Config and checkpoint of a teacher."""
+    init_default_scope('mmpose')
+    config = Config.fromfile(
+        ROOT / 'configs' / 'demo' / 'hourglass_s4_annypose.py').model
+    config.backbone.update(num_feats=4, stem_channels=4, num_stacks=2)
+    config.head.update(num_stages=2)
+    file = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=MODELS.build(config).state_dict()), file)
+    return dict(teacher=config, teacher_checkpoint=str(file))
+
+
+@pytest.fixture
+def config(coco_root, teacher) -> Config:
+    init_default_scope('mmpose')
+    config = Config.fromfile(CONFIG)
+    config.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=2)
+    config.train_dataloader.update(batch_size=4)
+    config.train_dataloader.sampler.batch_size = 4
+    for dataset, images in zip(config.train_dataloader.dataset.datasets,
+                               (3, 6), strict=True):
+        dataset.update(
+            data_root=str(coco_root), data_prefix=dict(img='train2017/'),
+            ann_file='annotations/person_keypoints_train2017.json',
+            indices=images)
+        dataset.pop('bbox_file', None)
+    for loader in (config.val_dataloader, config.test_dataloader):
+        loader.dataset.update(
+            data_root=str(coco_root), data_prefix=dict(img='val2017/'),
+            ann_file='annotations/person_keypoints_val2017.json')
+    config.val_evaluator = config.test_evaluator = [
+        dict(type='PCKAccuracy', thr=0.2)]
+    config.model.update(teacher)
+    config.model.student.backbone.update(num_feats=4, stem_channels=4)
+    config.default_hooks.logger.interval = 1
+    config.default_hooks.pop('visualization')
+    config.custom_hooks = [dict(type='ResumableRandomnessHook'),
+                           dict(type='DistillationHook')]
+    config.log_level = 'ERROR'
+    return config
+
+
+def train(config, work_dir, workers=0, **changes):
+    config = copy.deepcopy(config)
+    config.work_dir = str(work_dir)
+    config.experiment_name = work_dir.name + str(random.random())
+    config.train_dataloader.update(
+        num_workers=workers, persistent_workers=workers > 0)
+    config.update(changes)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return runner
+
+
+def weights(runner):
+    return {name: value.clone() for name, value in
+            runner.model.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_interrupted_training_ends_the_same(config, tmp_path, workers):
+    expected = weights(train(config, tmp_path / 'whole', workers))
+    killing = [*config.custom_hooks, dict(type='KillStudentHook')]
+    with pytest.raises(Killed):
+        train(config, tmp_path / 'part', workers, custom_hooks=killing)
+    resumed = weights(train(config, tmp_path / 'part', workers, resume=True))
+    assert same(resumed, expected)
+
+
+def test_the_student_is_a_stock_network(config, tmp_path):
+    runner = train(config, tmp_path)
+    whole = torch.load(tmp_path / 'epoch_2.pth')
+    assert {key.split('.')[0] for key in whole['state_dict']} <= {
+        'student', 'data_preprocessor'}
+    assert whole['meta']['teacher']['digest'] == runner.model.teacher_digest
+
+    out = tmp_path / 'out' / 'student.pth'
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'export_network.py',
+         tmp_path / 'epoch_2.pth', '--out', out], text=True,
+        capture_output=True)
+    assert done.returncode == 0, done.stderr
+    for file in (tmp_path / 'student.pth', out):
+        stock = init_model(str(file.with_suffix('.py')), None, 'cpu')
+        assert type(stock).__name__ == 'TopdownPoseEstimator'
+        stock.load_state_dict(torch.load(file)['state_dict'], strict=True)
+        assert same(stock.state_dict(), runner.model.student.state_dict())
+        assert 'teacher' not in file.with_suffix('.py').read_text()
+    for checkpoint in (tmp_path / 'epoch_2.pth', out):
+        network, stock = load_network(runner.cfg, str(checkpoint))
+        assert same(network.state_dict(), runner.model.student.state_dict())
+        assert not network.training
+        assert stock.model.type == 'TopdownPoseEstimator'
+
+
+def test_a_checkpoint_of_another_network(config, tmp_path):
+    train(config, tmp_path)
+    with pytest.raises(KeyError, match="no network 'second'.*student"):
+        load_network(config, str(tmp_path / 'epoch_2.pth'), 'second')
+    config.model.student.backbone.num_feats = 6
+    with pytest.raises(ValueError, match='epoch_2.pth does not fit'):
+        load_network(config, str(tmp_path / 'epoch_2.pth'))
+    with pytest.raises(FileNotFoundError, match='no checkpoint none.pth'):
+        load_network(config, 'none.pth')
+    with pytest.raises(FileNotFoundError, match='no config none.py'):
+        load_network('none.py', 'none.pth')
+
+
+def test_resuming_with_another_teacher(config, tmp_path, teacher):
+    config.train_cfg.max_epochs = 1
+    train(config, tmp_path)
+    content = torch.load(teacher['teacher_checkpoint'])
+    for value in content['state_dict'].values():
+        value += 1
+    torch.save(content, tmp_path / 'other.pth')
+    config.train_cfg.max_epochs = 2
+    config.model.teacher_checkpoint = str(tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='has taught.*same teacher only'):
+        train(config, tmp_path, resume=True)
+    # as a start it may have been taught by anyone
+    train(config, tmp_path / 'new', load_from=str(tmp_path / 'epoch_1.pth'))
+
+
+def test_resuming_with_another_student(config, tmp_path):
+    config.train_cfg.max_epochs = 1
+    train(config, tmp_path)
+    config.train_cfg.max_epochs = 2
+    config.model.student.backbone.num_feats = 6
+    with pytest.raises(ValueError, match='same student only'):
+        train(config, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize('mapping', [None, [(0, 0), (5, 5)]])
+def test_joints_of_other_names(config, tmp_path, teacher, mapping):
+    names = {index: f'joint {index}' for index in range(17)}
+    content = torch.load(teacher['teacher_checkpoint'])
+    content['meta'] = dict(dataset_meta=dict(keypoint_id2name=names))
+    torch.save(content, tmp_path / 'other.pth')
+    config.model.teacher_checkpoint = str(tmp_path / 'other.pth')
+    config.model.keypoint_mapping = mapping
+    config.train_cfg.max_epochs = 1
+    if mapping is None:
+        with pytest.raises(ValueError, match="17 of 17 differ, first 'joint 0' "
+                           r"\(0\) of the teacher is 'nose'"):
+            train(config, tmp_path)
+    else:
+        train(config, tmp_path)
+
+
+def test_a_hook_without_a_distiller(config, tmp_path):
+    config.model = config.model.student
+    with pytest.raises(TypeError, match='the model is a TopdownPoseEstimator'):
+        train(config, tmp_path)
+    assert issubclass(DistillationHook, Hook)
+
+
+def test_two_processes(config, tmp_path, free_port):
+    """Students equal on both ranks, each with samples of its own."""
+    config.dump(tmp_path / 'config.py')
+    (tmp_path / 'witness.py').write_text('''
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmpose.registry import HOOKS
+
+@HOOKS.register_module()
+class WitnessHook(Hook):
+    def after_train(self, runner):
+        torch.save(dict(runner.model.module.named_parameters()),
+                   f'rank{get_rank()}.pth')
+''')
+    config.custom_hooks = [*config.custom_hooks, dict(type='WitnessHook')]
+    config.custom_imports = dict(
+        imports=['mmpose_wloss', 'witness'], allow_failed_imports=False)
+    config.dump(tmp_path / 'config.py')
+    done = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+         f'--master_port={free_port}', ROOT / 'tools' / 'train.py', 'config.py',
+         '--launcher', 'pytorch', '--work-dir', 'work'],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 0, done.stdout[-3000:]
+    first, second = (torch.load(tmp_path / f'rank{rank}.pth')
+                     for rank in range(2))
+    assert same(first, second)
+    assert (tmp_path / 'work' / 'student.pth').exists()

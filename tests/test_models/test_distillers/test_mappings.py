@@ -1,0 +1,233 @@
+"""What a student sees and predicts, as its teacher sees and predicts it."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.structures import PoseDataSample
+
+from mmpose_wloss.models.distillers.input_mapping import InputMapping
+from mmpose_wloss.models.distillers.target_mapping import (
+    TargetMapping,
+    joint_sources,
+)
+from mmpose_wloss.models.pose_estimators.keypoint_outputs import (
+    keypoint_outputs,
+)
+
+from ..test_pose_estimators.conftest import KEYPOINTS, NETWORKS
+from .test_fast_pose_distiller import distiller
+
+SIZE = (48, 64)
+# joints in pixels of an input of that size
+JOINTS = np.array([[[10., 12.], [24., 33.], [34., 44.], [14., 46.], [30., 20.]]],
+                  np.float32)
+MSRA = dict(type='MSRAHeatmap', sigma=2., unbiased=True)
+
+
+def head(codec, size=SIZE, heatmap_size=None, joints=KEYPOINTS, beta=1.):
+    """As much of a head as a mapping looks at."""
+    init_default_scope('mmpose')
+    codec = dict(codec, input_size=size)
+    if heatmap_size is not None:
+        codec['heatmap_size'] = heatmap_size
+    built = torch.nn.Module()
+    built.decoder = KEYPOINT_CODECS.build(codec)
+    built.out_channels = joints
+    built.loss_module = torch.nn.Module()
+    built.loss_module.beta = beta
+    return built
+
+
+def heatmaps_of(codec, joints=JOINTS):
+    encoded = codec.encode(joints, np.ones(joints.shape[:2], np.float32))
+    return torch.from_numpy(encoded['heatmaps'])[None]
+
+
+def mapping(student, teacher, **arguments):
+    return TargetMapping(keypoint_outputs(student), keypoint_outputs(teacher),
+                         **arguments)
+
+
+def scaled_joints(size, to):
+    """The same place in an image of another size, first pixel on first."""
+    return (JOINTS * (np.array(to) - 1) / (np.array(size) - 1)).astype(
+        np.float32)
+
+
+CASES = {
+    'larger heatmaps': (dict(MSRA, sigma=4.), SIZE, (24, 32), MSRA, (12, 16)),
+    'smaller heatmaps': (dict(MSRA, sigma=1.), SIZE, (6, 8), MSRA, (12, 16)),
+    'larger images': (MSRA, (96, 128), (24, 32), dict(MSRA, sigma=1.),
+                      (12, 16)),
+    'UDP for MSRA': (dict(type='UDPHeatmap', sigma=2.), SIZE, (12, 16), MSRA,
+                     (12, 16)),
+    'MSRA for UDP': (MSRA, SIZE, (12, 16), dict(type='UDPHeatmap', sigma=2.),
+                     (12, 16)),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_heatmaps_of_another_size(case):
+    """Resized, a teacher's truth is the student's truth."""
+    codec, size, heatmap_size, own, own_size = CASES[case]
+    teacher = head(codec, size, heatmap_size)
+    student = head(own, SIZE, own_size)
+    seen = heatmaps_of(teacher.decoder, scaled_joints(SIZE, size))
+    made = mapping(student, teacher)(seen)
+    truth = heatmaps_of(student.decoder)
+    assert made.shape == truth.shape
+    # linear interpolation of a narrow peak takes a little of its height
+    loss = 0.3 if case == 'smaller heatmaps' else 0.14
+    assert (made - truth).abs().max() < loss
+    found, _ = student.decoder.decode(made[0].numpy())
+    assert np.abs(found - JOINTS).max() < 2.
+
+
+def test_heatmaps_of_the_same_size_pass_as_they_are():
+    same = mapping(head(MSRA, heatmap_size=(12, 16)),
+                   head(MSRA, heatmap_size=(12, 16)))
+    values = torch.randn(2, KEYPOINTS, 16, 12)
+    assert torch.equal(same(values), values)
+
+
+@pytest.mark.parametrize('label_softmax', [False, True])
+def test_simcc_of_another_size(label_softmax):
+    simcc = dict(type='SimCCLabel', sigma=3., normalize=True)
+    teacher = head(dict(simcc, simcc_split_ratio=2.), beta=1.)
+    student = head(dict(simcc, simcc_split_ratio=1.))
+    truth = teacher.decoder.encode(JOINTS, np.ones((1, KEYPOINTS), np.float32))
+    logits = tuple(torch.from_numpy(truth[f'keypoint_{axis}_labels']).clamp(
+        min=1e-9).log() for axis in 'xy')
+    made = mapping(student, teacher)(logits)
+    assert [part.shape[2] for part in made] == list(SIZE)
+    for axis, part in enumerate(made):
+        assert torch.allclose(part.sum(dim=2), torch.ones(1, KEYPOINTS))
+        mean = (part * torch.arange(part.shape[2])).sum(dim=2)
+        assert torch.allclose(
+            mean, torch.from_numpy(JOINTS[..., axis]), atol=0.3)
+
+
+def test_heatmaps_for_simcc():
+    """Marginals, as wide as the student's own labels, around each joint."""
+    teacher = head(MSRA, heatmap_size=(12, 16))
+    student = head(dict(type='SimCCLabel', sigma=4., simcc_split_ratio=2.,
+                        normalize=True))
+    seen = heatmaps_of(teacher.decoder)
+    made = mapping(student, teacher)(seen + 0.02 * torch.rand_like(seen))
+    for axis, part in enumerate(made):
+        bins = torch.arange(part.shape[2]) / 2
+        assert torch.allclose(part.sum(dim=2), torch.ones(1, KEYPOINTS))
+        mean = (part * bins).sum(dim=2)
+        middle = torch.from_numpy(JOINTS[..., axis])
+        # not cut off by the border
+        inside = (middle > 9) & (middle < SIZE[axis] - 9)
+        assert torch.allclose(mean[inside], middle[inside], atol=0.5)
+        width = ((part * (bins - mean[..., None])**2).sum(dim=2)).sqrt()
+        assert torch.allclose(width[inside],
+                              torch.full_like(width[inside], 2.), atol=0.5)
+
+
+def test_nothing_seen_is_nothing_taught():
+    teacher = head(MSRA, heatmap_size=(12, 16))
+    student = head(dict(type='SimCCLabel', sigma=4., simcc_split_ratio=2.))
+    for part in mapping(student, teacher)(torch.zeros(2, KEYPOINTS, 16, 12)):
+        assert (part == 0).all()
+
+
+def test_joints_are_mapped():
+    teacher = head(MSRA, heatmap_size=(12, 16), joints=7)
+    student = head(MSRA, heatmap_size=(12, 16), joints=4)
+    values = torch.randn(2, 7, 16, 12)
+    made = mapping(student, teacher, keypoint_mapping=[(6, 0), (2, 3), (0, 1)])
+    assert torch.equal(made(values)[:, [0, 3, 1]], values[:, [6, 2, 0]])
+    assert made.taught.tolist() == [1, 1, 0, 1]
+    assert made.shapes == ((4, 16, 12), )
+
+
+@pytest.mark.parametrize('mapping, message', [
+    (None, 'has 7 joints, the student 4.*keypoint_mapping'),
+    ([], 'list of pairs'),
+    ([(1, 2, 3)], 'list of pairs'),
+    ([(7, 0)], r'\(7, 0\), but the teacher has the joints 0 to 6'),
+    ([(0, 4)], r'\(0, 4\), but the student has the joints 0 to 3'),
+    ([(-1, 0)], r'\(-1, 0\)'),
+    ([(0, 1), (2, 1)], r'more than one joint.*\[1\]'),
+])
+def test_joints_that_cannot_be_mapped(mapping, message):
+    with pytest.raises(ValueError, match=message):
+        joint_sources(4, 7, mapping)
+
+
+@pytest.mark.parametrize('student, teacher, message', [
+    (MSRA, dict(type='SimCCLabel', simcc_split_ratio=2.), 'SimCC cannot teach'),
+    (MSRA, dict(type='MegviiHeatmap', kernel_size=5), 'peak at 255'),
+    (dict(type='MegviiHeatmap', kernel_size=5), MSRA, 'peak at 255'),
+])
+def test_codecs_that_do_not_fit(student, teacher, message):
+    heads = [head(codec, heatmap_size=None if codec['type'] == 'SimCCLabel'
+                  else (12, 16)) for codec in (student, teacher)]
+    with pytest.raises(ValueError, match=message):
+        mapping(*heads)
+
+
+def preprocessor(**arguments):
+    init_default_scope('mmpose')
+    return MODELS.build(dict(type='PoseDataPreprocessor', **arguments))
+
+
+@pytest.mark.parametrize('ours', [
+    dict(mean=[120., 110., 100.], std=[60., 50., 40.], bgr_to_rgb=True),
+    dict(mean=[100.], std=[50.]), dict(), dict(bgr_to_rgb=True)])
+@pytest.mark.parametrize('theirs', [
+    dict(mean=[110., 120., 130.], std=[255., 255., 255.], bgr_to_rgb=True),
+    dict(mean=[1., 2., 3.], std=[4., 5., 6.]), dict()])
+def test_images_as_the_teacher_is_used_to(ours, theirs):
+    """They are what the teacher's own preprocessor makes of the files."""
+    ours, theirs = preprocessor(**ours), preprocessor(**theirs)
+    files = [torch.randint(0, 256, (3, 64, 48), dtype=torch.uint8)
+             for _ in range(2)]
+
+    def images(through):
+        data = dict(inputs=list(files), data_samples=[PoseDataSample(), PoseDataSample()])
+        return torch.stack(list(through(data, False)['inputs'])).float()
+
+    made = InputMapping(ours, theirs, SIZE, SIZE)(images(ours))
+    torch.testing.assert_close(made, images(theirs), atol=1e-3, rtol=1e-4)
+
+
+def test_the_same_preprocessor_changes_nothing():
+    ours, theirs = (preprocessor(mean=[120.] * 3, std=[60.] * 3,
+                                 bgr_to_rgb=True) for _ in range(2))
+    images = torch.rand(2, 3, 64, 48)
+    assert InputMapping(ours, theirs, SIZE, SIZE)(images) is images
+
+
+def test_images_of_another_size():
+    ramp = torch.linspace(0, 1, 48).expand(1, 3, 64, 48)
+    made = InputMapping(preprocessor(), preprocessor(), SIZE, (96, 128))(ramp)
+    assert made.shape == (1, 3, 128, 96)
+    torch.testing.assert_close(
+        made, torch.linspace(0, 1, 96).expand(1, 3, 128, 96))
+    with pytest.raises(ValueError, match='48 × 48.*48 × 64.*input_size'):
+        InputMapping(preprocessor(), preprocessor(), SIZE, (48, 48))
+
+
+@pytest.mark.parametrize('teacher, student', [
+    ('MSRA', 'SimCC'), ('UDP', 'RTMPose'), ('SimCC', 'RTMPose'),
+    ('RTMPose', 'SimCC'), ('hourglass', 'HRNet'), ('HRNet', 'hourglass')])
+def test_targets_have_the_shapes_of_outputs(teacher, student, tmp_path):
+    model = distiller(NETWORKS[student](), NETWORKS[teacher](), tmp_path)
+    size = model.student.head.decoder.input_size
+    images = torch.rand(2, 3, size[1], size[0])
+    targets, output = model.teach(images), model.student(images, None)
+    if isinstance(targets, tuple):
+        assert [x.shape for x in targets] == [x.shape for x in output]
+        shapes = [x.shape[1:] for x in targets]
+    else:
+        final = output[-1] if isinstance(output, list) else output
+        assert targets.shape == final.shape
+        shapes = [targets.shape[1:]]
+    assert [tuple(shape) for shape in shapes] == list(
+        model.teacher.targets.shapes)
