@@ -1,5 +1,7 @@
 """Preprocessed images for a network: what an ONNX file is checked with."""
 
+import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,23 +23,24 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 class NetworkImages(Sequence):
     """Images as a network takes them, by the config's own preprocessing.
 
-    Crops of the test set where its files are there; whole images of a folder
-    where one is named; else noise, the same each time.
+    Whole images of a folder where one is named; else crops of the config's
+    data set, always by the pipeline of the test, which does not augment. Where
+    the files of the test set are not there, noise, the same each time.
 
     Args:
         config (Config): Config of a stock top-down model.
         model (nn.Module): The model, whose data preprocessor is used.
         folder (str, optional): Whole images are taken from here. Defaults to
             ``None``.
-        split (str): Of which the data set is taken, ``'test'`` or
-            ``'train'``; always with the pipeline of the test, which does not
-            augment. Defaults to ``'test'``.
+        split (str): Whose data set is used, ``'test'`` or ``'train'``, of
+            several the first. Defaults to ``'test'``.
 
     Attributes:
         source (str): Where the images come from, in words.
 
     Raises:
-        FileNotFoundError: If the folder holds no image.
+        FileNotFoundError: If the folder holds no image, or if the files of
+            the training set are not there.
         ValueError: If the head has no codec, which knows the size.
     """
 
@@ -49,20 +52,24 @@ class NetworkImages(Sequence):
         init_default_scope(config.get('default_scope', 'mmpose'))
         self.model = model
         self.size = input_size(model)
-        loader = config.get(f'{split}_dataloader')
         self.dataset = self.pipeline = None
+        loader = config.get(f'{split}_dataloader')
         if folder is not None:
             self.files = images_of(folder)
-            self.pipeline = test_pipeline(config)
+            self.pipeline = Compose(config.test_dataloader.dataset.pipeline)
             self.meta = dataset_meta_from_config(config, 'test') or {}
             self.source = f'images of {folder}'
-        elif loader and _are_there(config, split):
-            dataset = dict(loader.dataset)
-            if split != 'test':
-                dataset.update(test_mode=True,
-                               pipeline=config.test_dataloader.dataset.pipeline)
-            self.dataset = DATASETS.build(dataset)
-            self.source = f'crops of the {split} set'
+        elif split == 'train':
+            if not loader:
+                raise FileNotFoundError(
+                    'the config has no training set: name a folder of images')
+            check_data_files(config, ['train'])
+            self.dataset = _without_augmentation(config)
+            self.source = 'crops of the training set'
+        elif loader and _are_there(config):
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.dataset = DATASETS.build(loader.dataset)
+            self.source = 'crops of the test set'
         else:
             self.source = 'noise'
 
@@ -137,14 +144,20 @@ def images_of(folder: str) -> list[Path]:
     return files
 
 
-def test_pipeline(config: Config) -> Compose:
-    """The transforms that a config tests with."""
-    return Compose(config.test_dataloader.dataset.pipeline)
+def _without_augmentation(config: Config) -> object:
+    """The training set, or the first of several, as it would be tested."""
+    dataset = config.train_dataloader.dataset
+    while 'datasets' in dataset or 'dataset' in dataset:
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return DATASETS.build(dict(
+            dataset, test_mode=True,
+            pipeline=config.test_dataloader.dataset.pipeline))
 
 
-def _are_there(config: Config, split: str) -> bool:
+def _are_there(config: Config) -> bool:
     try:
-        check_data_files(config, [split])
+        check_data_files(config, ['test'])
     except MissingFile:
         return False
     return True

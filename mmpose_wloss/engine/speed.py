@@ -1,12 +1,15 @@
 """How many images per second something takes."""
 
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def images_per_second(run: Callable[[], object], batch_size: int = 1,
-                      seconds: float = 2.) -> float:
+                      seconds: float = 2.,
+                      clock: Callable[[], float] = time.perf_counter) -> float:
     """The speed of a network, by the median time of a call.
 
     Args:
@@ -15,6 +18,9 @@ def images_per_second(run: Callable[[], object], batch_size: int = 1,
         batch_size (int): Images of a call. Defaults to 1.
         seconds (float): How long to measure, after a tenth of it to warm up;
             at least three calls are measured. Defaults to 2.
+        clock (Callable): What tells the seconds of a call. Defaults to the
+            wall's. ``time.process_time`` counts what this process works,
+            whatever else the machine does: a fair figure for one thread.
 
     Returns:
         float: Images per second.
@@ -31,13 +37,15 @@ def images_per_second(run: Callable[[], object], batch_size: int = 1,
     if batch_size < 1 or seconds <= 0:
         raise ValueError('batch_size must be at least 1 and seconds above 0, '
                          f'but they are {batch_size} and {seconds}')
-    _durations(run, seconds / 10, calls=1)
-    return batch_size / statistics.median(_durations(run, seconds, calls=3))
+    _durations(run, seconds / 10, 1, clock)
+    return batch_size / statistics.median(_durations(run, seconds, 3, clock))
 
 
 def alternating_speeds(runs: Mapping[str, Callable[[], object]],
                        batch_size: int = 1, seconds: float = 2.,
-                       rounds: int = 3) -> dict[str, list[float]]:
+                       rounds: int = 3,
+                       clock: Callable[[], float] = time.perf_counter
+                       ) -> dict[str, list[float]]:
     """Speeds of several networks, measured in turn.
 
     What else the machine does meets all of them alike; every other round goes
@@ -49,6 +57,7 @@ def alternating_speeds(runs: Mapping[str, Callable[[], object]],
         batch_size (int): Images of a call. Defaults to 1.
         seconds (float): How long to measure each in each round. Defaults to 2.
         rounds (int): How often to go over all. Defaults to 3.
+        clock (Callable): As for :func:`images_per_second`.
 
     Returns:
         dict[str, list[float]]: Images per second of each round, by name.
@@ -62,17 +71,28 @@ def alternating_speeds(runs: Mapping[str, Callable[[], object]],
     for number in range(rounds):
         order = list(runs.items())
         for name, run in order[::-1] if number % 2 else order:
-            speeds[name].append(images_per_second(run, batch_size, seconds))
+            speeds[name].append(images_per_second(run, batch_size, seconds,
+                                                   clock))
     return speeds
 
 
-def _durations(run: Callable[[], object], seconds: float,
-               calls: int) -> list[float]:
+def processor_name() -> str:
+    """What the processor calls itself."""
+    information = Path('/proc/cpuinfo')
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _durations(run: Callable[[], object], seconds: float, calls: int,
+               clock: Callable[[], float]) -> list[float]:
     """Seconds of each call, for some time and so many calls at least."""
     durations = []
     end = time.perf_counter() + seconds
     while len(durations) < calls or time.perf_counter() < end:
-        start = time.perf_counter()
+        start = clock()
         run()
-        durations.append(time.perf_counter() - start)
+        durations.append(clock() - start)
     return durations

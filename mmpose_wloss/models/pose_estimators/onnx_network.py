@@ -178,6 +178,22 @@ class OnnxNetwork(nn.Module):
                 'config. Give the config that it was exported with, or export '
                 'it again')
 
+    def check_size(self, inputs: Tensor) -> None:
+        """Check that images have the size that the file takes.
+
+        Args:
+            inputs (Tensor): Images in shape [B, 3, H, W].
+
+        Raises:
+            ValueError: If they have another one.
+        """
+        width, height = self.input_size
+        if tuple(inputs.shape[2:]) != (height, width):
+            raise ValueError(
+                f'{self.file} takes images of {width} × {height} pixels, but '
+                f'they are {inputs.shape[3]} × {inputs.shape[2]}: set '
+                'input_size of the pipeline, or export the network again')
+
     def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Run the network.
 
@@ -192,12 +208,7 @@ class OnnxNetwork(nn.Module):
         Raises:
             ValueError: If images have another size.
         """
-        width, height = self.input_size
-        if tuple(inputs.shape[2:]) != (height, width):
-            raise ValueError(
-                f'{self.file} takes images of {width} × {height} pixels, but '
-                f'they are {inputs.shape[3]} × {inputs.shape[2]}: set '
-                'input_size of the pipeline, or export the network again')
+        self.check_size(inputs)
         images = inputs.detach().float().cpu().contiguous().numpy()
         outputs = tuple(
             torch.from_numpy(output).to(inputs.device) for output in
