@@ -64,7 +64,8 @@ NETWORKS = {
 DEMO = ['resnet18_mse_annypose', 'resnet18_fmse_annypose',
         'supervised_resnet18_annypose', 'posedual_resnet18_annypose',
         'shufflenetv2_annypose', 'integral3d_h1_d4_annypose',
-        'integral3d_i1_d8_annypose', 'integral3d_i1_d16_annypose']
+        'integral3d_i1_d8_annypose', 'integral3d_i1_d16_annypose',
+        'hourglass_s4_annypose', 'hourglass_mobile_s2_annypose']
 # the source's, which tests/test_human36m_configs.py compares
 HUMAN36M = [f'integral3d_{name}_h36m' for name in (
     'h1_d4', 'i1_d8', 'manual_d8', 'i1_d16', 'manual_d16', 'i1_d32', 'i1_d64',
@@ -80,6 +81,20 @@ ALIKE = [name for name in HUMAN36M if name not in (
     'integral3d_h1_d4_h36m', 'integral3d_manual_d64_h36m',
     'integral3d_i1_d64_res50_h36m')]
 
+
+# taught by a teacher; where the student is from, and what its teacher is
+DISTILLED = {
+    'hourglass_mobile_s2_fpd_mpii': (
+        'hourglass_mobile_s2_mpii', 'hourglass_s8_mpii'),
+    'hourglass_mobile_s2_fpd_unlabeled_mpii': (
+        'hourglass_mobile_s2_mpii', 'hourglass_s8_mpii'),
+    'hrnet_to_mobile_fpd_coco': (
+        None, f'{STOCK}/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192'),
+    'hourglass_mobile_s2_fpd_annypose': (
+        'demo/hourglass_mobile_s2_annypose', 'demo/hourglass_s4_annypose'),
+    'hourglass_mobile_s2_fpd_unlabeled_annypose': (
+        'demo/hourglass_mobile_s2_annypose', 'demo/hourglass_s4_annypose'),
+}
 
 LSP = ['deeppose_vgg16_wloss_lsp', 'cpm_wloss_lsp']
 
@@ -159,7 +174,7 @@ def test_the_network_that_shows_rare_poses_is_stock(tmp_path):
 def test_every_recipe_is_tested():
     assert {recipe.stem for recipe in RECIPES} == {
         *PARENTS, *DEMO, *NETWORKS, *LSP, *WEIGHTED, *HUMAN36M, *BALANCED,
-        *HOURGLASSES}
+        *HOURGLASSES, *DISTILLED}
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -267,6 +282,45 @@ def test_hourglasses_are_the_sources(name, tmp_path):
              config['test_dataloader']['dataset']['pipeline']]
     assert kinds == ['LoadImage', 'WholeImageBox', 'TopdownResize',
                      'PackPoseInputs']
+
+
+@pytest.mark.parametrize('name', DISTILLED)
+def test_students_and_teachers_are_those_of_other_recipes(name, tmp_path):
+    student, teacher = DISTILLED[name]
+    file, = CONFIGS.rglob(f'{name}.py')
+    config = Config.fromfile(file)
+    model = config.model.to_dict()
+    assert (model['type'], model['alpha']) == ('FastPoseDistiller', 0.5)
+    (tmp_path / 'stock.py').write_text(f"_base_ = '{teacher}.py'\n")
+    theirs = Config.fromfile(
+        tmp_path / 'stock.py' if '::' in teacher else CONFIGS / f'{teacher}.py')
+    assert differences(model['teacher'], theirs.model.to_dict()) <= {
+        'backbone.mobile', 'backbone.init_cfg'}
+    assert not model['teacher']['backbone'].get('mobile', False)
+    assert config.optim_wrapper.optimizer.type == (
+        'Adam' if 'annypose' in name else 'RMSprop')
+    if student is None:
+        # as its teacher's; the network aside
+        assert differences(model['student'], model['teacher']) >= {
+            'backbone.type', 'head.num_stages'}
+        assert model['student']['data_preprocessor'] == (
+            model['teacher']['data_preprocessor'])
+        assert without_scope([model['student']['head']['decoder']]) == (
+            without_scope([model['teacher']['head']['decoder']]))
+        assert config.optim_wrapper.optimizer.lr == 2.5e-4
+        return
+    parent = Config.fromfile(CONFIGS / f'{student}.py')
+    assert model['student'] == parent.model.to_dict()
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg',
+                'val_dataloader', 'val_evaluator'):
+        assert config[key] == parent[key]
+    if 'unlabeled' not in name:
+        assert config.train_dataloader == parent.train_dataloader
+        return
+    labeled, unlabeled = config.train_dataloader.dataset.datasets
+    assert labeled.pipeline == parent.train_dataloader.dataset.pipeline[:-1]
+    # the same augmentation, but for the labels
+    assert unlabeled.pipeline[2:] == labeled.pipeline[2:-1]
 
 
 def test_a_crop_is_the_sources(mpii_root):
@@ -397,20 +451,38 @@ def use_generated_data(config: Config, roots: dict):
         if 'pipeline' in dataset:
             dataset.pipeline = [step for step in dataset.pipeline
                                 if step.type != 'Albumentation']
-    network = config.model.get('network', config.model)
+    network = network_of(config)
     for part in ('backbone', 'neck'):
         if 'init_cfg' in network.get(part, {}):
             network[part].init_cfg = None
 
 
+def network_of(config: Config) -> dict:
+    """The stock pose estimator of a config, wrapped or not."""
+    model = config.model
+    return model.get('network', model.get('student', model))
+
+
+def untrained_teacher(config: Config, file: Path):
+    """Write a checkpoint for the teacher that a config names."""
+    if 'teacher' in config.model:
+        torch.save(MODELS.build(config.model.teacher).state_dict(), file)
+        config.model.teacher_checkpoint = str(file)
+
+
 def shrink_heatmaps(config: Config, size: int, stride: int):
     """Let a heatmap network see images of another size."""
-    decoder = config.model.head.decoder
+    networks = [config.model[key] for key in ('teacher', 'student')
+                if key in config.model] or [config.model]
+    decoder = networks[0].head.decoder
     codec = dict(input_size=(size, size), heatmap_size=(
         size // stride, size // stride, *decoder.heatmap_size[2:]))
-    decoder.update(codec)
+    for network in networks:
+        network.head.decoder.update(codec)
     for mode in ('train', 'val'):
-        for step in config[f'{mode}_dataloader'].dataset.pipeline:
+        dataset = config[f'{mode}_dataloader'].dataset
+        for step in [step for each in dataset.get('datasets', [dataset])
+                     for step in each.pipeline]:
             if step.type in ('TopdownAffine', 'TopdownResize'):
                 step.input_size = codec['input_size']
             elif step.type == 'GenerateTarget':
@@ -449,7 +521,7 @@ def use_generated_files(dataset, mode: str, root: Path):
 ], ids=lambda path: path.stem)
 def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
     config = Config.fromfile(recipe)
-    network = config.model.get('network', config.model)
+    network = network_of(config)
     if '_scope_' in network.backbone:
         pytest.importorskip(network.backbone._scope_,
                             reason='the backbone is registered there')
@@ -459,9 +531,11 @@ def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
         shrink_heatmaps(config, size=96, stride=8)
     elif recipe.stem in HUMAN36M:
         shrink_heatmaps(config, size=128, stride=4)
-    elif recipe.stem in HOURGLASSES:
+    elif recipe.stem in HOURGLASSES or recipe.stem.endswith(
+            ('fpd_mpii', 'fpd_unlabeled_mpii')):
         shrink_heatmaps(config, size=64, stride=4)
     init_default_scope('mmpose')
+    untrained_teacher(config, tmp_path / 'teacher.pth')
     fit_pose_weights(config, tmp_path / 'weights.npz')
     torch.manual_seed(0)
     model = MODELS.build(config.model)

@@ -190,7 +190,8 @@ def test_images_as_the_teacher_is_used_to(ours, theirs):
              for _ in range(2)]
 
     def images(through):
-        data = dict(inputs=list(files), data_samples=[PoseDataSample(), PoseDataSample()])
+        data = dict(inputs=list(files),
+                    data_samples=[PoseDataSample(), PoseDataSample()])
         return torch.stack(list(through(data, False)['inputs'])).float()
 
     made = InputMapping(ours, theirs, SIZE, SIZE)(images(ours))
