@@ -15,6 +15,7 @@ from ..pose_estimators.keypoint_outputs import (
 )
 from ..pose_estimators.module_contexts import recorded
 from .frozen_teacher import FrozenTeacher
+from .teacher_cache import CachedTeacher
 
 
 @MODELS.register_module()
@@ -74,6 +75,10 @@ class FastPoseDistiller(BaseModel):
             teacher and joint of the student that are the same, where their
             joints differ. Joints that the teacher lacks are taught by labels
             alone. Defaults to ``None``: the same joints.
+        teacher_cache (str, optional): Folder of what the teacher predicts of
+            these very images, from ``tools/cache_teacher.py``, for a pipeline
+            without random transforms; :class:`LoadTeacherTargets` puts it
+            into the samples. Then no teacher is built. Defaults to ``None``.
         train_cfg (None): What MMPose sets for inference. That of the student
             stands in ``student``.
         test_cfg (None): Likewise.
@@ -95,6 +100,7 @@ class FastPoseDistiller(BaseModel):
                  teach_all_joints: bool = False,
                  criterion: ConfigType | None = None,
                  keypoint_mapping: Sequence[tuple[int, int]] | None = None,
+                 teacher_cache: str | None = None,
                  train_cfg: None = None,
                  test_cfg: None = None,
                  data_preprocessor: dict | None = None,
@@ -126,17 +132,24 @@ class FastPoseDistiller(BaseModel):
         self.keypoint_mapping = keypoint_mapping
         self.teacher_config = teacher
         self.teacher_checkpoint = teacher_checkpoint
+        self.teacher_cache = teacher_cache
         # in a tuple it is no submodule: neither state, nor parameters of an
         # optimizer, nor a mode of its own
         self._teacher = ()
 
     @property
-    def teacher(self) -> FrozenTeacher:
+    def teacher(self) -> FrozenTeacher | CachedTeacher:
         """The teacher, which is loaded when it is first asked for."""
         if not self._teacher:
-            teacher = FrozenTeacher(
-                self.teacher_config, self.teacher_checkpoint, self.student,
-                self.data_preprocessor, self.keypoint_mapping)
+            if self.teacher_cache is None:
+                teacher = FrozenTeacher(
+                    self.teacher_config, self.teacher_checkpoint, self.student,
+                    self.data_preprocessor, self.keypoint_mapping)
+            else:
+                teacher = CachedTeacher(
+                    self.teacher_cache, self.teacher_config,
+                    self.teacher_checkpoint, self.outputs,
+                    self.keypoint_mapping)
             place = next(self.student.parameters()).device
             self._teacher = (teacher.to(place), )
         return self._teacher[0]
@@ -199,17 +212,21 @@ class FastPoseDistiller(BaseModel):
             return self.loss(inputs, data_samples)
         return self.student(inputs, data_samples, mode)
 
-    def teach(self, inputs: Tensor) -> Output:
+    def teach(self, inputs: Tensor,
+              data_samples: SampleList | None = None) -> Output:
         """What the teacher would have the student predict.
 
         Args:
             inputs (Tensor): Preprocessed images in shape [B, 3, H, W].
+            data_samples (list[:obj:`PoseDataSample`], optional): Their
+                samples, which bring it where there is a ``teacher_cache``.
 
         Returns:
             Tensor or tuple[Tensor]: Heatmaps in shape [B, K, h, w], or
             distributions over x and y in shapes [B, K, Wx] and [B, K, Wy].
         """
-        return self.teacher(inputs)
+        return self.teacher(
+            inputs if self.teacher_cache is None else data_samples)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Losses of a batch, of which any part may be labelled.
@@ -231,7 +248,7 @@ class FastPoseDistiller(BaseModel):
                    for sample in data_samples]
         if not all(labeled):
             self.outputs.check_weighted()
-        targets = (self.teach(inputs)
+        targets = (self.teach(inputs, data_samples)
                    if self.needs_teacher(not all(labeled)) else None)
         losses = {}
         if any(labeled):
@@ -255,7 +272,7 @@ class FastPoseDistiller(BaseModel):
 
     def _distill(self, output: Output, targets: Output, weights: Tensor,
                  labeled: list[bool]) -> dict:
-        taught = self.teacher.targets.taught
+        taught = self.teacher.taught
         if self.teach_all_joints:
             weights = weights.amax(dim=1, keepdim=True).expand_as(weights)
         if taught is not None:

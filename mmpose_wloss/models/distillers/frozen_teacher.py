@@ -161,6 +161,11 @@ class FrozenTeacher(nn.Module):
         """Stay in evaluation mode, whatever the student's mode is."""
         return super().train(False)
 
+    @property
+    def taught(self) -> Tensor | None:
+        """As of :class:`TargetMapping`."""
+        return self.targets.taught
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the teacher's weights."""
