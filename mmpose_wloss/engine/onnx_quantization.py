@@ -21,6 +21,8 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     Activations have the scale and the :math:`z` by which the smallest and the
     largest value on the calibration images just fit. Weights keep to 7 bits:
     processors without VNNI add products in 16 bits, which 8 would overflow.
+    Sums, such as those of residual connections, stay in float32: from one to
+    the next they grow, and 8 bits for their whole range are too few.
 
     The file takes and gives float32 as before, and says of itself what the
     other one does.
@@ -52,9 +54,12 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
         # norms go into the convolutions before them, which are then quantized
         # as one
         quant_pre_process(str(file), prepared, skip_symbolic_shape=True)
+        sums = [node.name for node in onnx.load(prepared).graph.node
+                if node.op_type == 'Add' and node.name]
         quantize_static(
             prepared, str(partial), _calibration(network, images),
             quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
+            nodes_to_exclude=sums,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
         content = onnx.load(str(partial))
         onnx.helper.set_model_props(
