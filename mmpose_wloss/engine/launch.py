@@ -15,6 +15,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 from .export import is_ours
+from .onnx_evaluation import with_onnx_file
 
 CONFIGS = 'configs'
 
@@ -113,6 +114,8 @@ def run_tool(name: str) -> None:
             add_unreadable_images_hook(cfg)
             check_data_files(cfg, ['train', 'val'])
         else:
+            if args.checkpoint.endswith('.onnx'):
+                cfg = with_onnx_file(cfg, args.checkpoint)
             refuse_depth_growth(cfg)
             check_data_files(cfg, ['test'])
         return cfg
