@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from .export import KEYS as NETWORK_KEYS
 from .export import is_ours
 from .onnx_evaluation import with_onnx_file
 
@@ -43,6 +44,9 @@ SOURCES = {
     'unlabeled2017 from https://cocodataset.org/#download and AI Challenger, '
     'see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
     '2d_body_keypoint.html',
+    'FastPoseDistiller':
+    'a teacher is trained first: python tools/train.py with its config; or '
+    "take one of MMPose's model zoo, --cfg-options model.teacher_checkpoint=…",
 }
 OTHER_SOURCES = ('see https://mmpose.readthedocs.io/en/latest/dataset_zoo/'
                  '2d_body_keypoint.html')
@@ -235,6 +239,19 @@ def _pose_density_files(cfg: Config,
                 yield f'{key}.file', Path(component['file'])
 
 
+def _teacher_files(cfg: Config, modes: Sequence[str]
+                   ) -> Iterator[tuple[str, Path, str]]:
+    """Key, path and class of the checkpoint of a teacher that is needed."""
+    if 'train' not in modes:
+        return
+    for key, model in find_ours('model', cfg.get('model'),
+                                'FastPoseDistiller'):
+        needed = model.get('alpha', 0.5) or model.get('unlabeled_weight', 1.)
+        if needed and model.get('teacher_checkpoint'):
+            yield (f'{key}.teacher_checkpoint',
+                   Path(model['teacher_checkpoint']), 'FastPoseDistiller')
+
+
 def _config_files(cfg: Config,
                   modes: Sequence[str]) -> Iterator[tuple[str, Path, str]]:
     for mode in modes:
@@ -272,7 +289,7 @@ def check_data_files(cfg: Config, modes: Sequence[str]) -> None:
         MissingFile: Names each missing file, the key under which the
             config names it and where to get it.
     """
-    files = [*_config_files(cfg, modes), *(
+    files = [*_config_files(cfg, modes), *_teacher_files(cfg, modes), *(
         (key, path, 'PoseDensity')
         for key, path in _pose_density_files(cfg, modes))]
     _check_files(files, cfg.filename)
@@ -331,9 +348,10 @@ def check_flip_test(cfg: Config) -> None:
         WrongFlipTest: If the stock ``RegressionHead`` mirrors coordinates of
             ``CenteredRegressionLabel``.
     """
-    for key, model in (('model', cfg.get('model') or {}),
-                       ('model.network',
-                        (cfg.get('model') or {}).get('network') or {})):
+    outer = cfg.get('model') or {}
+    for key, model in (('model', outer),
+                       *((f'model.{key}', outer.get(key) or {})
+                         for key in NETWORK_KEYS)):
         head = model.get('head') or {}
         if (is_ours(head.get('decoder'), 'CenteredRegressionLabel')
                 and not is_ours(head, 'CenteredRegressionHead')

@@ -197,6 +197,20 @@ def test_all_files_of_human36m_are_looked_for(tmp_path, h36m_root):
     assert 'h36m_train.npz' not in str(error.value)
 
 
+def test_a_teacher_is_looked_for(tmp_path, coco_root):
+    config = Config(dict(model=dict(
+        type='FastPoseDistiller', teacher_checkpoint='work_dirs/none.pth')))
+    with pytest.raises(MissingFile, match=r'model.teacher_checkpoint: '
+                       r'work_dirs.none.pth(.|\n)*trained first'):
+        check_data_files(config, ['train', 'val'])
+    check_data_files(config, ['test'])
+    for change in (dict(teacher_checkpoint='https://any.where/it.pth'),
+                   dict(alpha=0., unlabeled_weight=0.),
+                   dict(teacher_checkpoint=str(CONFIG))):
+        check_data_files(Config(dict(model=dict(config.model, **change))),
+                         ['train'])
+
+
 def test_a_wrong_flip_test_is_refused():
     config = Config.fromfile(ROOT / 'configs' / 'deeppose_vgg16_wloss_lsp.py')
     check_flip_test(config)
