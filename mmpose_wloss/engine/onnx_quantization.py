@@ -12,6 +12,8 @@ from torch import Tensor
 from ..models.pose_estimators.onnx_network import OnnxNetwork, import_onnxruntime
 from .onnx_export import import_onnx, replaced_whole
 
+IN_FLOAT = ('Add', 'BatchNormalization')
+
 
 def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     r"""Write the network of an ONNX file with 8-bit weights and activations.
@@ -21,8 +23,9 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     Activations have the scale and the :math:`z` by which the smallest and the
     largest value on the calibration images just fit. Weights keep to 7 bits:
     processors without VNNI add products in 16 bits, which 8 would overflow.
-    Sums, such as those of residual connections, stay in float32: from one to
-    the next they grow, and 8 bits for their whole range are too few.
+    Sums, such as those of residual connections, and norms that no convolution
+    could take in, stay in float32: sums grow from one to the next, and 8 bits
+    are too few for their whole range.
 
     The file takes and gives float32 as before, and says of itself what the
     other one does.
@@ -55,7 +58,7 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
         # as one
         quant_pre_process(str(file), prepared, skip_symbolic_shape=True)
         sums = [node.name for node in onnx.load(prepared).graph.node
-                if node.op_type == 'Add' and node.name]
+                if node.op_type in IN_FLOAT and node.name]
         quantize_static(
             prepared, str(partial), _calibration(network, images),
             quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
