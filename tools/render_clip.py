@@ -33,6 +33,10 @@ def main() -> int:
     args = vars(parse_args())
     try:
         files = render_clip(args.pop('out'), ClipParameters(**args))
+    except KeyboardInterrupt:
+        print('\ninterrupted: nothing was written, old files are as they '
+              'were', file=sys.stderr)
+        return 130
     except (ValueError, OSError, MissingAnnyError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

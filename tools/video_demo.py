@@ -70,6 +70,10 @@ def main() -> int:
         print(predict_video(
             predictor, args.video, args.out, boxes, args.kpt_thr,
             args.max_frames, args.codec, args.sheet, args.gif))
+    except KeyboardInterrupt:
+        print('\ninterrupted: nothing was written, old files are as they '
+              'were', file=sys.stderr)
+        return 130
     except (OSError, ValueError, KeyError, RuntimeError, ImportError,
             MissingFile) as error:
         message = error.args[0] if isinstance(error, KeyError) else error

@@ -15,8 +15,9 @@ TILE = 320  # largest width of a frame on a sheet, pixels
 MARGIN = 4
 # a GIF's largest width in pixels and number of frames and colours, tried one
 # after the other
-SMALLER = ((320, 40, 128), (256, 40, 64), (256, 30, 64), (192, 30, 48),
-           (192, 20, 32), (128, 20, 32), (128, 12, 16), (96, 8, 16))
+SMALLER = ((320, 40, 128), (320, 40, 64), (256, 30, 64), (192, 30, 64),
+           (192, 20, 64), (128, 20, 64), (128, 12, 32), (96, 8, 32))
+STILL = 20  # of 255; a codec's noise is less
 
 
 def write_sheet(video: str, count: int, path: str) -> int:
@@ -79,10 +80,14 @@ def write_gif(video: str, path: str, limit: int = 300_000) -> int:
 
 def _encode_gif(frames: Sequence[np.ndarray], colors: int,
                 seconds: float) -> bytes:
-    pictures = [Image.fromarray(frame[..., ::-1]) for frame in frames]
-    # one palette for all, or still parts would flicker
-    montage = Image.fromarray(np.concatenate(frames)[..., ::-1])
-    palette = montage.quantize(colors, dither=Image.Dither.NONE)
+    pictures = [Image.fromarray(np.ascontiguousarray(frame[..., ::-1]))
+                for frame in _without_noise(frames)]
+    # one palette for all, or still parts would flicker; a few frames have all
+    # colours. Median cut, the default, drops those of thin lines
+    montage = Image.fromarray(np.concatenate(
+        [np.asarray(pictures[index]) for index in _spaced(len(pictures), 6)]))
+    palette = montage.quantize(colors, method=Image.Quantize.FASTOCTREE,
+                               dither=Image.Dither.NONE)
     first, *others = [picture.quantize(palette=palette,
                                        dither=Image.Dither.NONE)
                       for picture in pictures]
@@ -91,6 +96,15 @@ def _encode_gif(frames: Sequence[np.ndarray], colors: int,
     first.save(file, 'GIF', save_all=True, append_images=others, loop=0,
                duration=max(20, 10 * round(100 * seconds)), optimize=True)
     return file.getvalue()
+
+
+def _without_noise(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Let pixels that hardly change stay: a GIF stores those that do."""
+    kept = [frames[0]]
+    for frame in frames[1:]:
+        change = np.abs(frame.astype(np.int16) - kept[-1]).max(-1)
+        kept.append(np.where((change < STILL)[..., None], kept[-1], frame))
+    return kept
 
 
 def _frames(video: str, count: int,

@@ -321,6 +321,17 @@ def test_the_tool_names_what_is_wrong(config_file, topdown_checkpoint, video,
     assert error in capsys.readouterr().err
 
 
+def test_the_tool_is_interrupted(config_file, topdown_checkpoint, video,
+                                 capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmpose_wloss.apis.predict_video', interrupted)
+    assert run_tool(config_file, topdown_checkpoint, video, '--device',
+                    'cpu') == 130
+    assert 'interrupted: nothing was written' in capsys.readouterr().err
+
+
 def test_the_tool_wants_files(topdown_checkpoint, config_file, video, capsys):
     assert run_tool('none.py', topdown_checkpoint, video) == 1
     assert 'There is no config none.py' in capsys.readouterr().err
