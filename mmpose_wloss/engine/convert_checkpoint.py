@@ -47,10 +47,10 @@ class Hourglass(NamedTuple):
     downsample_times: int
 
     def __str__(self) -> str:
-        """As a person would say it."""
-        return (f'{self.num_stacks} stacks, {self.num_blocks} blocks, '
-                f'{self.num_feats} features, '
-                f'{"depthwise" if self.mobile else "standard"} convolutions, '
+        """As a message has it."""
+        return (f'num_stacks {self.num_stacks}, num_blocks '
+                f'{self.num_blocks}, num_feats {self.num_feats}, '
+                f'{"mobile" if self.mobile else "not mobile"}, '
                 f'{self.out_channels} joints')
 
 

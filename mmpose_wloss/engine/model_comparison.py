@@ -473,7 +473,8 @@ def _digest(config: Config, checkpoint: str) -> str:
 
 def _written(value: float | None) -> str:
     """Four digits, more before the point."""
-    if value is None:
+    # COCO writes -1 where there is nothing to measure
+    if value is None or value == -1:
         return '–'
     return f'{value:.4g}' if abs(value) < 1e4 else f'{value:.0f}'
 

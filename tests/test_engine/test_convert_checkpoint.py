@@ -214,8 +214,8 @@ def test_other_networks_are_refused(tmp_path):
     del lacking['score_.0.weight']
     with pytest.raises(ValueError, match='(?s)model_best.*remap_predictions.0.wei'):
         convert_checkpoint(save(tmp_path, lacking), out)
-    with pytest.raises(ValueError, match=r'has 2 stacks, 1 blocks, 4 features, '
-                                         r'depthwise .* num_stages of its head'):
+    with pytest.raises(ValueError, match='has num_stacks 2, num_blocks 1, '
+                                         'num_feats 4, mobile, .* of its head'):
         convert_checkpoint(save(tmp_path, state), out,
                            str(CONFIGS / 'hourglass_s2_mpii.py'))
     assert not Path(out).exists()
