@@ -22,7 +22,7 @@ def distilled(alpha: float, **options) -> dict:
 
 
 CONFIGURATIONS = {
-    TEACHER: {'config': 'configs/demo/hourglass_s4_annypose.py', 'epochs': 20},
+    TEACHER: {'config': 'configs/demo/hourglass_s4_annypose.py', 'epochs': 14},
     # alpha 0: the stock training
     STUDENT: {},
     'distilled, alpha 0.5': distilled(0.5),

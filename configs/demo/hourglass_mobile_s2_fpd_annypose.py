@@ -15,7 +15,7 @@ model = dict(
             stem_channels=32,
             mobile=False),
         head=dict(student.head, num_stages=4)),
-    teacher_checkpoint='work_dirs/hourglass_s4_annypose/epoch_20.pth',
+    teacher_checkpoint='work_dirs/hourglass_s4_annypose/epoch_14.pth',
     student=student,
     alpha=0.5)
 custom_hooks = [dict(type='DistillationHook')]

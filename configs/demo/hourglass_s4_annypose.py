@@ -2,7 +2,7 @@
 # of the channels
 _base_ = 'resnet18_mse_annypose.py'
 
-max_epochs = 20
+max_epochs = 14
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
 param_scheduler = [
@@ -43,4 +43,4 @@ train_pipeline = [
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPoseInputs')
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))

@@ -179,6 +179,21 @@ class PreActHourglassNet(BaseBackbone):
             nn.Conv2d(channels, channels, 1) for _ in fed_back)
         self.remap_predictions = ModuleList(
             nn.Conv2d(out_channels, channels, 1) for _ in fed_back)
+        self._reset_convolutions()
+
+    def _reset_convolutions(self) -> None:
+        # ConvModule draws by He's rule and takes depthwise convolutions for
+        # dense ones, whose weights come out far too small
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.reset_parameters()
+
+    def init_weights(self) -> None:
+        """Draw the weights anew, or as ``init_cfg`` says."""
+        if self.init_cfg:
+            super().init_weights()
+        else:
+            self._reset_convolutions()
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Predict.
