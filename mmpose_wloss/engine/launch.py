@@ -116,6 +116,7 @@ def run_tool(name: str) -> None:
             add_resumable_randomness(cfg)
             add_pose_density_hook(cfg)
             add_unreadable_images_hook(cfg)
+            check_teacher_cache(cfg)
             check_data_files(cfg, ['train', 'val'])
         else:
             if args.checkpoint.endswith('.onnx'):
@@ -127,7 +128,7 @@ def run_tool(name: str) -> None:
     tool.parse_args, tool.merge_args = parse_and_check, merge_and_check
     try:
         tool.main()
-    except (MissingFile, WrongFlipTest) as error:
+    except (MissingFile, WrongFlipTest, WrongTeacherCache) as error:
         sys.exit(f'error: {error}')
 
 
@@ -147,6 +148,10 @@ class MissingFile(FileNotFoundError):
 
 class WrongFlipTest(ValueError):
     """A head and a codec whose flip test would average wrong places."""
+
+
+class WrongTeacherCache(ValueError):
+    """A model and a pipeline that name other caches of targets."""
 
 
 def check_config_path(path: str) -> None:
@@ -362,6 +367,30 @@ def check_flip_test(cfg: Config) -> None:
                 f'{key}.head.decoder, CenteredRegressionLabel, from -1 to 1. '
                 "Set the head's type to CenteredRegressionHead or flip_test "
                 'to False')
+
+
+def check_teacher_cache(cfg: Config) -> None:
+    """Check that a distiller learns the targets that its pipeline loads.
+
+    Args:
+        cfg (Config): Config of a training.
+
+    Raises:
+        WrongTeacherCache: If they name other caches, or one of them none.
+    """
+    for key, model in find_ours('model', cfg.get('model'),
+                                'FastPoseDistiller'):
+        folder = model.get('teacher_cache')
+        loaded = {component['cache']: key_of for key_of, component in find_ours(
+            'train_dataloader', cfg.get('train_dataloader'),
+            'LoadTeacherTargets')}
+        if set(loaded) != ({folder} if folder else set()):
+            raise WrongTeacherCache(
+                f'{key}.teacher_cache is {folder}, but ' + (', '.join(
+                    f'{key_of}.cache is {cache}'
+                    for cache, key_of in loaded.items()) or
+                    'no LoadTeacherTargets in train_dataloader loads it') +
+                '. Name the same folder in both, or leave both out')
 
 
 def init_cpu_processes(cfg: Config) -> None:

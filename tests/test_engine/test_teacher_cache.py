@@ -21,6 +21,8 @@ from mmpose_wloss.datasets import (
     PackSemiSupervisedPoseInputs,
 )
 from mmpose_wloss.engine import teacher_cache
+from mmpose_wloss.engine.launch import WrongTeacherCache
+from mmpose_wloss.engine.launch import check_teacher_cache as check_cache_of_config
 from mmpose_wloss.engine.teacher_cache import cache_teacher
 from mmpose_wloss.models.distillers.teacher_cache import (
     CachedTeacher,
@@ -440,6 +442,27 @@ def test_configs_that_do_not_fit(make_config, tmp_path):
     config.model = config.model.student
     with pytest.raises(ValueError, match='trains a TopdownPoseEstimator'):
         cached(config, tmp_path / 'cache')
+
+
+@pytest.mark.parametrize('model, loaded, message', [
+    ('one', 'one', None), (None, None, None),
+    ('one', 'two', r'model.teacher_cache is one, but '
+     r'train_dataloader.dataset.pipeline.0.cache is two.*same folder'),
+    ('one', None, 'is one, but no LoadTeacherTargets'),
+    (None, 'two', 'is None, but train_dataloader.*cache is two')])
+def test_model_and_pipeline_name_the_same_cache(make_config, model, loaded,
+                                                message):
+    config = make_config()
+    if model:
+        config.model.teacher_cache = model
+    if loaded:
+        config.train_dataloader.dataset.pipeline.insert(
+            0, dict(type='LoadTeacherTargets', cache=loaded))
+    if message is None:
+        check_cache_of_config(config)
+    else:
+        with pytest.raises(WrongTeacherCache, match=message):
+            check_cache_of_config(config)
 
 
 def test_targets_that_float16_cannot_hold(make_config, tmp_path):
