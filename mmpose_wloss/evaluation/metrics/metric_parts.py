@@ -80,7 +80,7 @@ def figures_of(metric: BaseMetric, taken: list,
             one.coco = _annotations_of(one.coco, images if part else None)
         if one.outfile_prefix is not None and part:
             one.outfile_prefix += f'.{part}'
-    with _quiet() if part else contextlib.nullcontext():
+    with quiet() if part else contextlib.nullcontext():
         figures = one.compute_metrics(copy.deepcopy(taken))
     if metric.prefix:
         figures = {f'{metric.prefix}/{name}': value
@@ -117,7 +117,7 @@ def _annotations_of(coco: COCO, images: Sequence[int] | None) -> COCO:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep back what metrics say of each part; a table says it."""
     logger = MMLogger.get_current_instance()
 

@@ -1,20 +1,18 @@
 import contextlib
 import copy
-import io
-import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.evaluator import BaseMetric, DumpResults
-from mmengine.logging import MessageHub, MMLogger, print_log
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub, print_log
 from mmengine.visualization import LocalVisBackend, Visualizer
 from mmpose.evaluation.functional import keypoint_mpjpe
-from mmpose.evaluation.metrics import CocoMetric, PoseTrack18Metric
+from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
@@ -26,6 +24,7 @@ from ..functional import (
     fit_error_line,
     mean_with_interval,
 )
+from .metric_parts import build_partial, quiet, taken_of
 
 BINS = dict(rare=(0., .1), middle=(.1, .5), common=(.5, 1.))
 PICTURE = 'pose_rarity'
@@ -132,7 +131,7 @@ class PoseRarityMetric(BaseMetric):
         if resamples < 1:
             raise ValueError(
                 f'resamples must be at least 1, but it is {resamples}')
-        self.metrics = [_build(one) for one in (
+        self.metrics = [build_partial(one, 'PoseRarityMetric') for one in (
             metric if isinstance(metric, Sequence) else [metric])]
         if not self.metrics:
             raise ValueError('metric must name at least one metric to wrap')
@@ -174,7 +173,7 @@ class PoseRarityMetric(BaseMetric):
         """
         for sample in data_samples:
             keypoints, visible = _true_pose(sample)
-            taken = [_taken(metric, data_batch, sample)
+            taken = [taken_of(metric, data_batch, sample)
                      for metric in self.metrics]
             if not taken[0]:  # the metric leaves this one out
                 continue
@@ -318,7 +317,7 @@ class PoseRarityMetric(BaseMetric):
         # of the samples
         known = sorted((person['image'], person['error']) for person in part
                        if np.isfinite(person['error']))
-        with _quiet() if name else contextlib.nullcontext():
+        with quiet() if name else contextlib.nullcontext():
             figures = [_compute(metric, index, part, name)
                        for index, metric in enumerate(self.metrics)]
         return _Row(
@@ -432,24 +431,6 @@ class PoseRarityMetric(BaseMetric):
                           logger='current')
 
 
-def _build(metric: dict | BaseMetric) -> BaseMetric:
-    if isinstance(metric, dict):
-        metric = METRICS.build(metric)
-    name = type(metric).__name__
-    # the first writes a file, the second reads a truth of its own
-    if isinstance(metric, DumpResults | PoseTrack18Metric) or (
-            type(metric).evaluate is not BaseMetric.evaluate):
-        raise TypeError(
-            f'PoseRarityMetric cannot wrap {name}, which does not compute '
-            'figures of a part of the samples from its list of results: put '
-            'it beside PoseRarityMetric in the list of evaluators')
-    if getattr(metric, 'format_only', False):
-        raise ValueError(
-            f'format_only of {name} is for data without truth, of which '
-            'PoseRarityMetric can say nothing: use the metric itself')
-    return metric
-
-
 def _bounds(bins: dict, log_density: np.ndarray) -> dict[str, _Bin]:
     """Bounds of bins in log density, from shares of the training poses."""
     known = log_density[~np.isnan(log_density)]
@@ -529,14 +510,6 @@ def _check_annotation(metric: BaseMetric, annotation: int | None,
             'of the evaluated data set')
 
 
-def _taken(metric: BaseMetric, data_batch: Any, sample: dict) -> list:
-    """What a metric keeps of one sample."""
-    metric.results = []
-    metric.process(data_batch, [sample])
-    taken, metric.results = metric.results, []
-    return taken
-
-
 def _converted(metric: BaseMetric, key: str, values: np.ndarray
                ) -> np.ndarray:
     """Values of joints [1, K, C] in the order that CocoMetric converts to."""
@@ -608,22 +581,6 @@ def _ground_truth(coco: COCO, people: set | None) -> COCO:
 def _is_forgiven(annotation: dict) -> bool:
     return bool(annotation.get('iscrowd')) or not any(
         annotation.get('keypoints', [])[2::3])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what metrics say of each part; the table says it."""
-    logger = MMLogger.get_current_instance()
-
-    def tells(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO
-
-    logger.addFilter(tells)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.removeFilter(tells)
 
 
 def _step() -> int:
