@@ -94,10 +94,18 @@ class Study:
 
     def fits(self, row: dict) -> bool:
         """Whether a row is one of this study's, as it is defined now."""
-        return (row['epochs'] == self.epochs and
-                row['seed'] < self.seeds.get(row['configuration'], 0) and
-                row['options'] == self.configurations[row['configuration']] and
+        if row['seed'] >= self.seeds.get(row['configuration'], 0):
+            return False
+        options = self.configurations[row['configuration']]
+        return (row['options'] == options and
+                row['epochs'] == options.get('epochs', self.epochs) and
+                row.get('teacher') == self.teacher_of(options) and
                 row.get('inputs') == self.inputs)
+
+    def teacher_of(self, options: dict) -> dict | None:
+        """The options of the one that teaches, if there is one."""
+        return (self.configurations[options['teacher']]
+                if 'teacher' in options else None)
 
     def missing(self, data: str) -> list[tuple[str, int]]:
         """Configuration and seed of the rows that are not there yet."""
@@ -137,11 +145,13 @@ class Study:
             validations = training.validations()
             self.add(dict(
                 configuration=name, options=self.configurations[name],
-                seed=seed, epochs=self.epochs, data=data,
+                seed=seed, epochs=training.epochs, data=data,
                 figures=validations[training.epochs],
                 curve={epoch: figures.get(next(iter(self.figures)))
                        for epoch, figures in validations.items()},
                 **self.epoch_means(training),
+                **({'teacher': teacher} if (teacher := self.teacher_of(
+                    self.configurations[name])) else {}),
                 **(dict(inputs=self.inputs) if self.inputs else {}),
                 seconds=round(seconds, 1), processes=processes,
                 versions={package: importlib.metadata.version(package)

@@ -13,4 +13,4 @@ model = dict(
     teacher_checkpoint='work_dirs/hourglass_s8_mpii/epoch_90.pth',
     student=student,
     alpha=0.5)
-custom_hooks = [dict(type='DistillationHook')]
+custom_hooks = [*_base_.custom_hooks, dict(type='DistillationHook')]

@@ -37,11 +37,10 @@ student = dict(
 model = dict(
     _delete_=True,
     type='FastPoseDistiller',
-    teacher=dict(
-        _base_.model, backbone=dict(_base_.model.backbone, init_cfg=None)),
+    teacher=_base_.model,
     teacher_checkpoint='https://download.openmmlab.com/mmpose/v1/'
     'body_2d_keypoint/topdown_heatmap/coco/'
     'td-hm_hrnet-w32_8xb64-210e_coco-256x192-81c58e40_20220909.pth',
     student=student,
     alpha=0.5)
-custom_hooks = [dict(type='DistillationHook')]
+custom_hooks = [*_base_.custom_hooks, dict(type='DistillationHook')]

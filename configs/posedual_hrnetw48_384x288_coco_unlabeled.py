@@ -66,4 +66,4 @@ test_dataloader = val_dataloader
 val_evaluator = dict(
     _delete_=True, type='NetworksEvaluator', metrics=_base_.val_evaluator)
 test_evaluator = val_evaluator
-custom_hooks = [dict(type='DualNetworkHook')]
+custom_hooks = [*_base_.custom_hooks, dict(type='DualNetworkHook')]

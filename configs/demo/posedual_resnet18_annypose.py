@@ -38,5 +38,6 @@ val_evaluator = dict(
 test_evaluator = val_evaluator
 # the networks begin at random, with nothing to teach yet
 custom_hooks = [
+    *_base_.custom_hooks,
     dict(type='DualNetworkHook', ramp='sigmoid', ramp_length=4)
 ]

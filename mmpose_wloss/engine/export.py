@@ -11,7 +11,16 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
-from mmpose.registry import HOOKS, MODELS
+from mmpose.registry import (
+    DATASETS,
+    EVALUATORS,
+    HOOKS,
+    KEYPOINT_CODECS,
+    METRICS,
+    MODELS,
+    TRANSFORMS,
+    VISUALIZERS,
+)
 from torch import Tensor, nn
 
 from ..models.distillers.frozen_teacher import load_strictly
@@ -26,6 +35,9 @@ PLACES = {
     'ema_second': 'averages.second.module.',
     'student': 'student.',
 }
+# what of a test can be of this package
+REGISTRIES = (DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS, MODELS,
+              TRANSFORMS, VISUALIZERS)
 # where a config keeps a network
 KEYS = ('network', 'student')
 
@@ -98,12 +110,16 @@ def stock_config(config: Config) -> Config:
         if is_ours(stock.get(key), 'NetworksEvaluator'):
             stock[key] = stock[key]['metrics']
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper',
-                'param_scheduler', 'auto_scale_lr'):
+                'param_scheduler', 'auto_scale_lr', 'load_from', 'resume'):
         stock.pop(key, None)
     stock.custom_hooks = [
         hook for hook in stock.get('custom_hooks') or []
         if not any(is_ours(hook, name) for name in names_of_ours(HOOKS))]
-    if not any(name in str(stock.model) for name in names_of_ours(MODELS)):
+    used = ''.join(str(stock.get(key)) for key in (
+        'model', 'val_dataloader', 'test_dataloader', 'val_evaluator',
+        'test_evaluator', 'default_hooks', 'visualizer'))
+    if not any(f"'{name}'" in used for registry in REGISTRIES
+               for name in names_of_ours(registry)):
         # MMPose alone can run it
         imports = stock.get('custom_imports') or dict(imports=[])
         others = [name for name in imports['imports']
@@ -253,9 +269,9 @@ def trained_state(runner) -> tuple[dict[str, Tensor], dict]:
     meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
     if hasattr(runner.train_dataloader.dataset, 'metainfo'):
         meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo
-    checkpoint = dict(state_dict=weights_to_cpu(get_state_dict(model)))
+    checkpoint = dict(state_dict=get_state_dict(model))
     runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-    return checkpoint['state_dict'], meta
+    return weights_to_cpu(checkpoint['state_dict']), meta
 
 
 def save_networks(runner, names: Sequence[str], folder: Path,

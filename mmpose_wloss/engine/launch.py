@@ -251,7 +251,9 @@ def _teacher_files(cfg: Config, modes: Sequence[str]
         return
     for key, model in find_ours('model', cfg.get('model'),
                                 'FastPoseDistiller'):
-        needed = model.get('alpha', 0.5) or model.get('unlabeled_weight', 1.)
+        needed = model.get('alpha', 0.5) or any(find_ours(
+            'train_dataloader', cfg.get('train_dataloader'),
+            'UnlabeledPoseDataset'))
         if needed and model.get('teacher_checkpoint'):
             yield (f'{key}.teacher_checkpoint',
                    Path(model['teacher_checkpoint']), 'FastPoseDistiller')

@@ -32,4 +32,4 @@ def check_same_weights(runner, checkpoint: dict, how: str) -> None:
             'the checkpoint to resume from is of another model: '
             f'{len(differing)} of its parameters differ, first\n{first}\n'
             f'A training resumes {how}. Set another work_dir to begin anew, '
-            'or load_from and no --resume to start from these weights')
+            'or load_from and no --resume to start from those that fit')

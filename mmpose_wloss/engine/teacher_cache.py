@@ -251,6 +251,7 @@ def cache_teacher(config: Config,
         shapes=teacher.targets.shapes, dtype=dtype,
         taught=None if taught is None else taught.tolist(),
         keypoint_names=names, teacher_digest=teacher.digest,
+        gives_labels=teacher.gives_labels,
         samples=len(dataset), shards=[], complete=False))
 
     distiller.to(device)

@@ -47,9 +47,9 @@ def read_index(folder: str) -> dict:
 
     Returns:
         dict: ``inputs``: digests of what the targets were computed from,
-        ``shapes`` of a sample's targets, ``taught``, ``keypoint_names``,
-        ``teacher_digest``, the number of samples in each of the ``shards``,
-        and whether it is ``complete``.
+        ``shapes`` of a sample's targets, ``gives_labels``, ``taught``,
+        ``keypoint_names``, ``teacher_digest``, the number of samples in each
+        of the ``shards``, and whether it is ``complete``.
 
     Raises:
         TeacherCacheError: If there is none, or one of another format.

@@ -193,6 +193,40 @@ def test_joints_of_other_names(config, tmp_path, teacher, mapping):
         train(config, tmp_path)
 
 
+def test_starting_from_a_stock_student(config, tmp_path):
+    config.train_cfg.max_epochs = 1
+    train(config, tmp_path / 'first')
+    config.optim_wrapper.optimizer.lr = 0.
+    file = tmp_path / 'first' / 'student.pth'
+    started = train(config, tmp_path / 'second', load_from=str(file))
+    stock = torch.load(file)['state_dict']
+    assert all(torch.equal(value, stock[name]) for name, value in
+               started.model.student.named_parameters())
+
+
+def test_the_student_beside_an_ema_hook(config, tmp_path):
+    """What is written is what a checkpoint holds: the averages."""
+    config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    train(config, tmp_path)
+    whole = torch.load(tmp_path / 'epoch_2.pth')['state_dict']
+    part = torch.load(tmp_path / 'student.pth')['state_dict']
+    assert part.keys() == {key[len('student.'):] for key in whole
+                           if key.startswith('student.')}
+    assert all(torch.equal(value, whole[f'student.{key}'])
+               for key, value in part.items())
+
+
+def test_a_student_evaluated_by_ours_keeps_the_import(config, tmp_path):
+    config.train_cfg.max_epochs = 1
+    config.val_evaluator = config.test_evaluator = dict(
+        type='PeopleSplitMetric', metric=dict(type='PCKAccuracy', thr=0.2))
+    config.load_from = None
+    train(config, tmp_path)
+    written = Config.fromfile(tmp_path / 'student.py')
+    assert 'mmpose_wloss' in written.custom_imports.imports
+    assert 'load_from' not in written
+
+
 def test_a_hook_without_a_distiller(config, tmp_path):
     config.model = config.model.student
     with pytest.raises(TypeError, match='the model is a TopdownPoseEstimator'):

@@ -205,7 +205,7 @@ def test_a_teacher_is_looked_for(tmp_path, coco_root):
         check_data_files(config, ['train', 'val'])
     check_data_files(config, ['test'])
     for change in (dict(teacher_checkpoint='https://any.where/it.pth'),
-                   dict(alpha=0., unlabeled_weight=0.),
+                   dict(alpha=0.),
                    dict(teacher_checkpoint=str(CONFIG))):
         check_data_files(Config(dict(model=dict(config.model, **change))),
                          ['train'])

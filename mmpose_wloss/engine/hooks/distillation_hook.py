@@ -31,7 +31,7 @@ class DistillationHook(Hook):
             ValueError: If joints that are to be the same have other names.
         """
         model = self._model(runner)
-        if not model.needs_teacher(unlabeled=True):
+        if not model.has_teacher:
             return
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
         ours = meta.get('keypoint_id2name')
@@ -71,13 +71,16 @@ class DistillationHook(Hook):
             checkpoint (dict): What is going to be saved.
         """
         model = self._model(runner)
-        if model.needs_teacher(unlabeled=True):
+        if model.has_teacher:
             checkpoint.setdefault('meta', {})['teacher'] = dict(
                 checkpoint=str(model.teacher_checkpoint),
                 digest=model.teacher_digest)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse to resume with another student or another teacher.
+
+        What a training starts from may be a stock checkpoint of the student,
+        too.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -87,11 +90,15 @@ class DistillationHook(Hook):
             ValueError: If student or teacher differ.
         """
         if not runner._resume:
+            state = checkpoint.get('state_dict', {})
+            if not any(key.startswith('student.') for key in state):
+                checkpoint['state_dict'] = {
+                    f'student.{key}': value for key, value in state.items()}
             return
         check_same_weights(runner, checkpoint, 'with the same student only')
         model = self._model(runner)
         before = checkpoint.get('meta', {}).get('teacher')
-        if (before is not None and model.needs_teacher(unlabeled=True)
+        if (before is not None and model.has_teacher
                 and before['digest'] != model.teacher_digest):
             raise ValueError(
                 f'so far {before["checkpoint"]} has taught, whose weights are '

@@ -3,6 +3,9 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
+from mmpose.models.heads import MSPNHead
+from mmpose.models.losses import KLDiscretLoss
+from mmpose.models.losses.heatmap_loss import FocalHeatmapLoss
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
@@ -11,6 +14,7 @@ from ..pose_estimators.keypoint_outputs import (
     HeatmapOutputs,
     Output,
     at_least_float32,
+    check_weighted,
     keypoint_outputs,
 )
 from ..pose_estimators.module_contexts import recorded
@@ -29,15 +33,15 @@ class FastPoseDistiller(BaseModel):
     over the stages s of the student's head, with their outputs
     :math:`o_s`, targets y of the labels and t of the teacher's last stage.
     :math:`\ell` counts the labelled samples of a batch, :math:`\ell_u` the
-    unlabelled ones, each with the weights of its joints, and both are divided
-    by the whole batch. Equations 3 to 6 of Zhang et al., `Fast Human Pose
+    unlabelled ones, each with the weights of its joints; a loss that is a mean
+    is one over the whole batch. Equations 3 to 6 of Zhang et al., `Fast Human Pose
     Estimation <https://arxiv.org/abs/1811.05419>`_ (CVPR 2019), and for
     unlabelled samples as its public implementation describes it.
 
     :math:`\ell` is the loss of the student's own head: with
     ``KeypointMSELoss`` as published; a loss that weighs pixels by the target
-    sees t clipped to the target's range. SimCC students are taught
-    probabilities (:class:`TargetMapping`).
+    sees t clipped to the target's range. What SimCC students are taught, see
+    :class:`TargetMapping`.
 
     .. code-block:: python
 
@@ -65,10 +69,9 @@ class FastPoseDistiller(BaseModel):
         alpha (float): :math:`\alpha`, from 0 (labels only: the student's stock
             training) to 1 (teacher only). Defaults to 0.5.
         unlabeled_weight (float): :math:`w_u`. Defaults to 1.
-        teach_all_joints (bool): Whether the teacher also teaches joints of
-            labelled samples that have no label, with the largest weight of
-            that sample's joints. Defaults to ``False``: joints weigh as in
-            the loss of the labels.
+        teach_all_joints (bool): Whether the teacher also teaches joints that
+            have no label, with the largest weight of that sample's joints.
+            Defaults to ``False``: joints weigh as in the loss of the labels.
         criterion (dict, optional): Config of another loss between student and
             teacher. Defaults to ``None``: the loss of the student's head.
         keypoint_mapping (list[tuple[int, int]], optional): Joint of the
@@ -88,7 +91,8 @@ class FastPoseDistiller(BaseModel):
     Raises:
         ValueError: If ``alpha`` or ``unlabeled_weight`` is out of its range,
             or if the student has no head with a decoder.
-        TypeError: If its outputs are neither heatmaps nor SimCC.
+        TypeError: If its outputs are neither heatmaps nor SimCC, or if a loss
+            cannot compare them with a teacher's.
     """
 
     def __init__(self,
@@ -126,6 +130,8 @@ class FastPoseDistiller(BaseModel):
         self.outputs = keypoint_outputs(
             self.student.head, 'student', 'Distillation')
         self.criterion = None if criterion is None else MODELS.build(criterion)
+        check_criteria(self.student.head, self._criteria(1),
+                       isinstance(self.outputs, HeatmapOutputs))
         self.alpha = alpha
         self.unlabeled_weight = unlabeled_weight
         self.teach_all_joints = teach_all_joints
@@ -141,18 +147,32 @@ class FastPoseDistiller(BaseModel):
     def teacher(self) -> FrozenTeacher | CachedTeacher:
         """The teacher, which is loaded when it is first asked for."""
         if not self._teacher:
-            if self.teacher_cache is None:
-                teacher = FrozenTeacher(
-                    self.teacher_config, self.teacher_checkpoint, self.student,
-                    self.data_preprocessor, self.keypoint_mapping)
-            else:
-                teacher = CachedTeacher(
-                    self.teacher_cache, self.teacher_config,
-                    self.teacher_checkpoint, self.outputs,
-                    self.keypoint_mapping)
-            place = next(self.student.parameters()).device
-            self._teacher = (teacher.to(place), )
+            try:
+                # what it draws at first must not change what the student draws
+                with torch.random.fork_rng(devices=[]):
+                    self._load_teacher()
+            except AttributeError as error:
+                # torch would say that there is no `teacher`
+                raise RuntimeError(
+                    f'the teacher cannot be loaded: {error}') from error
         return self._teacher[0]
+
+    def _load_teacher(self) -> None:
+        if self.teacher_cache is None:
+            teacher = FrozenTeacher(
+                self.teacher_config, self.teacher_checkpoint, self.student,
+                self.data_preprocessor, self.keypoint_mapping)
+        else:
+            teacher = CachedTeacher(
+                self.teacher_cache, self.teacher_config,
+                self.teacher_checkpoint, self.outputs, self.keypoint_mapping)
+        place = next(self.student.parameters()).device
+        self._teacher = (teacher.to(place), )
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether it is loaded."""
+        return bool(self._teacher)
 
     @property
     def teacher_digest(self) -> str:
@@ -169,10 +189,11 @@ class FastPoseDistiller(BaseModel):
         """Initialize the student and load the teacher.
 
         MMEngine calls it when a training begins, so that a teacher that does
-        not fit is found before the first step.
+        not fit is found before the first step. With ``alpha=0`` it is loaded
+        with the first unlabelled sample, if there is one.
         """
         super().init_weights()
-        if self.needs_teacher(unlabeled=True):
+        if self.needs_teacher(unlabeled=False):
             _ = self.teacher
 
     def needs_teacher(self, unlabeled: bool) -> bool:
@@ -241,20 +262,21 @@ class FastPoseDistiller(BaseModel):
             ``loss_distill_unlabeled``.
 
         Raises:
-            ValueError: If there are unlabelled samples and the student's loss
-                does not weigh joints.
+            ValueError: If some samples or joints are not to be taught by all,
+                and a loss does not weigh joints.
         """
-        labeled = [sample.metainfo.get('labeled', True)
+        labeled = [bool(sample.metainfo.get('labeled', True))
                    for sample in data_samples]
-        if not all(labeled):
-            self.outputs.check_weighted()
         targets = (self.teach(inputs, data_samples)
                    if self.needs_teacher(not all(labeled)) else None)
+        if not all(labeled) or (targets is not None and (
+                self.teach_all_joints or self.keypoint_mapping)):
+            check_weighted(self.student.head.loss_module, *self._criteria(1))
         losses = {}
         if any(labeled):
             # the head computes its outputs and keeps them to itself; NumPy,
             # by which it computes an accuracy, knows no bfloat16
-            with recorded(self.student.head, 'forward',
+            with recorded(self.student.head, 'forward', keep=nothing,
                           change=at_least_float32) as calls:
                 stock = self.student.loss(
                     inputs, with_labels(data_samples, labeled))
@@ -264,6 +286,10 @@ class FastPoseDistiller(BaseModel):
                       for key, value in stock.items()}
         else:
             output = at_least_float32(self.student._forward(inputs))
+            if targets is None:
+                # something to go back from, as in other processes
+                losses['loss_distill_unlabeled'] = 0. * sum(
+                    part.sum() for part in parts_of(output))
         if targets is not None:
             weights = torch.cat([sample.gt_instance_labels.keypoint_weights
                                  for sample in data_samples])
@@ -277,7 +303,7 @@ class FastPoseDistiller(BaseModel):
             weights = weights.amax(dim=1, keepdim=True).expand_as(weights)
         if taught is not None:
             weights = weights * taught
-        parts = dict(loss_distill=(self.alpha, [bool(x) for x in labeled]),
+        parts = dict(loss_distill=(self.alpha, labeled),
                      loss_distill_unlabeled=(self.unlabeled_weight,
                                              [not x for x in labeled]))
         losses = {}
@@ -288,22 +314,69 @@ class FastPoseDistiller(BaseModel):
                     mask = torch.tensor(part, dtype=weights.dtype)
                     chosen = weights * mask.to(
                         weights.device, non_blocking=True)[:, None]
-                losses[name] = factor * self._criterion(
-                    output, targets, chosen)
+                losses[name] = factor * self._compare(output, targets, chosen)
         return losses
 
-    def _criterion(self, output: Output, targets: Output,
-                   weights: Tensor) -> Tensor:
-        """The criterion between outputs and targets, over all stages."""
+    def _criteria(self, stages: int) -> list[nn.Module]:
+        """The loss between student and teacher, for each stage."""
         criterion = self.criterion or self.student.head.loss_module
+        return (list(criterion) if isinstance(criterion, nn.ModuleList)
+                else [criterion] * stages)
+
+    def _compare(self, output: Output, targets: Output,
+                 weights: Tensor) -> Tensor:
+        """The loss between outputs and targets, over all stages."""
         if not isinstance(self.outputs, HeatmapOutputs):
-            return criterion(self.outputs.final(output), tuple(
-                simcc_label(target, criterion) for target in targets), weights)
+            criterion, = self._criteria(1)
+            if not self.teacher.gives_labels:
+                targets = tuple(simcc_label(target, criterion)
+                                for target in targets)
+            return criterion(self.outputs.final(output), targets, weights)
         stages = self.outputs.stages(output)
-        criteria = (list(criterion) if isinstance(criterion, nn.ModuleList)
-                    else [criterion] * len(stages))
         return sum(each(stage, in_range(targets, each), weights)
-                   for each, stage in zip(criteria, stages, strict=True))
+                   for each, stage in zip(self._criteria(len(stages)), stages,
+                                          strict=True))
+
+
+def nothing(arguments: tuple) -> None:
+    """Nothing to keep of a call's arguments."""
+
+
+def parts_of(output: Output) -> Sequence[Tensor]:
+    """The tensors of a head's output."""
+    return [output] if isinstance(output, Tensor) else output
+
+
+def check_criteria(head: nn.Module, criteria: list[nn.Module],
+                   heatmaps: bool) -> None:
+    """Refuse what cannot compare outputs with a teacher's.
+
+    Args:
+        head (nn.Module): The student's head.
+        criteria (list[nn.Module]): The losses between student and teacher.
+        heatmaps (bool): Whether the student predicts heatmaps, and not SimCC.
+
+    Raises:
+        TypeError: If a loss is not one for these outputs.
+    """
+    if isinstance(head, MSPNHead):
+        raise TypeError(
+            f'{type(head).__name__} has heatmaps of several sizes for each '
+            'stage and a target for each, but a teacher gives one. Students '
+            'with one size, such as those of HeatmapHead and CPMHead, can be '
+            'taught')
+    for criterion in criteria:
+        name = type(criterion).__name__
+        if isinstance(criterion, FocalHeatmapLoss):
+            raise TypeError(
+                'FocalHeatmapLoss tells joints by targets of exactly 1, which '
+                'a teacher never predicts. Take another criterion')
+        if heatmaps == isinstance(criterion, KLDiscretLoss):
+            raise TypeError(
+                f'{name} cannot compare {"heatmaps" if heatmaps else "SimCC"} '
+                "with a teacher's: take " + (
+                    'a heatmap loss such as KeypointMSELoss' if heatmaps
+                    else 'KLDiscretLoss'))
 
 
 def scaled(value: Tensor | list[Tensor], factor: float):
@@ -327,7 +400,7 @@ def in_range(heatmaps: Tensor, criterion: nn.Module) -> Tensor:
 def simcc_label(probabilities: Tensor, criterion: nn.Module) -> Tensor:
     """Probabilities as ``KLDiscretLoss`` takes them for a label.
 
-    With ``label_softmax`` it makes probabilities of labels by itself.
+    With ``label_softmax`` it makes probabilities of them by itself.
     """
     if not getattr(criterion, 'label_softmax', False):
         return probabilities

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -115,7 +114,7 @@ def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
     load_strictly(teacher, content.get('state_dict', content), checkpoint)
     teacher.eval()
     teacher.requires_grad_(False)
-    return teacher, content.get('meta', {})
+    return teacher, content.get('meta') or {}
 
 
 class FrozenTeacher(nn.Module):
@@ -136,6 +135,7 @@ class FrozenTeacher(nn.Module):
     Attributes:
         network (nn.Module): The teacher, as its config builds it.
         meta (dict): Meta information of its checkpoint.
+        digest (str): SHA-256 of its weights.
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
@@ -156,24 +156,21 @@ class FrozenTeacher(nn.Module):
         self.targets = TargetMapping(
             keypoint_outputs(student.head, 'student', 'Distillation'),
             self.outputs, keypoint_mapping)
+        self.digest = digest_of(self.network.state_dict())
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in evaluation mode, whatever the student's mode is."""
         return super().train(False)
 
     @property
+    def gives_labels(self) -> bool:
+        """As of :class:`TargetMapping`."""
+        return self.targets.gives_labels
+
+    @property
     def taught(self) -> Tensor | None:
         """As of :class:`TargetMapping`."""
         return self.targets.taught
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the teacher's weights."""
-        digest = hashlib.sha256()
-        for key, value in self.network.state_dict().items():
-            digest.update(key.encode())
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Output:
@@ -185,8 +182,17 @@ class FrozenTeacher(nn.Module):
 
         Returns:
             Tensor or tuple[Tensor]: Heatmaps in shape [B, K, h, w], or
-            distributions over x and over y in shapes [B, K, Wx] and
-            [B, K, Wy], in float32.
+            labels or probabilities over x and over y in shapes [B, K, Wx] and
+            [B, K, Wy], in at least float32.
         """
         output = self.network._forward(self.inputs(images))
         return self.targets(self.outputs.final(output))
+
+
+def digest_of(state: dict[str, Tensor]) -> str:
+    """SHA-256 of weights and their names."""
+    digest = hashlib.sha256()
+    for key, value in state.items():
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -51,7 +51,7 @@ def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
             same, first pixel on first and last on last.
 
     Returns:
-        Tensor or None: Weights of linear interpolation in shape
+        Tensor or None: Weights of cubic interpolation in shape
         [to.length, source.length], rows of zeros where there is nothing to
         sample; ``None`` if the axes are the same.
     """
@@ -65,11 +65,17 @@ def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
     # codecs differ by a bin in where the last one lies
     inside = (place >= -1) & (place <= source.length)
     place = place.clip(0, source.length - 1)
-    left = np.floor(place).astype(int).clip(max=max(source.length - 2, 0))
+    left = np.floor(place).astype(int)
+    part = place - left
     matrix = np.zeros((to.length, source.length))
-    matrix[bins, left] = 1 - (place - left)
-    if source.length > 1:
-        matrix[bins, left + 1] += place - left
+    # Catmull and Rom's cubic: a line would flatten peaks
+    for step, weight in (
+            (-1, -part / 2 + part**2 - part**3 / 2),
+            (0, 1 - 5 * part**2 / 2 + 3 * part**3 / 2),
+            (1, part / 2 + 2 * part**2 - 3 * part**3 / 2),
+            (2, -part**2 / 2 + part**3 / 2)):
+        np.add.at(matrix, (bins, (left + step).clip(0, source.length - 1)),
+                  weight)
     return torch.from_numpy(matrix * inside[:, None]).float()
 
 
@@ -78,9 +84,10 @@ class TargetMapping(nn.Module):
 
     - Heatmaps for heatmaps: sampled where the student's pixels lie.
     - SimCC for SimCC: probabilities, sampled where the student's bins lie.
-    - Heatmaps for SimCC: the marginals of
-      :math:`\\max(h, 0)^{\\sigma_h^2 / \\sigma_s^2}`, which of a Gaussian of
-      the teacher's codec makes one as wide as the student's codec has it.
+    - Heatmaps for SimCC: labels as the student's codec writes them. They are
+      the marginals of :math:`\\max(h, 0)^{\\sigma_h^2 / \\sigma_s^2}`, which
+      of a Gaussian of the teacher's codec makes one as wide as the student's
+      codec has it, as high as the heatmap's peak (up to 1) has it.
 
     Args:
         student (KeypointOutputs): Reads the outputs of the student's head.
@@ -94,6 +101,8 @@ class TargetMapping(nn.Module):
             has, else 0, in shape [K]; ``None`` if it has all.
         shapes (tuple): The shapes of a sample's targets: ``((K, h, w),)`` or
             ``((K, Wx), (K, Wy))``.
+        gives_labels (bool): Whether they are as a codec writes labels, and
+            not probabilities.
 
     Raises:
         ValueError: If joints differ, or if the student's outputs cannot be
@@ -112,8 +121,12 @@ class TargetMapping(nn.Module):
             self.register_buffer(name, interpolation_matrix(to, source),
                                  persistent=False)
         self.beta = float(getattr(teacher.head.loss_module, 'beta', 1.))
-        self.powers = (sharpening(student, teacher)
-                       if self.to_simcc and not self.from_simcc else None)
+        self.gives_labels = not self.from_simcc
+        if self.to_simcc and self.gives_labels:
+            self.powers = sharpening(student, teacher)
+            self.peak = (255. if isinstance(teacher.decoder, MegviiHeatmap)
+                         else 1.)
+            self.heights = label_heights(student)
 
         joints = student.head.out_channels
         source, taught = joint_sources(
@@ -133,38 +146,51 @@ class TargetMapping(nn.Module):
                 its last stage.
 
         Returns:
-            Tensor or tuple[Tensor]: Heatmaps, or probabilities over x and
-            over y, in float32.
+            Tensor or tuple[Tensor]: Heatmaps, or labels or probabilities over
+            x and over y; in float32, or in float64 if the output is.
         """
-        if self.from_simcc:
-            values = [sampled((part * self.beta).softmax(dim=2), matrix)
-                      for part, matrix in zip(
-                          map(self._of_joints, output), (self.x, self.y),
-                          strict=True)]
-        else:
+        device = (output if isinstance(output, Tensor) else output[0]).device
+        # sampling is a product of matrices, for which autocast takes a half
+        with torch.autocast(device.type, enabled=False):
+            if self.from_simcc:
+                return tuple(self._probabilities(part, matrix)
+                             for part, matrix in zip(
+                                 output, (self.x, self.y), strict=True))
             heatmaps = self._of_joints(output)
             if not self.to_simcc:
                 return sampled(sampled(heatmaps, self.x).mT, self.y).mT
-            heatmaps = heatmaps.clamp(min=0)
-            # in units of the peak: a power of what is small would vanish
-            heatmaps = heatmaps / heatmaps.amax(
-                dim=(2, 3), keepdim=True).clamp(min=1e-6)
-            # sampled while they are wide: a narrow peak would be smeared
-            values = [(sampled(turned, matrix)**power).sum(dim=2)
-                      for turned, matrix, power in zip(
-                          (heatmaps, heatmaps.mT), (self.x, self.y),
-                          self.powers, strict=True)]
-        return tuple(value / value.sum(dim=2, keepdim=True).clamp(min=1e-6)
-                     for value in values)
+            return self._labels(heatmaps)
 
     def _of_joints(self, values: Tensor) -> Tensor:
-        values = values.float()
+        values = values.to(torch.promote_types(values.dtype, torch.float32))
         return values if self.source is None else values[:, self.source]
+
+    def _probabilities(self, logits: Tensor, matrix: Tensor | None) -> Tensor:
+        # a cubic may fall below 0 beside a peak
+        values = sampled((self._of_joints(logits) * self.beta).softmax(dim=2),
+                         matrix).clamp(min=0)
+        return values / values.sum(dim=2, keepdim=True).clamp(min=1e-6)
+
+    def _labels(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        heatmaps = heatmaps.clamp(min=0) / self.peak
+        highest = heatmaps.amax(dim=(2, 3)).clamp(min=1e-6)[..., None]
+        # in units of the peak: a power of what is small would vanish
+        heatmaps = heatmaps / highest[..., None]
+        labels = []
+        for turned, matrix, power, height in zip(
+                (heatmaps, heatmaps.mT), (self.x, self.y), self.powers,
+                self.heights, strict=True):
+            # sampled while it is wide: a narrow peak would be smeared
+            marginal = (sampled(turned, matrix).clamp(min=0)**power).sum(dim=2)
+            marginal = marginal / marginal.amax(dim=2, keepdim=True).clamp(
+                min=1e-6)
+            labels.append(marginal * highest.clamp(max=1) * height)
+        return tuple(labels)
 
 
 def sampled(values: Tensor, matrix: Tensor | None) -> Tensor:
     """Values sampled along their last axis."""
-    return values if matrix is None else values @ matrix.mT
+    return values if matrix is None else values @ matrix.mT.to(values.dtype)
 
 
 def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
@@ -187,13 +213,24 @@ def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
 def sharpening(student: KeypointOutputs, teacher: KeypointOutputs
                ) -> tuple[float, float]:
     """Exponents, for x and y, that make Gaussians as wide as the student's."""
-    sigma = getattr(teacher.decoder, 'sigma', None)
-    if sigma is None:
-        return 1., 1.
+    if isinstance(teacher.decoder, MegviiHeatmap):
+        # OpenCV's blur with a kernel of this size
+        sigma = 0.3 * ((teacher.decoder.kernel_size - 1) / 2 - 1) + 0.8
+    else:
+        sigma = teacher.decoder.sigma
     return tuple(float(
         (sigma * source.step / source.pixels)**2 /
         (own * to.step / to.pixels)**2) for own, to, source in zip(
             student.decoder.sigma, axes(student), axes(teacher), strict=True))
+
+
+def label_heights(student: KeypointOutputs) -> tuple[float, float]:
+    """The peak, for x and y, of a label of a SimCC codec."""
+    codec = student.decoder
+    if not codec.normalize:
+        return 1., 1.
+    return tuple(float(1 / (sigma * np.sqrt(2 * np.pi)))
+                 for sigma in codec.sigma)
 
 
 def joint_sources(joints: int, teacher_joints: int,

@@ -159,6 +159,7 @@ class CachedTeacher(nn.Module):
 
     Attributes:
         digest (str): SHA-256 of the teacher's weights.
+        gives_labels (bool): As of :class:`TargetMapping`.
         meta (dict): With the names of the teacher's joints, as far as its
             checkpoint has them.
         taught (Tensor or None): As of :class:`TargetMapping`.
@@ -176,6 +177,7 @@ class CachedTeacher(nn.Module):
             folder, source, checkpoint, student, keypoint_mapping)
         self.folder = folder
         self.digest = index['teacher_digest']
+        self.gives_labels = index['gives_labels']
         self.meta = dict(dataset_meta=dict(keypoint_id2name={
             int(joint): name
             for joint, name in index['keypoint_names'].items()}))

@@ -15,6 +15,7 @@ from .keypoint_outputs import (
     at_least_float32,
     average,
     average_fields,
+    check_weighted,
     cloned,
     keypoint_outputs,
 )
@@ -117,7 +118,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 '`network` must be a pose estimator with a head, but it is a '
                 f'{type(first).__name__} without one')
         self.outputs = keypoint_outputs(first.head)
-        self.outputs.check_weighted()
+        check_weighted(first.head.loss_module)
 
         if isinstance(teacher, dict):
             if teacher.get('update_buffers'):

@@ -41,23 +41,6 @@ class KeypointOutputs(metaclass=ABCMeta):
             f'expect: it gives {describe(output)}. Heatmap heads and SimCC '
             'heads do')
 
-    def check_weighted(self) -> None:
-        """Refuse a head whose loss does not weigh joints.
-
-        Raises:
-            ValueError: If it has ``use_target_weight=False`` (which
-                ``KeypointMSELoss`` does not heed: it weighs all the same).
-        """
-        losses = self.head.loss_module
-        for loss in losses if isinstance(losses, nn.ModuleList) else [losses]:
-            if not (getattr(loss, 'use_target_weight', True)
-                    or isinstance(loss, KeypointMSELoss)):
-                raise ValueError(
-                    f'the {type(loss).__name__} of {type(self.head).__name__} '
-                    'has use_target_weight=False, but joints are weighed: '
-                    'those that nothing is known of are not to be taught. Set '
-                    'use_target_weight=True')
-
     @abstractmethod
     def final(self, output: Output) -> Output:
         """The part of a head's output that it decodes."""
@@ -207,6 +190,27 @@ class SimCCOutputs(KeypointOutputs):
         # half precision has no place in a logarithm
         output = tuple(x.float() for x in self.final(output))
         return self.head.loss_module(output, targets, weights) / 2
+
+
+def check_weighted(*losses: nn.Module) -> None:
+    """Refuse losses that do not weigh joints.
+
+    Args:
+        *losses (nn.Module): Losses, or lists of them.
+
+    Raises:
+        ValueError: If one has ``use_target_weight=False`` (which
+            ``KeypointMSELoss`` does not heed: it weighs all the same).
+    """
+    for loss in losses:
+        if isinstance(loss, nn.ModuleList):
+            check_weighted(*loss)
+        elif not (getattr(loss, 'use_target_weight', True)
+                  or isinstance(loss, KeypointMSELoss)):
+            raise ValueError(
+                f'{type(loss).__name__} has use_target_weight=False, but '
+                'joints are weighed: those that nothing is known of are not '
+                'to be taught. Set use_target_weight=True')
 
 
 def at_least_float32(output: Output) -> Output:

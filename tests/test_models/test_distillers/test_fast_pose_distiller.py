@@ -120,7 +120,7 @@ def test_the_loss_is_the_original_implementations(file, tmp_path):
 def test_alpha_0_is_the_stock_training(name, tmp_path):
     config = NETWORKS[name]()
     data = batch_for(config, unlabeled=0)
-    model = distiller(config, config, tmp_path, alpha=0., unlabeled_weight=0.,
+    model = distiller(config, config, tmp_path, alpha=0.,
                       teacher_checkpoint='there is none')
     stock = MODELS.build(config)
     stock.load_state_dict(model.student.state_dict())
@@ -384,7 +384,8 @@ def test_a_checkpoint_that_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match='does not fit(.|\n)*absent'):
         distiller(config, config, tmp_path, teacher_checkpoint=other)
     wide = heatmap_network(deconv_out_channels=(8, 16))
-    with pytest.raises(ValueError, match=r'\(64, 8.*in the checkpoint|differ'):
+    with pytest.raises(ValueError, match=r'\(8, 16, 4, 4\) in the '
+                       r'checkpoint, \(8, 8, 4, 4\) in the model'):
         distiller(config, config, tmp_path,
                   teacher_checkpoint=checkpoint_of(wide, tmp_path))
 
@@ -401,10 +402,78 @@ def test_a_wrapped_teachers_checkpoint_fits(tmp_path):
     assert total(losses_of(model, batch_for(config))) > 0
 
 
-def test_a_loss_that_ignores_weights_cannot_have_unlabelled_samples(tmp_path):
+@pytest.mark.parametrize('where', ['head', 'criterion'])
+def test_a_loss_that_ignores_weights_cannot_tell_parts_apart(where, tmp_path):
     config = heatmap_network()
-    config['head']['loss'] = dict(type='AdaptiveWingLoss')
-    model = distiller(config, config, tmp_path)
+    arguments = {}
+    if where == 'head':
+        config['head']['loss'] = dict(type='AdaptiveWingLoss')
+    else:
+        arguments['criterion'] = dict(type='AdaptiveWingLoss')
+    model = distiller(config, config, tmp_path, **arguments)
     with pytest.raises(ValueError, match='use_target_weight=True'):
         losses_of(model, batch_for(config))
     assert total(losses_of(model, batch_for(config, 4, 0))) > 0
+    few = distiller(config, config, tmp_path, keypoint_mapping=[(0, 0)],
+                    **arguments)
+    with pytest.raises(ValueError, match='use_target_weight=True'):
+        losses_of(few, batch_for(config, 4, 0))
+
+
+def test_joints_that_the_teacher_lacks_learn_from_labels_alone(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path, alpha=1.,
+                      keypoint_mapping=[(3, 0), (0, 2)])
+    total(losses_of(model, batch_for(config))).backward()
+    slopes = model.student.head.final_layer.bias.grad
+    assert (slopes != 0).tolist() == [True, False, True, False, False]
+
+
+def test_a_batch_of_which_nothing_is_learnt(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path, alpha=0., unlabeled_weight=0.,
+                      teacher_checkpoint='there is none')
+    losses = losses_of(model, batch_for(config, 0, 3))
+    assert total(losses) == 0
+    total(losses).backward()
+    assert all((value.grad == 0).all()
+               for value in model.student.parameters())
+
+
+def test_loading_a_teacher_draws_nothing(tmp_path):
+    config = heatmap_network()
+    checkpoint = checkpoint_of(config, tmp_path)
+    model = MODELS.build(dict(
+        type='FastPoseDistiller', student=config, teacher=config,
+        teacher_checkpoint=checkpoint))
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    assert not model.has_teacher
+    model.teach(torch.zeros(1, 3, 64, 48))
+    assert model.has_teacher
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize('student, arguments, message', [
+    ('MSRA', dict(criterion=dict(type='KLDiscretLoss')), 'cannot compare heat'),
+    ('SimCC', dict(criterion=dict(type='KeypointMSELoss')), 'KLDiscretLoss'),
+    ('MSRA', dict(criterion=dict(type='FocalHeatmapLoss')), 'exactly 1'),
+])
+def test_criteria_for_other_outputs(student, arguments, message, tmp_path):
+    config = NETWORKS[student]()
+    with pytest.raises(TypeError, match=message):
+        distiller(config, config, tmp_path, **arguments)
+
+
+def test_heads_of_several_sizes_are_refused(tmp_path):
+    config = heatmap_network()
+    config['head'] = dict(
+        type='MSPNHead', num_stages=1, num_units=2, out_shape=(16, 12),
+        out_channels=KEYPOINTS, unit_channels=64,
+        level_indices=[0, 1], decoder=dict(
+            type='MegviiHeatmap', input_size=(48, 64), heatmap_size=(12, 16),
+            kernel_size=5),
+        loss=[dict(type='KeypointMSELoss', use_target_weight=True)] * 2)
+    with pytest.raises(TypeError, match='MSPNHead has heatmaps of several'):
+        distiller(config, heatmap_network(), tmp_path)
