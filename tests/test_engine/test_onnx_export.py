@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -239,25 +240,25 @@ def test_missing_packages_are_named(coco_root, tmp_path, monkeypatch):
                 export_model(model, config, tmp_path / 'net.onnx')
 
 
-def test_the_tool(coco_root, tmp_path):
+def test_the_tools(coco_root, tmp_path, monkeypatch, capsys):
     config = config_of('heatmaps', coco_root)
     model = model_of(config)
     checkpoint = tmp_path / 'epoch_1.pth'
     torch.save(dict(meta={}, state_dict=model.state_dict()), checkpoint)
     file = tmp_path / 'config.py'
     config.dump(str(file))
-    tool = [sys.executable, ROOT / 'tools' / 'export_onnx.py']
     out = tmp_path / 'out' / 'net.onnx'
 
-    def run(*arguments):
-        return subprocess.run(
-            [*map(str, tool), *map(str, arguments)], text=True,
-            capture_output=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    def run(*arguments) -> int:
+        tool = str(ROOT / 'tools' / 'export_onnx.py')
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(tool, run_name='__main__')
+        return ended.value.code
 
-    done = run(file, checkpoint, '--out', out, '--int8', '--calibration', 3,
-               '--evaluate', '--seconds', 0.02, '--threads', 1)
-    assert done.returncode == 0, done.stderr
-    assert '| PCK ' in done.stdout
+    assert run(file, checkpoint, '--out', out, '--int8', '--calibration', 3,
+               '--evaluate', '--seconds', 0.02, '--threads', 1) == 0
+    assert '| PCK ' in capsys.readouterr().out
     report = json.loads((tmp_path / 'out' / 'net.json').read_text())
     assert report['format'] == 1 and report['difference'] <= 1e-4
     rows = report['rows']
@@ -267,17 +268,21 @@ def test_the_tool(coco_root, tmp_path):
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
         'net.onnx', 'net_int8.onnx', 'net.json'}
 
-    tool = [sys.executable, ROOT / 'tools' / 'test.py']
-    tested = run(file, out, '--work-dir', tmp_path / 'test')
+    assert run(file, tmp_path / 'no.pth', '--out', out) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(
+        'error: there is no checkpoint')
+    assert run(file, checkpoint, '--out', out, '--threads', -1) == 1
+    assert '--threads not below 0' in capsys.readouterr().err
+
+    # and the stock tool takes the file where it takes a checkpoint
+    tested = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'test.py', file, out, '--work-dir',
+         tmp_path / 'test'], text=True, capture_output=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1'))
     assert tested.returncode == 0, tested.stderr
     found = json.loads(next((tmp_path / 'test').rglob('*.json')).read_text())
     assert found['PCK'] == pytest.approx(
         rows['ONNX float32']['metrics']['PCK'], abs=1e-3)
-
-    tool[1] = ROOT / 'tools' / 'export_onnx.py'
-    failed = run(file, tmp_path / 'no.pth', '--out', out)
-    assert failed.returncode == 1 and 'Traceback' not in failed.stderr
-    assert failed.stderr.splitlines()[-1].startswith('error: there is no checkp')
 
 
 @pytest.mark.parametrize('arguments, message', [
