@@ -101,7 +101,7 @@ class PreActHourglassNet(BaseBackbone):
             mobile=True),
         head=dict(
             type='CPMHead', in_channels=16, out_channels=16, num_stages=2,
-            final_layer=None, loss=…, decoder=codec)
+            final_layer=None, loss=..., decoder=codec)
 
     Args:
         num_stacks (int): Number of hourglasses.

@@ -49,7 +49,7 @@ class FastPoseDistiller(BaseModel):
             type='FastPoseDistiller',
             teacher='configs/hourglass_s8_mpii.py',
             teacher_checkpoint='work_dirs/hourglass_s8_mpii/epoch_90.pth',
-            student=dict(type='TopdownPoseEstimator', …))
+            student=dict(type='TopdownPoseEstimator', ...))
 
     The teacher is loaded when a training begins, and is no part of the
     model's state: checkpoints hold the student alone (``student.…``), and
