@@ -1,8 +1,8 @@
 import json
 import os
-import random
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import cv2
@@ -75,7 +75,8 @@ def train(folder, work_dir, workers=0, by_epoch=True, hooks=(), **changes):
                    shuffle=False)
     runner = Runner.from_cfg(Config({**dict(
         model=dict(type='Brightness'), work_dir=str(work_dir),
-        experiment_name=f'unreadable{random.random()}',
+        # trainings seed what random draws, and seconds are short
+        experiment_name=uuid.uuid4().hex,
         default_scope='mmpose', train_cfg=cycle, randomness=dict(seed=0),
         train_dataloader=dict(
             batch_size=2, num_workers=workers, sampler=sampler,
