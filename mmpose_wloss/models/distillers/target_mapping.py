@@ -42,6 +42,22 @@ def axes(outputs: KeypointOutputs) -> tuple[Axis, Axis]:
         zip(outputs.decoder.heatmap_size, outputs.scale, sizes, strict=True))
 
 
+def target_shapes(student: KeypointOutputs) -> tuple:
+    """The shapes of the targets of one sample.
+
+    Args:
+        student (KeypointOutputs): Reads the outputs of the student's head.
+
+    Returns:
+        tuple: ``((K, h, w),)``, or of SimCC ``((K, Wx), (K, Wy))``.
+    """
+    joints = student.head.out_channels
+    width, height = (axis.length for axis in axes(student))
+    if isinstance(student, SimCCOutputs):
+        return (joints, width), (joints, height)
+    return ((joints, height, width), )
+
+
 def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
     """The matrix that samples values along one axis at the bins of another.
 
@@ -133,9 +149,7 @@ class TargetMapping(nn.Module):
             joints, teacher.head.out_channels, keypoint_mapping)
         self.register_buffer('source', source, persistent=False)
         self.register_buffer('taught', taught, persistent=False)
-        lengths = [axis.length for axis in student_axes]
-        self.shapes = (tuple((joints, length) for length in lengths)
-                       if self.to_simcc else ((joints, *lengths[::-1]), ))
+        self.shapes = target_shapes(student)
 
     @torch.no_grad()
     def forward(self, output: Output) -> Output:

@@ -10,13 +10,9 @@ from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 
 from ...structures.teacher_cache import TeacherCacheError, read_index
-from ..pose_estimators.keypoint_outputs import (
-    KeypointOutputs,
-    Output,
-    SimCCOutputs,
-)
+from ..pose_estimators.keypoint_outputs import KeypointOutputs, Output
 from .frozen_teacher import model_config
-from .target_mapping import axes
+from .target_mapping import target_shapes
 
 # what the targets depend on, by the names that errors call them
 INPUTS = dict(checkpoint="the teacher's checkpoint",
@@ -53,22 +49,6 @@ def codec_content(codec) -> dict:
         if isinstance(value, (bool, int, float, str, tuple, list)):
             content[name] = value
     return content
-
-
-def target_shapes(student: KeypointOutputs) -> tuple:
-    """The shapes of the targets of one sample.
-
-    Args:
-        student (KeypointOutputs): Reads the outputs of the student's head.
-
-    Returns:
-        tuple: ``((K, h, w),)``, or of SimCC ``((K, Wx), (K, Wy))``.
-    """
-    joints = student.head.out_channels
-    width, height = (axis.length for axis in axes(student))
-    if isinstance(student, SimCCOutputs):
-        return (joints, width), (joints, height)
-    return ((joints, height, width), )
 
 
 def cache_inputs(teacher: str | dict, checkpoint: str,
