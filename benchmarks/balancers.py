@@ -13,6 +13,9 @@ import platform
 import statistics
 from pathlib import Path
 
+import mmpose_wloss
+from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
+
 import torch
 from loss_overhead import measure
 from mmengine.config import Config
@@ -23,9 +26,6 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from tabulate import tabulate
 from torch import nn
-
-import mmpose_wloss
-from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'balancers.json'

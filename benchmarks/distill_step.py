@@ -14,6 +14,8 @@ import platform
 import statistics
 import tempfile
 
+import mmpose_wloss
+
 import torch
 from loss_overhead import measure
 from mmengine.config import Config
@@ -23,8 +25,6 @@ from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
 from semi_step import RESULTS, ROOT, ratios, text
 from tabulate import tabulate
-
-import mmpose_wloss
 
 CONFIGS = {
     'hourglass_mobile_s2_fpd_mpii': dict(joints=16, size=(256, 256)),

@@ -17,6 +17,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mmpose_wloss
+from mmpose_wloss.engine.files import write_whole
+from mmpose_wloss.models.heads import soft_argmax
+
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
@@ -24,10 +28,6 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from tabulate import tabulate
 from torch import Tensor
-
-import mmpose_wloss
-from mmpose_wloss.engine.files import write_whole
-from mmpose_wloss.models.heads import soft_argmax
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'integral_head.json'

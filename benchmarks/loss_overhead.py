@@ -12,6 +12,8 @@ import statistics
 import time
 from pathlib import Path
 
+import mmpose_wloss
+
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -20,8 +22,6 @@ from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
 from tabulate import tabulate
 from tqdm import tqdm
-
-import mmpose_wloss
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'loss_overhead.json'

@@ -13,19 +13,19 @@ import resource
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-from scipy.io import loadmat
-from sklearn.decomposition import PCA
-from sklearn.neighbors import KernelDensity
-from tabulate import tabulate
-
 from mmpose_wloss.pose_density import (
     PoseDensity,
     log_kernel_sums,
     scott_bandwidth,
 )
 from mmpose_wloss.pose_density.kernel_density import log_kernel_norm
+
+import numpy as np
+import torch
+from scipy.io import loadmat
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KernelDensity
+from tabulate import tabulate
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'pose_density.json'
 

@@ -11,16 +11,16 @@ python tools/render_dataset.py --out data/annypose_balance --val 3000
 import dataclasses
 import json
 
+from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.pose_density import annotation_digest
+from mmpose_wloss.visualization import draw_comparison
+
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 from study import ROOT, Study
 from tabulate import tabulate
-
-from mmpose_wloss.datasets import collect_poses, fit_pose_density
-from mmpose_wloss.pose_density import annotation_digest
-from mmpose_wloss.visualization import draw_comparison
 
 FOLDER = 'work_dirs/pose_density_weights'
 # of the densities; the tempered one's also bounds the bins

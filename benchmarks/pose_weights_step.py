@@ -13,6 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.engine.hooks import PoseDensityHook
+
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -20,9 +23,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS
 from tabulate import tabulate
-
-from mmpose_wloss.datasets import collect_poses, fit_pose_density
-from mmpose_wloss.engine.hooks import PoseDensityHook
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'pose_weights_step.json'

@@ -14,6 +14,12 @@ import platform
 import statistics
 from pathlib import Path
 
+import mmpose_wloss
+from mmpose_wloss.models.losses import heatmap_consistency_loss
+from mmpose_wloss.models.pose_estimators.easy_hard_consistency import take
+from mmpose_wloss.models.pose_estimators.keypoint_outputs import at_least_float32
+from mmpose_wloss.models.pose_estimators.module_contexts import recorded
+
 import torch
 from loss_overhead import measure
 from mmengine.config import Config
@@ -23,12 +29,6 @@ from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
 from tabulate import tabulate
 from torch import nn
-
-import mmpose_wloss
-from mmpose_wloss.models.losses import heatmap_consistency_loss
-from mmpose_wloss.models.pose_estimators.easy_hard_consistency import take
-from mmpose_wloss.models.pose_estimators.keypoint_outputs import at_least_float32
-from mmpose_wloss.models.pose_estimators.module_contexts import recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'

@@ -7,9 +7,9 @@ python tools/render_dataset.py --out data/annypose
 
 from pathlib import Path
 
-from study import ROOT, Study
-
 from mmpose_wloss.visualization import draw_curves
+
+from study import ROOT, Study
 
 UNLABELED = 800
 SEEDS = {50: 2, 200: 1, 400: 1}

@@ -18,15 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import mmpose
-import torch
-from mmengine.analysis import FlopAnalyzer
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
-from tabulate import tabulate
-from torch import nn
-
 import mmpose_wloss
 from mmpose_wloss.engine.files import write_whole
 from mmpose_wloss.engine.onnx_export import Network, export_model
@@ -36,6 +27,15 @@ from mmpose_wloss.models.pose_estimators.onnx_network import (
     OnnxNetwork,
     import_onnxruntime,
 )
+
+import mmpose
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+from tabulate import tabulate
+from torch import nn
 
 try:
     import openvino

@@ -15,10 +15,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from mmengine.config import Config
-from tabulate import tabulate
-
 from mmpose_wloss.engine.files import write_whole
 from mmpose_wloss.engine.trainings import (
     Training,
@@ -26,6 +22,10 @@ from mmpose_wloss.engine.trainings import (
     run_trainings,
 )
 from mmpose_wloss.visualization import draw_curves
+
+import numpy as np
+from mmengine.config import Config
+from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'mmpose_wloss')

@@ -14,6 +14,9 @@ import statistics
 import tempfile
 from pathlib import Path
 
+import mmpose_wloss
+from mmpose_wloss.engine.teacher_cache import cache_teacher
+
 import cv2
 import numpy as np
 import torch
@@ -25,9 +28,6 @@ from mmpose.registry import DATASETS, MODELS
 from semi_step import RESULTS, ROOT, ratios, text
 from tabulate import tabulate
 from torch import nn
-
-import mmpose_wloss
-from mmpose_wloss.engine.teacher_cache import cache_teacher
 
 CONFIG = 'configs/hourglass_mobile_s2_fpd_mpii.py'
 LOADINGS = 20

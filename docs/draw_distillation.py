@@ -7,16 +7,16 @@ python benchmarks/distillation.py
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS
-
 from mmpose_wloss.engine.demo import one_of_each_class
 from mmpose_wloss.visualization import (
     draw_comparison,
     draw_heatmap_sheet,
     predict,
 )
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import torch
-from matplotlib.figure import Figure
-
 from mmpose_wloss.models.losses import (
     focus_mse_loss,
     heatmap_weighting_mse_loss,
     weight_adaptive_mse_loss,
 )
+
+import torch
+from matplotlib.figure import Figure
 
 LOSSES = {
     'MSE': lambda p, y: focus_mse_loss(p, y, gamma=0.),

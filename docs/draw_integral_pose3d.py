@@ -7,6 +7,12 @@ python docs/draw_integral_pose3d.py configs/demo/integral3d_i1_d16_annypose.py \
 
 import sys
 
+from mmpose_wloss.visualization.pose3d_image_visualizer import (
+    figure_to_image,
+)
+from mmpose_wloss.visualization.poses_3d import PoseView, draw_pose_views
+from mmpose_wloss.visualization.skeleton import Skeleton
+
 import mmcv
 import numpy as np
 import torch
@@ -16,12 +22,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import load_checkpoint
 from mmpose.registry import DATASETS, MODELS
 from mmpose.utils import register_all_modules
-
-from mmpose_wloss.visualization.pose3d_image_visualizer import (
-    figure_to_image,
-)
-from mmpose_wloss.visualization.poses_3d import PoseView, draw_pose_views
-from mmpose_wloss.visualization.skeleton import Skeleton
 
 SAMPLE = 3
 SIDE = 3.4  # inches of a panel

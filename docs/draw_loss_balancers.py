@@ -6,12 +6,12 @@ The toy problem of GradNorm's paper (section 4), smaller: both tasks are
 
 from pathlib import Path
 
+import mmpose_wloss  # noqa: F401
+
 import torch
 from matplotlib.figure import Figure
 from mmpose.registry import MODELS
 from torch import Tensor, nn
-
-import mmpose_wloss  # noqa: F401
 
 SCALES = dict(small=1., large=100.)
 BALANCERS = {

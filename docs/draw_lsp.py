@@ -6,12 +6,12 @@ python docs/draw_lsp.py --data-root data/lsp
 import argparse
 from pathlib import Path
 
+from mmpose_wloss.datasets import LSPDataset
+from mmpose_wloss.datasets.datasets.lsp_joints import read_joints
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from mmpose_wloss.datasets import LSPDataset
-from mmpose_wloss.datasets.datasets.lsp_joints import read_joints
 
 FILES = {'LSP': 'lsp_dataset_original/joints.mat',
          'LSP-extended': 'lspet_dataset/joints.mat'}

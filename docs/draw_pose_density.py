@@ -6,11 +6,11 @@ out, and tempered.
 
 from pathlib import Path
 
+from mmpose_wloss.pose_density import PoseDensity
+
 import numpy as np
 from matplotlib.figure import Figure
 from tabulate import tabulate
-
-from mmpose_wloss.pose_density import PoseDensity
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / 'docs' / 'images' / 'pose_density_weights_lsp.png'

@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
 from mmpose_wloss.engine.launch import stock_tool
 from mmpose_wloss.visualization import draw_curves
+
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'demo' / 'resnet18_fmse_annypose.py'

@@ -1,25 +1,37 @@
 """Unbalanced training for human pose estimation: a plugin for MMPose 1.x.
 
 Importing this package registers its components in MMPose's registries, which
-is all that ``custom_imports = dict(imports=['mmpose_wloss'])`` does.
+is all that ``custom_imports = dict(imports=['mmpose_wloss'])`` does. Import it
+before ``mmpose``: it stands in for what the installed stack lacks.
 """
 
-from .compat import add_safe_globals, check_stack
+import sys
+
+from .compat import prepare_stack
 from .version import __version__
 
-check_stack()
-add_safe_globals()
+__all__ = ['__version__', 'register_all_modules']
 
-from . import (  # noqa: E402  (only where the stack fits)
-    apis,
-    codecs,
-    datasets,
-    engine,
-    evaluation,
-    models,
-)
 
-__all__ = [
-    '__version__', 'apis', 'codecs', 'datasets', 'engine', 'evaluation',
-    'models'
-]
+def register_all_modules() -> None:
+    """Register every component in MMPose's registries.
+
+    Importing the package has done so, unless it runs as a program.
+
+    Raises:
+        ImportError: If a package of the stack is missing or does not fit.
+    """
+    prepare_stack()
+    from . import (  # noqa: F401  (where the stack fits)
+        apis,
+        codecs,
+        datasets,
+        engine,
+        evaluation,
+        models,
+    )
+
+
+# python -m mmpose_wloss tells what is wrong with a stack that does not fit
+if sys.argv[:1] != ['-m']:
+    register_all_modules()

@@ -4,6 +4,8 @@ import importlib.util
 import math
 from pathlib import Path
 
+from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,8 +13,6 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS, MODELS
-
-from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 RECIPES = sorted(CONFIGS.rglob('*.py'))

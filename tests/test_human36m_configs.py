@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from mmpose_wloss.visualization.pose3d_image_visualizer import (
+    Pose3DImageVisualizer,
+)
+
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS, VISUALIZERS
-
-from mmpose_wloss.visualization.pose3d_image_visualizer import (
-    Pose3DImageVisualizer,
-)
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 FIRST = 'integral3d_h1_d4_h36m'

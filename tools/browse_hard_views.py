@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from mmengine.config import Config
-
 from mmpose_wloss.engine.launch import (
     MissingFile,
     check_config_path,
     check_data_files,
 )
 from mmpose_wloss.visualization import draw_hard_views
+
+from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from mmengine.config import Config, DictAction
-
 from mmpose_wloss.engine.launch import (
     check_config_path,
     check_data_files,
 )
 from mmpose_wloss.engine.teacher_cache import DTYPES, cache_teacher
+
+from mmengine.config import Config, DictAction
 
 
 def parse_args() -> argparse.Namespace:

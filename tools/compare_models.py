@@ -4,12 +4,12 @@ import argparse
 import sys
 import warnings
 
-from mmengine.config import DictAction
-
 from mmpose_wloss.engine.model_comparison import (
     ModelComparison,
     parse_candidates,
 )
+
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from mmpose_wloss.engine.export import PLACES
 from mmpose_wloss.engine.onnx_report import export_and_report
+
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

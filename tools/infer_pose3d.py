@@ -4,8 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-
 from mmpose_wloss.apis import (
     Pose3DImageInferencer,
     TruthSheet,
@@ -18,6 +16,8 @@ from mmpose_wloss.engine.launch import (
     check_config_path,
     check_data_files,
 )
+
+from mmengine.config import Config, DictAction
 
 
 def parse_args() -> argparse.Namespace:

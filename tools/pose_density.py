@@ -5,9 +5,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from mmengine.config import DictAction
-from tqdm import tqdm
-
 from mmpose_wloss.engine.pose_density import (
     FOLDER,
     doubts,
@@ -23,6 +20,9 @@ from mmpose_wloss.pose_density.summary import (
     summarize,
     summarize_comparison,
 )
+
+from mmengine.config import DictAction
+from tqdm import tqdm
 
 SOURCE = ('a config (.py), of which the training data set is taken, or an '
           'annotation file')

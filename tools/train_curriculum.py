@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from mmpose_wloss.engine.curriculum import Curriculum
 from mmpose_wloss.engine.launch import MissingFile
 from mmpose_wloss.engine.trainings import TrainingFailed
+
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

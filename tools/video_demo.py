@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-
 from mmpose_wloss.apis import TopdownPredictor, person_boxes, predict_video
 from mmpose_wloss.engine.launch import MissingFile, check_config_path
+
+from mmengine.config import Config, DictAction
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmpose.apis.inference import dataset_meta_from_config
 from torch import Tensor, nn
 
-from ..compat import torchscript_onnx_options
+from ..compat.onnx_export import torchscript_onnx_options
 from ..models.pose_estimators.keypoint_outputs import describe
 from ..models.pose_estimators.onnx_network import (
     FORMAT_VERSION,

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from ..compat.opencv import undistort_points
+
 # of each key: how many numbers it has
 PARAMETERS = dict(f=2, c=2, k=3, p=2, s=4)
 REQUIRED = ('f', 'c')
@@ -116,9 +118,9 @@ def back_project(pixels: np.ndarray, depths: np.ndarray,
     # a few steps of fixed-point iteration are OpenCV's default, too few for
     # the margins of a wide lens
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-9)
-    rays = cv2.undistortPointsIter(
+    rays = undistort_points(
         np.asarray(pixels, np.float64).reshape(-1, 1, 2),
-        camera_matrix(camera), distortion_coefficients(camera), None, None,
+        camera_matrix(camera), distortion_coefficients(camera),
         criteria).reshape(np.shape(pixels))
     depths = np.asarray(depths, np.float64)[..., None]
     return np.concatenate([rays * depths, depths], -1)

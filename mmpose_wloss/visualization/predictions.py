@@ -11,8 +11,6 @@ from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 
-from ..compat import crop_window
-
 
 class Prediction(NamedTuple):
     """A model's prediction beside the truth, for one person.
@@ -60,7 +58,7 @@ def predict(config: Config, checkpoint: str,
     for crop, result in zip(batch['inputs'], results, strict=True):
         truth, found = result.gt_instances, result.pred_instances
         size = np.array([crop.shape[2], crop.shape[1]])
-        centre, scale = crop_window(result)
+        centre, scale = result.input_center, result.input_scale
 
         def to_crop(points, size=size, centre=centre, scale=scale):
             return (points - centre + scale / 2) / scale * size

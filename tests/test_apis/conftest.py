@@ -1,14 +1,14 @@
 from pathlib import Path
 
+from mmpose_wloss.apis import Pose3DImageInferencer
+from mmpose_wloss.structures.video_files import VideoWriter
+
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS
-
-from mmpose_wloss.apis import Pose3DImageInferencer
-from mmpose_wloss.structures.video_files import VideoWriter
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 

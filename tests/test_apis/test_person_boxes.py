@@ -3,19 +3,19 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
-
 from mmpose_wloss.apis import (
     BoxesFile,
     PersonDetector,
     person_boxes,
     whole_frames,
 )
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 
 FRAMES = [np.zeros((64, 96, 3), np.uint8)] * 3
 needs_mmdet = pytest.mark.skipif(

@@ -2,6 +2,10 @@ import copy
 import json
 from pathlib import Path
 
+from mmpose_wloss.apis import Pose3DImageInferencer, image_files
+from mmpose_wloss.compat import REQUIREMENTS, installed_version
+from mmpose_wloss.structures.camera import camera_parameters, project
+
 import cv2
 import numpy as np
 import pytest
@@ -12,10 +16,6 @@ from mmengine.structures import InstanceData
 from mmpose.registry import DATASETS, INFERENCERS
 from mmpose.structures import PoseDataSample
 from packaging.version import Version
-
-from mmpose_wloss.apis import Pose3DImageInferencer, image_files
-from mmpose_wloss.compat import REQUIREMENTS, installed_version
-from mmpose_wloss.structures.camera import camera_parameters, project
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 CAMERA = dict(f=[150., 150.], c=[64., 48.])

@@ -3,14 +3,14 @@ import runpy
 import sys
 from pathlib import Path
 
+from mmpose_wloss.apis import TruthSheet, predict_images
+from mmpose_wloss.compat import REQUIREMENTS, installed_version
+
 import cv2
 import numpy as np
 import pytest
 from mmpose.evaluation.metrics import MPJPE
 from packaging.version import Version
-
-from mmpose_wloss.apis import TruthSheet, predict_images
-from mmpose_wloss.compat import REQUIREMENTS, installed_version
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'infer_pose3d.py'
 CAMERA = dict(f=[150., 150.], c=[64., 48.])

@@ -1,14 +1,14 @@
 import hashlib
 from pathlib import Path
 
+from mmpose_wloss.apis import Stopwatch, TopdownPredictor
+from mmpose_wloss.structures.video_files import VideoReader
+
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmpose.apis import inference_topdown, init_model
-
-from mmpose_wloss.apis import Stopwatch, TopdownPredictor
-from mmpose_wloss.structures.video_files import VideoReader
 
 BOXES = [[[0, 0, 128, 96], [20, 10, 80, 90], [-10, 30, 60, 120]], [],
          [[5, 5, 60, 60, 0.7]], [[30, 0, 128, 96], [0, 0, 64, 96]]]

@@ -4,11 +4,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pytest
-from PIL import Image
-
 from mmpose_wloss.apis import (
     BoxesFile,
     TopdownPredictor,
@@ -18,6 +13,11 @@ from mmpose_wloss.apis import (
 from mmpose_wloss.apis.video import VideoFiles
 from mmpose_wloss.structures import video_files
 from mmpose_wloss.structures.video_files import VideoReader, VideoWriter
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'video_demo.py'
 BOXES = {'0': [[0, 0, 60, 96]], '3': [[10, 10, 90, 90, 1], [30, 0, 128, 96, 0.5]],

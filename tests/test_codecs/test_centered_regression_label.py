@@ -1,3 +1,6 @@
+from mmpose_wloss.codecs import CenteredRegressionLabel
+from mmpose_wloss.models.heads import CenteredRegressionHead
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +9,6 @@ from mmpose.codecs import RegressionLabel
 from mmpose.models.heads import RegressionHead
 from mmpose.registry import KEYPOINT_CODECS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.codecs import CenteredRegressionLabel
-from mmpose_wloss.models.heads import CenteredRegressionHead
 
 SIZE = (224, 112)
 CODEC = dict(type='CenteredRegressionLabel', input_size=SIZE)

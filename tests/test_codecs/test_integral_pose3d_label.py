@@ -1,9 +1,9 @@
+from mmpose_wloss.models.heads import soft_argmax
+
 import numpy as np
 import pytest
 import torch
 from mmpose.registry import KEYPOINT_CODECS
-
-from mmpose_wloss.models.heads import soft_argmax
 
 # a crop is 191 pixels wide when it is encoded, and 192 where it is decoded, as
 # in the stock UDPHeatmap

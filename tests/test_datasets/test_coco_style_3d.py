@@ -1,5 +1,8 @@
 import json
 
+from mmpose_wloss.datasets import CocoStyle3DDataset
+from mmpose_wloss.structures.camera import project
+
 import mmpose
 import numpy as np
 import pytest
@@ -8,9 +11,6 @@ from mmpose.evaluation.metrics import MPJPE
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS
 from packaging.version import Version
-
-from mmpose_wloss.datasets import CocoStyle3DDataset
-from mmpose_wloss.structures.camera import project
 
 ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
 PIPELINE = [

@@ -1,3 +1,5 @@
+from mmpose_wloss.datasets import PackSemiSupervisedPoseInputs
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,6 @@ from mmengine.dataset import pseudo_collate
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS
-
-from mmpose_wloss.datasets import PackSemiSupervisedPoseInputs
 
 CODEC = dict(type='MSRAHeatmap', input_size=(48, 64), heatmap_size=(12, 16),
              sigma=2)

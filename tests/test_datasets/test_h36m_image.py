@@ -1,5 +1,12 @@
 import pickle
 
+from mmpose_wloss.datasets import Human36mImageDataset
+from mmpose_wloss.datasets.poses import collect_poses
+from mmpose_wloss.structures.camera import (
+    camera_matrix,
+    distortion_coefficients,
+)
+
 import mmpose
 import numpy as np
 import pytest
@@ -12,13 +19,6 @@ from mmpose.evaluation.metrics import MPJPE
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS, MODELS
 from packaging.version import Version
-
-from mmpose_wloss.datasets import Human36mImageDataset
-from mmpose_wloss.datasets.poses import collect_poses
-from mmpose_wloss.structures.camera import (
-    camera_matrix,
-    distortion_coefficients,
-)
 
 TRAIN = 'annotation_body3d/fps50/h36m_train.npz'
 TEST = 'annotation_body3d/fps50/h36m_test.npz'

@@ -1,9 +1,9 @@
+from mmpose_wloss.datasets.transforms import RandomChannelGain, WholeImageBox
+
 import cv2
 import numpy as np
 import pytest
 from mmpose.registry import TRANSFORMS
-
-from mmpose_wloss.datasets.transforms import RandomChannelGain, WholeImageBox
 
 
 def sample(image, **others):

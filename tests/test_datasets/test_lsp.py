@@ -1,5 +1,8 @@
 from pathlib import Path
 
+from mmpose_wloss.datasets import LSPDataset
+from mmpose_wloss.datasets.datasets.lsp_joints import JOINTS, read_joints
+
 import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
@@ -9,9 +12,6 @@ from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS
 from PIL import Image
 from scipy.io import loadmat, savemat
-
-from mmpose_wloss.datasets import LSPDataset
-from mmpose_wloss.datasets.datasets.lsp_joints import JOINTS, read_joints
 
 LSP = 'lsp_dataset_original/joints.mat'
 EXTENDED = 'lspet_dataset/joints.mat'

@@ -1,5 +1,8 @@
 """The transforms of the LSP recipes."""
 
+from mmpose_wloss.datasets import RandomHSV, TopdownResize
+from mmpose_wloss.datasets.transforms.random_hsv import shift_hsv
+
 import cv2
 import numpy as np
 import pytest
@@ -8,9 +11,6 @@ from mmengine.structures import InstanceData
 from mmpose.datasets.transforms import PackPoseInputs, TopdownAffine
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import TRANSFORMS
-
-from mmpose_wloss.datasets import RandomHSV, TopdownResize
-from mmpose_wloss.datasets.transforms.random_hsv import shift_hsv
 
 
 def image(height=90, width=130, seed=0) -> np.ndarray:

@@ -1,11 +1,11 @@
 import inspect
 
+from mmpose_wloss.datasets import PackPose3DInputs
+
 import numpy as np
 import pytest
 import torch
 from mmpose.datasets.transforms import PackPoseInputs
-
-from mmpose_wloss.datasets import PackPose3DInputs
 
 JOINTS = 17
 STOCK_KEYS = inspect.signature(PackPoseInputs).parameters['meta_keys'].default

@@ -2,13 +2,13 @@
 
 import pickle
 
+from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.datasets.transforms import PoseDensityWeights
+
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, TRANSFORMS
-
-from mmpose_wloss.datasets import collect_poses, fit_pose_density
-from mmpose_wloss.datasets.transforms import PoseDensityWeights
 
 CODEC = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16),
              sigma=1.)

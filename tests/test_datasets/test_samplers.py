@@ -1,14 +1,14 @@
 import itertools
 from collections import Counter
 
+from mmpose_wloss.datasets import EpochMultiSourceSampler
+
 import mmpose.datasets.samplers as stock_samplers
 import pytest
 from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 from mmpose.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DataLoader
-
-from mmpose_wloss.datasets import EpochMultiSourceSampler
 
 
 @DATASETS.register_module()

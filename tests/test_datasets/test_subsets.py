@@ -6,11 +6,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from mmpose_wloss.datasets import UnlabeledPoseDataset, make_subset
+
 import numpy as np
 import pytest
 from mmpose.datasets.datasets import CocoDataset
-
-from mmpose_wloss.datasets import UnlabeledPoseDataset, make_subset
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_subset.py'
 

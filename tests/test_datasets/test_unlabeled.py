@@ -3,6 +3,12 @@ import json
 import math
 import os
 
+from mmpose_wloss.datasets import (
+    PackSemiSupervisedPoseInputs,
+    UnlabeledPoseDataset,
+)
+from mmpose_wloss.datasets.datasets.unlabeled import UnreadableImageError
+
 import cv2
 import numpy as np
 import pytest
@@ -12,12 +18,6 @@ from mmpose.codecs import MSRAHeatmap
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS, TRANSFORMS
 from PIL import Image
-
-from mmpose_wloss.datasets import (
-    PackSemiSupervisedPoseInputs,
-    UnlabeledPoseDataset,
-)
-from mmpose_wloss.datasets.datasets.unlabeled import UnreadableImageError
 
 LABELS = ('keypoints', 'num_keypoints', 'segmentation', 'area')
 CODEC = dict(type='MSRAHeatmap', input_size=(48, 64), heatmap_size=(12, 16),

@@ -4,6 +4,12 @@ import argparse
 from collections import OrderedDict
 from pathlib import Path
 
+from mmpose_wloss.engine.convert_checkpoint import (
+    convert_checkpoint,
+    convert_hourglass_state,
+)
+from mmpose_wloss.models.backbones import PreActHourglassNet
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,12 +17,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpose.registry import MODELS
-
-from mmpose_wloss.engine.convert_checkpoint import (
-    convert_checkpoint,
-    convert_hourglass_state,
-)
-from mmpose_wloss.models.backbones import PreActHourglassNet
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RANDOM = dict(weight=(-1, 1), bias=(-.5, .5), running_mean=(-.5, .5),

@@ -4,15 +4,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-from mmengine.config import Config
-from packaging.version import Version
-
 from mmpose_wloss.compat import REQUIREMENTS, installed_version
 from mmpose_wloss.engine.curriculum import Curriculum, WrongStages
 from mmpose_wloss.engine.launch import MissingFile
 from mmpose_wloss.engine.trainings import Training, run_trainings
+
+import pytest
+import torch
+from mmengine.config import Config
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo'

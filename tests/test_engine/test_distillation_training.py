@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.engine.export import load_network
+from mmpose_wloss.engine.hooks import DistillationHook
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -15,9 +18,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.apis import init_model
 from mmpose.registry import HOOKS, MODELS
-
-from mmpose_wloss.engine.export import load_network
-from mmpose_wloss.engine.hooks import DistillationHook
 
 ROOT = Path(__file__).parents[2]
 CONFIG = (ROOT / 'configs' / 'demo' /

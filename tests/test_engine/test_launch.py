@@ -4,12 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
-
 from mmpose_wloss.engine.launch import (
     MissingFile,
     WrongFlipTest,
@@ -20,6 +14,12 @@ from mmpose_wloss.engine.launch import (
     refuse_depth_growth,
     stock_tool,
 )
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools'

@@ -3,13 +3,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-from mmengine.analysis import FlopAnalyzer
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
-
 from mmpose_wloss.engine import model_comparison
 from mmpose_wloss.engine.launch import MissingFile
 from mmpose_wloss.engine.model_comparison import (
@@ -18,6 +11,13 @@ from mmpose_wloss.engine.model_comparison import (
     parse_candidates,
     table_figures,
 )
+
+import pytest
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """

@@ -8,13 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
-
 from mmpose_wloss.engine import onnx_export
 from mmpose_wloss.engine.export import load_network
 from mmpose_wloss.engine.onnx_comparison import compare_runtimes, runtime_table
@@ -23,6 +16,13 @@ from mmpose_wloss.engine.onnx_export import export_model, export_onnx
 from mmpose_wloss.engine.onnx_images import NetworkImages
 from mmpose_wloss.engine.onnx_quantization import quantize_onnx
 from mmpose_wloss.models.pose_estimators.onnx_network import OnnxNetwork
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')

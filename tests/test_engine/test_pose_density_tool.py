@@ -7,11 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pytest
-from mmengine.config import Config
-
 from mmpose_wloss.engine.pose_density import (
     draw_pictures,
     read_poses,
@@ -20,6 +15,11 @@ from mmpose_wloss.engine.pose_density import (
 )
 from mmpose_wloss.pose_density import PoseDensityArtefact
 from mmpose_wloss.pose_density.summary import compare
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'pose_density.py'
 SIZE = 128

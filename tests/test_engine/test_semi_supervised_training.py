@@ -8,6 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.engine.export import (
+    export_network,
+    network_state,
+    stock_config,
+)
+from mmpose_wloss.engine.hooks import DualNetworkHook
+
 import numpy as np
 import pytest
 import torch
@@ -18,13 +25,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
 from mmpose.registry import HOOKS
-
-from mmpose_wloss.engine.export import (
-    export_network,
-    network_state,
-    stock_config,
-)
-from mmpose_wloss.engine.hooks import DualNetworkHook
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py'

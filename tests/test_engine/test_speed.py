@@ -1,13 +1,13 @@
 """Images per second."""
 
-import pytest
-
 from mmpose_wloss.engine import speed
 from mmpose_wloss.engine.speed import (
     alternating_speeds,
     images_per_second,
     processor_name,
 )
+
+import pytest
 
 
 class Clock:

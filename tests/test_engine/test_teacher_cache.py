@@ -6,17 +6,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from mmpose.datasets.transforms import PackPoseInputs
-from mmpose.models.data_preprocessors import PoseDataPreprocessor
-from mmpose.registry import DATASETS, MODELS
-from torch.utils.data import DataLoader
-
 from mmpose_wloss.datasets import (
     LoadTeacherTargets,
     PackSemiSupervisedPoseInputs,
@@ -33,6 +22,17 @@ from mmpose_wloss.structures.teacher_cache import (
     TeacherCache,
     TeacherCacheError,
 )
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmpose.datasets.transforms import PackPoseInputs
+from mmpose.models.data_preprocessors import PoseDataPreprocessor
+from mmpose.registry import DATASETS, MODELS
+from torch.utils.data import DataLoader
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'cache_teacher.py'
 SIZE = (48, 64)

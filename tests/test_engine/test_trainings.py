@@ -4,10 +4,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-import torch
-from mmengine.config import Config
-
 from mmpose_wloss.engine.demo import Demo
 from mmpose_wloss.engine.trainings import (
     Training,
@@ -15,6 +11,10 @@ from mmpose_wloss.engine.trainings import (
     annotation_files,
     run_trainings,
 )
+
+import pytest
+import torch
+from mmengine.config import Config
 
 
 def test_trainings_run_and_a_report_compares_them(demo_configs, tmp_path):

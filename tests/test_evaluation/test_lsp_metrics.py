@@ -1,13 +1,13 @@
 """PCK and PCP as the field reports them for LSP."""
 
+from mmpose_wloss.datasets import LSPDataset
+from mmpose_wloss.datasets.datasets.lsp_joints import JOINTS
+
 import numpy as np
 import pytest
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.metrics import PCKAccuracy
 from mmpose.registry import METRICS
-
-from mmpose_wloss.datasets import LSPDataset
-from mmpose_wloss.datasets.datasets.lsp_joints import JOINTS
 
 META = parse_pose_metainfo(LSPDataset.METAINFO)
 AT = {name: index for index, name in enumerate(JOINTS)}

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
+
 import numpy as np
 import pytest
 from mmengine.evaluator import BaseMetric
@@ -10,8 +12,6 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.registry import EVALUATORS, METRICS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
 
 
 @METRICS.register_module()

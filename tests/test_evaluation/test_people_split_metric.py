@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.evaluation.functional.people_split import people_split_table
+from mmpose_wloss.evaluation.metrics import PeopleCounts, PeopleSplitMetric
+
 import mmpose
 import numpy as np
 import pytest
@@ -19,9 +22,6 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import METRICS
 from mmpose.structures import PoseDataSample
 from packaging.version import Version
-
-from mmpose_wloss.evaluation.functional.people_split import people_split_table
-from mmpose_wloss.evaluation.metrics import PeopleCounts, PeopleSplitMetric
 
 MMPOSE_1_1 = Version(mmpose.__version__) < Version('1.2')
 META = {name: parse_pose_metainfo(

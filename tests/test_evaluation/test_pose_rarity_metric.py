@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
+from mmpose_wloss.evaluation.metrics import PoseRarityMetric
+from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtefact
+
 import mmpose
 import numpy as np
 import pytest
@@ -21,10 +25,6 @@ from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, EVALUATORS, METRICS
 from mmpose.structures import PoseDataSample
 from packaging.version import Version
-
-from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
-from mmpose_wloss.evaluation.metrics import PoseRarityMetric
-from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtefact
 
 MMPOSE_1_1 = Version(mmpose.__version__) < Version('1.2')
 COCO_META = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))

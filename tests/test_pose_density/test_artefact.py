@@ -3,14 +3,14 @@
 import dataclasses
 import json
 
-import numpy as np
-import pytest
-
 from mmpose_wloss.pose_density import (
     PoseDensity,
     PoseDensityArtefact,
     annotation_digest,
 )
+
+import numpy as np
+import pytest
 
 NAMES = ('left_shoulder', 'right_shoulder', 'nose', 'left_hip', 'right_hip')
 FLIP = [1, 0, 2, 4, 3]

@@ -2,13 +2,6 @@
 
 import math
 
-import numpy as np
-import pytest
-import torch
-from scipy.integrate import quad
-from scipy.special import gamma
-from sklearn.neighbors import KernelDensity
-
 from mmpose_wloss.pose_density import (
     log_kernel_sums,
     loo_bandwidth,
@@ -19,6 +12,13 @@ from mmpose_wloss.pose_density.kernel_density import (
     SMALLEST_SUM,
     log_kernel_norm,
 )
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.special import gamma
+from sklearn.neighbors import KernelDensity
 
 
 @pytest.fixture(scope='module')

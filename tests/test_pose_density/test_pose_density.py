@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from mmpose_wloss.pose_density import PoseDensity
 from mmpose_wloss.pose_density.missing_joints import conditional_mean
+
+import numpy as np
+import pytest
 
 DATA = Path(__file__).parents[1] / 'data' / 'density_lsp.npz'
 FLIP = [1, 0, 2, 4, 3]

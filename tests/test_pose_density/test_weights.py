@@ -1,13 +1,13 @@
 """Weights of densities, tempering and the effective sample size."""
 
-import numpy as np
-import pytest
-
 from mmpose_wloss.pose_density import (
     effective_sample_size,
     median_frequency_weights,
 )
 from mmpose_wloss.pose_density.weights import temper_to
+
+import numpy as np
+import pytest
 
 
 @pytest.fixture(params=[100, 101])

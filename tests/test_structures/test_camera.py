@@ -1,7 +1,3 @@
-import numpy as np
-import pytest
-from mmpose.utils.camera import SimpleCamera
-
 from mmpose_wloss.structures.camera import (
     back_project,
     camera_matrix,
@@ -9,6 +5,10 @@ from mmpose_wloss.structures.camera import (
     distortion_coefficients,
     project,
 )
+
+import numpy as np
+import pytest
+from mmpose.utils.camera import SimpleCamera
 
 PINHOLE = dict(f=[[1145.], [1143.]], c=[[512.], [515.]])
 LENS = dict(PINHOLE, k=[-0.207, 0.248, -0.003], p=[-0.0014, -0.00098])

@@ -1,16 +1,16 @@
 import math
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pytest
-
 from mmpose_wloss.structures.video_files import (
     CODECS,
     VideoReader,
     VideoWriter,
     written_whole,
 )
+
+import cv2
+import numpy as np
+import pytest
 
 
 def frames(count: int, width: int = 96, height: int = 64) -> list[np.ndarray]:

@@ -1,8 +1,8 @@
 import os
 
-import pytest
-
 from mmpose_wloss.synthetic import RenderParameters, render_dataset
+
+import pytest
 
 COUNTS = dict(train=20, val=5, unlabeled=6)
 

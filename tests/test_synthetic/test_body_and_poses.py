@@ -1,6 +1,3 @@
-import numpy as np
-import pytest
-
 from mmpose_wloss.synthetic.body import JOINT_NAMES
 from mmpose_wloss.synthetic.poses import (
     DEFAULT_CLASS_SHARES,
@@ -12,6 +9,9 @@ from mmpose_wloss.synthetic.poses import (
     sample_pose,
     sample_pose_class,
 )
+
+import numpy as np
+import pytest
 
 INDEX = {name: i for i, name in enumerate(JOINT_NAMES)}
 # Bone: its ends without the side, shortest and longest for a child of seven

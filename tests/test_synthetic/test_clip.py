@@ -5,14 +5,6 @@ from dataclasses import fields
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmpose.registry import MODELS
-
 from mmpose_wloss.structures.video_files import VideoReader
 from mmpose_wloss.synthetic import ClipParameters, render_clip
 from mmpose_wloss.synthetic.body import JOINT_NAMES
@@ -26,6 +18,14 @@ from mmpose_wloss.synthetic.motion import (
     sample_key_poses,
 )
 from mmpose_wloss.synthetic.poses import sample_pose
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'render_clip.py'

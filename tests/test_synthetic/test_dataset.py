@@ -8,10 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pytest
-
 from mmpose_wloss.synthetic import (
     DEFAULT_CLASS_SHARES,
     MissingAnnyError,
@@ -20,6 +16,10 @@ from mmpose_wloss.synthetic import (
     render_dataset,
 )
 from mmpose_wloss.synthetic.body import JOINT_NAMES
+
+import cv2
+import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
+from mmpose_wloss.synthetic.rasterizer import Fragments, vertex_normals
+
 import numpy as np
 import pytest
-
-from mmpose_wloss.synthetic.rasterizer import Fragments, vertex_normals
 
 # Seen from outside counter-clockwise, that is in an image whose y points down
 # with its corners in this order.

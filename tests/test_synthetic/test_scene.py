@@ -1,8 +1,5 @@
 import dataclasses
 
-import numpy as np
-import pytest
-
 from mmpose_wloss.synthetic.body import JOINT_NAMES, Body
 from mmpose_wloss.synthetic.camera import Camera
 from mmpose_wloss.synthetic.poses import (
@@ -12,6 +9,9 @@ from mmpose_wloss.synthetic.poses import (
     bone_rotations,
 )
 from mmpose_wloss.synthetic.scene import Person, SceneRenderer
+
+import numpy as np
+import pytest
 
 SIZE = 96
 INDEX = {name: i for i, name in enumerate(JOINT_NAMES)}

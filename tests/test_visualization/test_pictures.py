@@ -1,9 +1,3 @@
-import cv2
-import numpy as np
-import pytest
-import torch
-from mmengine.config import Config
-
 from mmpose_wloss.models.hard_views import HardView
 from mmpose_wloss.visualization import (
     Prediction,
@@ -14,6 +8,12 @@ from mmpose_wloss.visualization import (
     draw_term_curves,
 )
 from mmpose_wloss.visualization.hard_view_sheet import pixels
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
 
 
 @pytest.fixture

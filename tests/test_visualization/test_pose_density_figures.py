@@ -1,10 +1,5 @@
 import io
 
-import numpy as np
-import pytest
-from matplotlib.figure import Figure
-from PIL import Image
-
 from mmpose_wloss.datasets import LSPDataset  # noqa: F401
 from mmpose_wloss.visualization.pose_density_figures import (
     draw_density_comparison,
@@ -13,6 +8,11 @@ from mmpose_wloss.visualization.pose_density_figures import (
 )
 from mmpose_wloss.visualization.pose_sheet import PoseCell, draw_pose_sheet
 from mmpose_wloss.visualization.skeleton import Skeleton
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 RED, BLUE = (1., 0., 0.), (0., 0., 1.)
 # a line of three joints, its second bone blue

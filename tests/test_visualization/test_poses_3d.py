@@ -1,12 +1,5 @@
 from types import SimpleNamespace
 
-import cv2
-import numpy as np
-import pytest
-from mmengine.structures import InstanceData
-from mmpose.engine.hooks import PoseVisualizationHook
-from mmpose.structures import PoseDataSample
-
 from mmpose_wloss.visualization.pose3d_image_visualizer import (
     Pose3DImageVisualizer,
 )
@@ -18,6 +11,13 @@ from mmpose_wloss.visualization.poses_3d import (
 )
 from mmpose_wloss.visualization.rare_poses import figure_to_image
 from mmpose_wloss.visualization.skeleton import Skeleton
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.structures import InstanceData
+from mmpose.engine.hooks import PoseVisualizationHook
+from mmpose.structures import PoseDataSample
 
 JOINTS = 3
 SKELETON = Skeleton(np.array([[0, 1], [1, 2]]),

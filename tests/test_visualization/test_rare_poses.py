@@ -1,6 +1,3 @@
-import numpy as np
-import pytest
-
 from mmpose_wloss.evaluation.functional import (
     Interval,
     fit_error_line,
@@ -11,6 +8,9 @@ from mmpose_wloss.visualization import (
     draw_error_over_density,
     figure_to_image,
 )
+
+import numpy as np
+import pytest
 
 RNG = np.random.default_rng(0)
 DENSITY = RNG.normal(20, 4, 400)

@@ -1,10 +1,10 @@
+from mmpose_wloss.structures.video_files import VideoWriter
+from mmpose_wloss.visualization.video_sheet import write_gif, write_sheet
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-
-from mmpose_wloss.structures.video_files import VideoWriter
-from mmpose_wloss.visualization.video_sheet import write_gif, write_sheet
 
 
 @pytest.fixture(scope='module')

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.engine.hooks import PoseDensityHook
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,9 +20,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS, HOOKS
-
-from mmpose_wloss.datasets import collect_poses, fit_pose_density
-from mmpose_wloss.engine.hooks import PoseDensityHook
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / 'configs' / 'demo'

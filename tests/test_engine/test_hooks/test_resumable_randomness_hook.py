@@ -1,6 +1,8 @@
 import copy
 import random
 
+from mmpose_wloss.engine.hooks import ResumableRandomnessHook
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -8,8 +10,6 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
-
-from mmpose_wloss.engine.hooks import ResumableRandomnessHook
 
 CONFIG = 'configs/demo/resnet18_fmse_annypose.py'
 EPOCHS = 3

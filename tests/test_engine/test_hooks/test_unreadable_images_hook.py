@@ -5,6 +5,8 @@ import sys
 import uuid
 from pathlib import Path
 
+from mmpose_wloss.engine.launch import add_unreadable_images_hook
+
 import cv2
 import numpy as np
 import pytest
@@ -15,8 +17,6 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
-
-from mmpose_wloss.engine.launch import add_unreadable_images_hook
 
 COUNT = 8
 PIPELINE = [

@@ -1,12 +1,12 @@
 import warnings
 
+from mmpose_wloss.models.backbones import PreActHourglassNet
+
 import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-
-from mmpose_wloss.models.backbones import PreActHourglassNet
 
 # as the source's, counted on its code: parameters and giga multiply-adds
 COUNTED = {

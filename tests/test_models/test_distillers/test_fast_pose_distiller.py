@@ -3,6 +3,8 @@
 import copy
 from pathlib import Path
 
+from mmpose_wloss.models import FastPoseDistiller
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,6 @@ from mmengine.structures import InstanceData, PixelData
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.models import FastPoseDistiller
 
 from ..test_pose_estimators.conftest import (
     KEYPOINTS,

@@ -1,12 +1,5 @@
 """What a student sees and predicts, as its teacher sees and predicts it."""
 
-import numpy as np
-import pytest
-import torch
-from mmengine.registry import init_default_scope
-from mmpose.registry import KEYPOINT_CODECS, MODELS
-from mmpose.structures import PoseDataSample
-
 from mmpose_wloss.models.distillers.fast_pose_distiller import simcc_label
 from mmpose_wloss.models.distillers.input_mapping import InputMapping
 from mmpose_wloss.models.distillers.target_mapping import (
@@ -16,6 +9,13 @@ from mmpose_wloss.models.distillers.target_mapping import (
 from mmpose_wloss.models.pose_estimators.keypoint_outputs import (
     keypoint_outputs,
 )
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.structures import PoseDataSample
 
 from ..test_pose_estimators.conftest import KEYPOINTS, NETWORKS
 from .test_fast_pose_distiller import distiller

@@ -1,11 +1,6 @@
 import itertools
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from mmpose.registry import MODELS
-
 from mmpose_wloss.models.hard_views import HardView
 from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
 from mmpose_wloss.models.hard_views.hard_view import (
@@ -16,6 +11,11 @@ from mmpose_wloss.models.hard_views.hard_view import (
     warp,
 )
 from mmpose_wloss.models.hard_views.rand_augment import OPERATIONS
+
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
 
 DATA = Path(__file__).parents[2] / 'data' / 'hard_affine.npz'
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)

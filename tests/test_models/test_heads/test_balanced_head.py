@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+from mmpose_wloss.models.heads import balanced_head
+
 import mmpose
 import pytest
 import torch
@@ -17,8 +19,6 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.models.heads import balanced_head
 
 try:
     from mmcv.ops import DeformConv2d  # noqa: F401

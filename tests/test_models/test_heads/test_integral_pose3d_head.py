@@ -1,5 +1,8 @@
 import copy
 
+from mmpose_wloss.models.heads import soft_argmax
+from mmpose_wloss.models.heads.integral_pose3d_head import MODES, TERMS
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +11,6 @@ from mmengine.structures import InstanceData
 from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.models.heads import soft_argmax
-from mmpose_wloss.models.heads.integral_pose3d_head import MODES, TERMS
 
 JOINTS = 5
 SIZE = (12, 16, 8)

@@ -1,7 +1,7 @@
+from mmpose_wloss.models.heads import soft_argmax
+
 import pytest
 import torch
-
-from mmpose_wloss.models.heads import soft_argmax
 
 SHAPES = [(2, 3, 5, 4), (2, 3, 6, 5, 4), (2, 3, 9, 5, 4), (1, 2, 2, 2, 2)]
 

@@ -1,11 +1,11 @@
 import doctest
 from pathlib import Path
 
+from mmpose_wloss.models.losses import consistency_losses, heatmap_consistency_loss
+
 import numpy as np
 import pytest
 import torch
-
-from mmpose_wloss.models.losses import consistency_losses, heatmap_consistency_loss
 
 DATA = Path(__file__).parents[2] / 'data' / 'consistency.npz'
 SHARED = Path(__file__).parents[4] / 'shared' / 'fixtures'

@@ -2,13 +2,6 @@ import doctest
 import math
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, UDPHeatmap
-from mmpose.models.losses import KeypointMSELoss
-from mmpose.registry import MODELS
-
 from mmpose_wloss.models.losses import (
     FocusMSELoss,
     HeatmapWeightingMSELoss,
@@ -18,6 +11,13 @@ from mmpose_wloss.models.losses import (
     heatmap_weighting_mse_loss,
     weight_adaptive_mse_loss,
 )
+
+import numpy as np
+import pytest
+import torch
+from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, UDPHeatmap
+from mmpose.models.losses import KeypointMSELoss
+from mmpose.registry import MODELS
 
 FIXTURE = Path(__file__).parents[2] / 'data' / 'fmse.npz'
 SHAPE = (2, 3, 16, 12)

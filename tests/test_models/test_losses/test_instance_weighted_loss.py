@@ -1,11 +1,11 @@
 """Any loss of MMPose, linear in the weights of its samples."""
 
+from mmpose_wloss.models.losses import InstanceWeightedLoss
+
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-
-from mmpose_wloss.models.losses import InstanceWeightedLoss
 
 HEATMAPS = (4, 6, 8, 8)
 COORDINATES = (4, 6, 2)

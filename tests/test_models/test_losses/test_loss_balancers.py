@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.models.losses import loss_balancers
+
 import numpy as np
 import pytest
 import torch
@@ -16,8 +18,6 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
 from torch import nn
-
-from mmpose_wloss.models.losses import loss_balancers
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / 'tests' / 'data'

@@ -1,17 +1,17 @@
 import doctest
 
+from mmpose_wloss.models.losses import (
+    MaskedMSELoss,
+    masked_mse_loss,
+    regression_losses,
+)
+
 import pytest
 import torch
 import torch.nn.functional as F
 from mmpose.models.heads import RegressionHead
 from mmpose.models.losses.regression_loss import MSELoss
 from mmpose.registry import MODELS
-
-from mmpose_wloss.models.losses import (
-    MaskedMSELoss,
-    masked_mse_loss,
-    regression_losses,
-)
 
 SHAPE = (4, 14, 2)
 

@@ -1,9 +1,9 @@
+from mmpose_wloss.models.necks import VGGClassifierNeck
+
 import pytest
 import torch
 from mmpose.models.backbones import VGG
 from mmpose.registry import MODELS
-
-from mmpose_wloss.models.necks import VGGClassifierNeck
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Small stock networks and mixed batches for them."""
 
+from mmpose_wloss.models.pose_estimators import PoseDual
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,6 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.models.pose_estimators import PoseDual
 
 INPUT = (48, 64)
 KEYPOINTS = 5

@@ -2,6 +2,11 @@
 
 import copy
 
+from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
+from mmpose_wloss.models.hard_views.hard_view import invert, move
+from mmpose_wloss.models.losses import heatmap_consistency_loss
+from mmpose_wloss.models.pose_estimators.module_contexts import recorded
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +14,6 @@ from mmengine.optim import OptimWrapper
 from mmpose.codecs import SimCCLabel
 from mmpose.registry import MODELS
 from torch import nn
-
-from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
-from mmpose_wloss.models.hard_views.hard_view import invert, move
-from mmpose_wloss.models.losses import heatmap_consistency_loss
-from mmpose_wloss.models.pose_estimators.module_contexts import recorded
 
 from .conftest import (
     KEYPOINTS,

@@ -2,13 +2,13 @@
 
 import copy
 
+from mmpose_wloss.engine.export import network_state
+
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-
-from mmpose_wloss.engine.export import network_state
 
 from .conftest import NETWORKS, batch_for, build, heatmap_network
 

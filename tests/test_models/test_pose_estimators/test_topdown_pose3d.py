@@ -1,3 +1,5 @@
+from mmpose_wloss.structures import back_project
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,6 @@ from mmengine.structures import InstanceData
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-
-from mmpose_wloss.structures import back_project
 
 CAMERA = dict(f=np.array([500., 510.]), c=np.array([320., 240.]))
 ROOT = (1, 2)

@@ -1,0 +1,69 @@
+"""Loading of MMEngine's checkpoints with ``weights_only`` left on.
+
+It can go when mmengine lists what its checkpoints hold as safe, and never
+loads what is not.
+"""
+
+import pickle
+
+from packaging.version import Version
+
+
+def add_safe_globals() -> None:
+    """Let torch load MMEngine's checkpoints with ``weights_only`` left on.
+
+    From torch 2.6 on, ``torch.load`` refuses every class that is not listed as
+    safe. MMEngine's checkpoints hold log histories (``HistoryBuffer`` around
+    NumPy arrays, with the names of its own methods) and NumPy scalars; none of
+    them runs code when it is loaded. Below torch 2.6 this does nothing.
+    """
+    import numpy as np
+    import torch
+
+    if Version(torch.__version__) < Version('2.6'):
+        return
+    from mmengine.logging import HistoryBuffer
+
+    # a pickle names NumPy's functions by the place they had in the version
+    # that wrote it: numpy.core before NumPy 2, numpy._core since
+    array_functions = [
+        (function, f'{package}.multiarray.{name}')
+        for name, function in (
+            ('_reconstruct', np.zeros(0).__reduce__()[0]),
+            ('scalar', np.float64(0).__reduce__()[0]))
+        for package in ('numpy.core', 'numpy._core')
+    ]
+    dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
+
+    def history_method(owner: type, name: str):
+        """``getattr`` as far as a pickled log history needs it."""
+        if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
+            return HistoryBuffer._statistics_methods[name]
+        raise pickle.UnpicklingError(
+            f'{name!r} of {owner!r} is not a statistic of a log history')
+
+    HistoryBuffer()  # the first one registers the statistics' names
+    torch.serialization.add_safe_globals([
+        HistoryBuffer, np.ndarray, np.dtype, *array_functions,
+        (history_method, 'builtins.getattr'),
+        *sorted(dtypes, key=lambda dtype: dtype.__name__)
+    ])
+
+
+def keep_weights_only() -> None:
+    """Keep onedl-mmengine from loading what is not listed as safe.
+
+    It loads a checkpoint again without ``weights_only`` where loading it with
+    ``weights_only`` fails. Where a file is refused, loading ends instead.
+    """
+    import torch
+    from mmengine.runner import checkpoint
+
+    if not hasattr(checkpoint, '_safe_torch_load'):
+        return
+
+    def load(file, map_location=None, weights_only: bool | None = None):
+        options = {} if weights_only is None else dict(weights_only=weights_only)
+        return torch.load(file, map_location=map_location, **options)
+
+    checkpoint._safe_torch_load = load

@@ -1,0 +1,39 @@
+"""Annotations in COCO's format."""
+
+from pycocotools import coco
+
+
+class COCO(coco.COCO):
+    """Annotations of a file, where ``iscrowd`` may be missing.
+
+    Args:
+        annotation_file (str, optional): The file.
+        test_index (Sequence[int], optional): The keypoints to keep, by number.
+
+    Attributes:
+        anno_file (List[str]): The file, and that of the results loaded first.
+    """
+
+    def __init__(self, annotation_file: str | None = None,
+                 test_index: list | None = None):
+        super().__init__(annotation_file)
+        self.anno_file = [annotation_file]
+        self.test_index = test_index
+        for annotation in self.dataset.get('annotations', ()):
+            annotation.setdefault('iscrowd', False)
+            if test_index is not None:
+                numbers = annotation['keypoints']
+                annotation['keypoints'] = [
+                    number for index in test_index
+                    for number in numbers[3 * index:3 * index + 3]]
+
+    def loadRes(self, resFile):
+        """Results as annotations of the same images.
+
+        Args:
+            resFile (str or list or np.ndarray): As pycocotools takes them. An
+                empty list is allowed.
+        """
+        if len(self.anno_file) == 1:
+            self.anno_file.append(resFile)
+        return super().loadRes(resFile)
