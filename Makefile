@@ -1,48 +1,51 @@
-# A Python of a version that the pinned packages have wheels for
-PYTHON ?= $(shell for python in python3.11 python3.10 python3 python; do \
-	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' \
-	2>/dev/null && echo $$python && break; done)
-ENVIRONMENT = $(or $(PYTHON),$(error Python 3.10 or 3.11 is needed; name it \
-	with make PYTHON=/path/to/python3.11)) requirements/environment.py
+# The first of these that is a Python of 3.10 to 3.$(1)
+python = $(or $(PYTHON),$(shell for python in $(2); do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $(1)))' \
+	2>/dev/null && echo $$python && break; done),$(error \
+	Python 3.10 to 3.$(1) is needed: name one with make PYTHON=/path/to/python))
+NEWEST = $(call python,14,python3 python3.13 python3.12 python3.11 python3.10 python)
+OLDEST = $(call python,11,python3.11 python3.10 python3 python)
+ENVIRONMENT = requirements/environment.py
 
 # Files of tests side by side: their fixtures are made once for each file
 PROCESSES ?= 2
-PARALLEL = --numprocesses $(PROCESSES) --dist loadfile
+TESTS ?= tests
+PYTEST = bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
-.PHONY: help demo test test-lite test-modern lint docs clean
+.PHONY: help demo test test-oldest test-compiled lint docs clean
 
 help:
-	@echo 'make demo         train two small networks, MSE and focal MSE, and compare them'
-	@echo 'make test         run the tests (PROCESSES=2 at a time)'
-	@echo 'make test-lite    run them beside mmpose 1.1 and mmcv-lite'
-	@echo 'make test-modern  test checkpoints beside torch 2.13'
-	@echo 'make lint         check the style'
-	@echo 'make docs         build the documentation into docs/_build'
+	@echo 'make demo           train two small networks, MSE and focal MSE, and compare them'
+	@echo 'make test           run the tests (PROCESSES=2 at a time)'
+	@echo 'make test-oldest    run them beside torch 2.1 and NumPy 1.26'
+	@echo 'make test-compiled  run them beside compiled mmcv and xtcocotools'
+	@echo 'make lint           check the style'
+	@echo 'make docs           build the documentation into docs/_build'
 
 demo:
-	@$(ENVIRONMENT) main
+	@$(NEWEST) $(ENVIRONMENT) main
 	@.venv/bin/python tools/demo.py
 
 test:
-	@$(ENVIRONMENT) main
-	@.venv/bin/python -m pytest $(PARALLEL) tests
+	@$(NEWEST) $(ENVIRONMENT) main
+	@.venv/$(PYTEST)
 
-test-lite:
-	@$(ENVIRONMENT) lite
-	@.venv-lite/bin/python -m pytest $(PARALLEL) tests
+test-oldest:
+	@$(OLDEST) $(ENVIRONMENT) oldest
+	@.venv-oldest/$(PYTEST)
 
-test-modern:
-	@$(ENVIRONMENT) modern
-	@.venv-modern/bin/python -m pytest tests/test_compat.py
+test-compiled:
+	@$(OLDEST) $(ENVIRONMENT) compiled
+	@.venv-compiled/$(PYTEST)
 
 lint:
-	@$(ENVIRONMENT) main
+	@$(NEWEST) $(ENVIRONMENT) main
 	@.venv/bin/ruff check .
 
 docs:
-	@$(ENVIRONMENT) main
+	@$(NEWEST) $(ENVIRONMENT) main
 	@.venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 	@echo 'open docs/_build/html/index.html'
 
 clean:
-	rm -rf .venv .venv-lite .venv-modern docs/_build build *.egg-info
+	rm -rf .venv .venv-oldest .venv-compiled docs/_build build *.egg-info

@@ -1,158 +1,115 @@
 """Build one of the project's virtual environments, once.
 
 ``python requirements/environment.py main`` makes ``.venv`` with everything
-that the demo, the tests and the docs need; ``lite`` and ``modern`` make the
-two other environments that the tests run in. A stamp keyed by the requirement
-files lets a second call return at once. Only the standard library is used.
+that the demo, the tests and the docs need; ``oldest`` and ``compiled`` make the
+two others that the tests run in. A stamp keyed by the requirement files lets a
+second call return at once. Only the standard library is used.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENTS = REPOSITORY / 'requirements'
-MMCV_WHEELS = 'https://download.openmmlab.com/mmcv/dist'
-
-ENVIRONMENTS = {
-    'main': dict(
-        folder='.venv',
-        what='torch 2.1, mmcv with its operators, mmpose 1.3 and the tools',
-        takes='3 minutes, and about 12 more on two cores where mmcv has to '
-        'be compiled',
-        constraints='constraints.txt',
-        requirements=('mminstall.txt', 'runtime.txt', 'synthetic.txt',
-                      'deploy.txt', 'tests.txt', 'docs.txt'),
-        installs_project=True),
-    'lite': dict(
-        folder='.venv-lite',
-        what='torch 2.1, mmpose 1.1 and mmcv-lite, with nothing to compile',
-        takes='3 minutes',
-        constraints='constraints-lite.txt',
-        requirements=('lite.txt', 'runtime.txt', 'deploy.txt', 'tests.txt'),
-        installs_project=True),
-    'modern': dict(
-        folder='.venv-modern',
-        what='torch 2.13, NumPy 2 and mmengine alone',
-        takes='2 minutes',
-        constraints='constraints-modern.txt',
-        requirements=('modern.txt', ),
-        installs_project=False),
-}
+CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 
 
-def fingerprint(environment: dict) -> str:
+class Environment(NamedTuple):
+    """What an environment holds.
+
+    Args:
+        folder (str): Where it lies.
+        what (str): What it is, in words.
+        newest (tuple): The last Python that its packages have wheels for.
+        lock (str): The file of every package but torch.
+        torch (str): The file of torch.
+        compiled (bool): Whether mmcv and xtcocotools are compiled.
+    """
+
+    folder: str
+    what: str
+    newest: tuple[int, int]
+    lock: str
+    torch: str
+    compiled: bool = False
+
+
+ENVIRONMENTS = dict(
+    main=Environment('.venv', "today's torch and NumPy, nothing to compile",
+                     (3, 14), 'lock.txt', 'torch.txt'),
+    oldest=Environment('.venv-oldest', 'torch 2.1 and NumPy 1.26',
+                       (3, 11), 'lock_oldest.txt', 'torch_oldest.txt'),
+    compiled=Environment(
+        '.venv-compiled', "torch 2.1 with mmcv's compiled operators and "
+        'xtcocotools, 5 to 25 minutes of compiling where no wheel fits',
+        (3, 11), 'lock_oldest.txt', 'torch_oldest.txt', compiled=True))
+
+
+def fingerprint(environment: Environment) -> str:
     """Digest of all that decides what the environment holds."""
     digest = hashlib.sha256(f'{sys.version}\n{REPOSITORY}\n'.encode())
-    names = {environment['constraints'], *environment['requirements'],
-             'build.txt', Path(__file__).name}
-    files = [REQUIREMENTS / name for name in sorted(names)]
-    if environment['installs_project']:
-        files.append(REPOSITORY / 'setup.py')
+    files = sorted({*REQUIREMENTS.glob('*compiled.txt'), Path(__file__),
+                    REQUIREMENTS / environment.lock, REPOSITORY / 'setup.py',
+                    REQUIREMENTS / environment.torch})
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def answers(url: str) -> bool:
-    """Whether a server has this page, asked without patience."""
+def torch_options() -> list[str]:
+    """Where to look for torch: the CPU build is a tenth of the CUDA build."""
+    if shutil.which('nvidia-smi') or Path('/proc/driver/nvidia').exists():
+        return []
     try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
+        with urllib.request.urlopen(f'{CPU_INDEX}/torch/', timeout=5):
+            return ['--extra-index-url', CPU_INDEX]
     except (urllib.error.URLError, OSError):
-        return False
+        return []
 
 
-class Builder:
-    """The steps that make an environment.
+class Installer:
+    """Installs into an environment, by uv where it is there and works.
 
     Args:
         folder (Path): Where the environment lies.
-        constraints (Path): The constraints file for every step.
     """
 
-    def __init__(self, folder: Path, constraints: Path):
-        self.folder = folder
+    def __init__(self, folder: Path):
         self.python = folder / 'bin' / 'python'
-        self.constraints = constraints
-
-    def create(self) -> None:
-        if self.folder.exists():
+        self.uv = shutil.which('uv')
+        if folder.exists():
             found = subprocess.run(
                 [self.python, '-c', 'import pip, sys; print(sys.version)'],
                 capture_output=True, text=True) if self.python.exists() else None
             if found is None or found.stdout.strip() != sys.version:
                 # half made, or made by another Python
-                shutil.rmtree(self.folder)
-        if not self.folder.exists():
-            subprocess.check_call([sys.executable, '-m', 'venv', self.folder])
+                shutil.rmtree(folder)
+        if not folder.exists():
+            subprocess.check_call([sys.executable, '-m', 'venv', folder])
 
-    def install(self, *arguments: str, **environment: str) -> None:
-        """``pip install`` under the constraints."""
-        subprocess.check_call(
-            [self.python, '-m', 'pip', 'install', '--quiet',
-             '--disable-pip-version-check', '--no-build-isolation',
-             '-c', self.constraints, *arguments],
-            env={**os.environ, **environment})
+    def install(self, *arguments: str) -> None:
+        if self.uv:
+            command = [self.uv, 'pip', 'install', '--quiet', '--python',
+                       self.python, '--index-strategy', 'unsafe-best-match']
+            if subprocess.call([*command, *arguments]) == 0:
+                return
+            say('uv failed (its output is above); going on with pip')
+            self.uv = None
+        self.pip('install', '--quiet', *arguments)
 
-    def output(self, code: str) -> str:
-        return subprocess.run(
-            [self.python, '-c', code], capture_output=True, text=True,
-            check=True).stdout.strip()
-
-    def imports(self, module: str) -> bool:
-        # torch first: the operators are linked against its libraries
-        return subprocess.call(
-            [self.python, '-c', f'import torch, {module}'],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
-
-    def install_mmcv(self) -> None:
-        """mmcv with its compiled operators: OpenMMLab's wheel or a build."""
-        if self.imports('mmcv._ext'):
-            return
-        build = self.output(
-            'import torch; cuda = torch.version.cuda; '
-            'print("cu" + cuda.replace(".", "") if cuda else "cpu", '
-            '"torch" + ".".join(torch.__version__.split(".")[:2]) + ".0")')
-        page = f'{MMCV_WHEELS}/{"/".join(build.split())}/index.html'
-        if answers(page):
-            say("installing mmcv from OpenMMLab's wheels")
-            try:
-                self.install('mmcv', '--only-binary', 'mmcv', '-f', page)
-            except subprocess.CalledProcessError:
-                say('no wheel fits this machine')
-        if not self.imports('mmcv._ext'):
-            check_compiler()
-            say('compiling mmcv with its operators (about 12 minutes on two '
-                'cores, unless pip has the result of an earlier time)')
-            self.install('mmcv', MMCV_WITH_OPS='1')
-        if not self.imports('mmcv._ext'):
-            # what pip kept was built beside another torch
-            self.install('mmcv', '--no-cache-dir', '--force-reinstall',
-                         '--no-deps', MMCV_WITH_OPS='1')
-        if not self.imports('mmcv._ext'):
-            sys.exit('mmcv was installed, but its operators cannot be '
-                     f'imported. Look at: {self.python} -c '
-                     '"import torch, mmcv._ext"')
-
-
-def check_compiler() -> None:
-    if shutil.which(os.environ.get('CXX', 'g++')) is None:
-        sys.exit('mmcv must be compiled here, and there is no C++ compiler. '
-                 'Install one (Debian, Ubuntu: apt-get install g++), or set '
-                 'CXX, and call make again.')
-    if not Path(sysconfig.get_paths()['include'], 'Python.h').exists():
-        sys.exit('mmcv must be compiled here, and the headers of Python are '
-                 'missing. Install them (Debian, Ubuntu: apt-get install '
-                 'python3-dev) and call make again.')
+    def pip(self, *arguments: str) -> None:
+        subprocess.check_call([self.python, '-m', 'pip',
+                               '--disable-pip-version-check', *arguments])
 
 
 def say(text: str) -> None:
@@ -162,39 +119,41 @@ def say(text: str) -> None:
 def build(name: str) -> None:
     """Make the environment of this name, or return where it is made."""
     environment = ENVIRONMENTS[name]
-    folder = REPOSITORY / environment['folder']
-    stamp = folder / 'mmpose_wloss.stamp'
+    folder = REPOSITORY / environment.folder
+    stamp = folder / 'mmpose_wloss.json'
     key = fingerprint(environment)
-    if stamp.exists() and stamp.read_text() == key:
+    if stamp.exists() and json.loads(stamp.read_text())['key'] == key:
         return
-    if not (3, 10) <= sys.version_info[:2] <= (3, 11):
-        sys.exit(
-            'The pinned packages have wheels for Python 3.10 and 3.11, but '
-            f'this is {sys.version.split()[0]}. Call make with one of them: '
-            'make PYTHON=python3.11 …')
+    if not (3, 10) <= sys.version_info[:2] <= environment.newest:
+        newest = '.'.join(map(str, environment.newest))
+        sys.exit(f'The locked packages have wheels for Python 3.10 to {newest}, '
+                 f'but this is {sys.version.split()[0]}. Call make with one of '
+                 f'them: make PYTHON=python{newest} …')
 
-    say(f'building {environment["folder"]}: {environment["what"]}. This is '
-        f'done once and takes about {environment["takes"]}')
+    say(f'building {environment.folder}: {environment.what}. This is done once')
     start = time.monotonic()
-    builder = Builder(folder, REQUIREMENTS / environment['constraints'])
-    builder.create()
-    requirements = [
-        argument for file in environment['requirements']
-        for argument in ('-r', str(REQUIREMENTS / file))
-    ]
-    if name == 'modern':
-        builder.install(*requirements)
-    else:
-        say('installing torch and what the OpenMMLab packages are built with')
-        builder.install('-r', str(REQUIREMENTS / 'build.txt'))
-        if name == 'main':
-            builder.install_mmcv()
-        say('installing mmpose and the tools')
-        builder.install(*requirements)
-        builder.install('--no-deps', '-e', str(REPOSITORY))
-    stamp.write_text(key)
-    say(f'{environment["folder"]} is ready after '
-        f'{(time.monotonic() - start) / 60:.1f} minutes')
+    installer = Installer(folder)
+    say('installing mmpose and the tools (half a minute)')
+    installer.install('--no-deps', '-r', str(REQUIREMENTS / environment.lock))
+    options = torch_options()
+    say('installing torch, ' + ('the CPU build' if options else
+                                'up to 3 GB where it is a CUDA build'))
+    torch_start = time.monotonic()
+    installer.install('-r', str(REQUIREMENTS / environment.torch), *options)
+    torch_end = time.monotonic()
+    if environment.compiled:
+        say('installing mmcv with its operators, and xtcocotools')
+        installer.install('-r', str(REQUIREMENTS / 'build_compiled.txt'))
+        installer.pip('uninstall', '--quiet', '--yes', 'mmcv-lite')
+        os.environ['MMCV_WITH_OPS'] = '1'
+        installer.install('--no-deps', '--no-build-isolation', '-r',
+                          str(REQUIREMENTS / 'compiled.txt'))
+    installer.install('--no-deps', '--no-build-isolation', '-e', str(REPOSITORY))
+    end = time.monotonic()
+    stamp.write_text(json.dumps(dict(
+        key=key, minutes=round((end - start) / 60, 1),
+        minutes_of_torch=round((torch_end - torch_start) / 60, 1))))
+    say(f'{environment.folder} is ready after {(end - start) / 60:.1f} minutes')
 
 
 if __name__ == '__main__':

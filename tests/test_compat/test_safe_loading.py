@@ -1,103 +1,16 @@
-"""Tests of ``compat.py`` alone: they also run beside an incomplete stack."""
+"""MMEngine's checkpoints load, and a training resumes, with weights_only on."""
 
-import importlib.util
 import pickle
 import re
 import subprocess
 import sys
-from importlib import metadata
-from pathlib import Path
+
+from mmpose_wloss import compat
 
 import numpy as np
 import pytest
 import torch
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-
-ROOT = Path(__file__).parents[1]
-
-
-def load_compat():
-    spec = importlib.util.spec_from_file_location(
-        'compat', ROOT / 'mmpose_wloss' / 'compat.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-compat = load_compat()
-
-
-@pytest.fixture
-def stack(monkeypatch):
-    """A stack that fits, as a dictionary of versions to change."""
-    versions = {'torch': '2.1.2+cu121', 'mmengine': '0.10.7', 'mmcv': '2.1.0',
-                'mmpose': '1.3.2', 'mmdet': '3.3.0'}
-
-    def version(distribution):
-        if versions.get(distribution) is None:
-            raise metadata.PackageNotFoundError(distribution)
-        return versions[distribution]
-
-    operators = {'mmcv._ext': object()}
-    monkeypatch.setattr(compat.metadata, 'version', version)
-    monkeypatch.setattr(compat.importlib.util, 'find_spec', operators.get)
-    versions['operators'] = operators
-    return versions
-
-
-def test_a_stack_that_fits(stack):
-    compat.check_stack()
-    stack['torch'] = '2.13.0'
-    compat.check_stack()
-
-
-def test_the_oldest_mmpose_needs_neither_mmdet_nor_operators(stack):
-    del stack['mmcv'], stack['mmdet'], stack['operators']['mmcv._ext']
-    stack['mmcv-lite'] = '2.1.0'
-    stack['mmpose'] = '1.1.0'
-    compat.check_stack()
-
-
-@pytest.mark.parametrize('package, found', [
-    ('torch', '2.0.1'), ('torch', None), ('mmengine', '0.10.2'),
-    ('mmcv', '2.2.0'), ('mmcv', None), ('mmpose', '1.0.0'),
-    ('mmpose', '1.4.0'), ('mmpose', None), ('mmdet', '3.4.0'),
-    ('mmdet', None)])
-def test_one_error_says_what_does_not_fit(stack, package, found):
-    stack[package] = found
-    with pytest.raises(ImportError) as error:
-        compat.check_stack()
-    text = str(error.value)
-    assert text.startswith(f'{package} ')
-    assert (found or 'is not installed') in text
-    needed = {r.module: r for r in (*compat.REQUIREMENTS, compat.MMDET)}[package]
-    assert needed.versions in text
-    assert needed.install in text
-    assert '\n' not in text
-
-
-def test_all_that_does_not_fit_is_named_at_once(stack):
-    stack['mmcv'], stack['torch'] = None, '1.13.0'
-    with pytest.raises(compat.StackError, match='(?s)torch 1.13.0.*mmcv is not'):
-        compat.check_stack()
-
-
-def test_mmcv_without_operators(stack):
-    del stack['operators']['mmcv._ext']
-    with pytest.raises(compat.StackError, match='mmcv._ext.*To mend it: pip'):
-        compat.check_stack()
-
-
-def test_the_requirement_files_say_the_same():
-    lines = (ROOT / 'requirements' / 'mminstall.txt').read_text().splitlines()
-    written = {Requirement(line).name: Requirement(line).specifier
-               for line in lines}
-    for requirement in (*compat.REQUIREMENTS[1:], compat.MMDET):
-        assert written.pop(requirement.module) == SpecifierSet(
-            requirement.versions)
-    assert not written
 
 
 def checkpoint_content():
@@ -148,10 +61,45 @@ def test_checkpoints_load_with_weights_only(tmp_path):
         content['optimizer']['state'][0]['exp_avg'])
 
 
+class Command:
+    """What runs a command where it is loaded without weights_only."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), 'w')
+
+
+@pytest.mark.skipif(Version(torch.__version__) < Version('2.6'),
+                    reason='torch loads everything by default before 2.6')
+@pytest.mark.parametrize('fork', [False, True], ids=['as it is', 'fork'])
+def test_what_is_not_listed_is_never_loaded(fork, tmp_path, monkeypatch):
+    """Also beside onedl-mmengine, which loads again without weights_only."""
+    from mmengine.runner import CheckpointLoader, checkpoint
+
+    if fork:
+        monkeypatch.setattr(
+            checkpoint, '_safe_torch_load', lambda file, **kwargs: torch.load(
+                file, weights_only=False), raising=False)
+        compat.keep_weights_only()
+        load = checkpoint._safe_torch_load
+    else:
+        load = CheckpointLoader.load_checkpoint
+    ran = tmp_path / 'ran'
+    torch.save(dict(state_dict={}, extra=Command(ran)), tmp_path / 'evil.pth')
+    with pytest.raises(pickle.UnpicklingError, match='Weights only'):
+        load(str(tmp_path / 'evil.pth'), map_location='cpu')
+    assert not ran.exists()
+    torch.save(checkpoint_content(), tmp_path / 'good.pth')
+    assert load(str(tmp_path / 'good.pth'), map_location='cpu')['meta'][
+        'epoch'] == 1
+
+
 def test_a_training_resumes(tmp_path):
     """A run of MMEngine's own runner, interrupted and resumed."""
     script = tmp_path / 'train.py'
-    script.write_text(TRAINING.replace('COMPAT', str(ROOT / 'mmpose_wloss')))
+    script.write_text(TRAINING)
     for arguments, line in ((['2'], 'ended at 2'), (['4', 'resume'],
                                                     'resumed epoch: 2')):
         run = subprocess.run(
@@ -169,10 +117,7 @@ from torch.utils.data import Dataset
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-
-sys.path.insert(0, 'COMPAT')
-import compat
-compat.add_safe_globals()
+import mmpose_wloss
 
 
 class Points(Dataset):

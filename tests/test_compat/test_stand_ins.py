@@ -1,0 +1,112 @@
+"""Stand-ins serve where the real module is missing, and nowhere else."""
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+
+from mmpose_wloss.compat.stand_ins import (
+    STAND_INS,
+    StandInFinder,
+    add_stand_ins,
+    is_stand_in,
+)
+
+import pytest
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes a module importable by stand-ins alone."""
+    def hide(name):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        finders = [StandInFinder]
+        if '.' in name:
+            importlib.import_module(name.partition('.')[0])
+        else:
+            finders.append(next(finder for finder in sys.meta_path if getattr(
+                finder, '__name__', '') == 'BuiltinImporter'))
+        monkeypatch.setattr(sys, 'meta_path', finders)
+    return hide
+
+
+@pytest.mark.parametrize('name', STAND_INS)
+def test_a_missing_module_is_stood_in_for(name, without):
+    importlib.import_module(name)  # what it imports itself stays
+    without(name)
+    module = importlib.import_module(name)
+    assert module.__name__ == name
+    assert module.__file__ == str(STAND_INS[name])
+    assert is_stand_in(name)
+
+
+@pytest.mark.parametrize('name', STAND_INS)
+def test_the_real_module_wins(name, tmp_path):
+    """Nothing of ours is loaded beside a real one, wherever it is found."""
+    code = f'''
+import sys
+import mmpose_wloss
+package, _, module = {name!r}.partition('.')
+if module:
+    __import__(package).__path__.insert(0, {str(tmp_path)!r})
+else:
+    sys.path.insert(0, {str(tmp_path)!r})
+sys.modules.pop({name!r}, None)
+import importlib
+real = importlib.import_module({name!r})
+print(real.REAL, real.__file__)
+from mmpose_wloss.compat.stand_ins import is_stand_in
+assert not is_stand_in({name!r})
+'''
+    file = tmp_path / f'{name.rpartition(".")[2]}.py'
+    file.write_text('REAL = "the real one"\n')
+    result = subprocess.run([sys.executable, '-c', code], text=True,
+                            capture_output=True)
+    assert result.stdout.strip().endswith(f'the real one {file}'), result.stderr
+
+
+def test_the_stack_loads_no_more_stand_ins_than_it_lacks():
+    """Of the installed stack, whichever it is."""
+    loaded = {name: sys.modules[name].__file__ for name in STAND_INS
+              if name in sys.modules}
+    import mmpose.apis  # noqa: F401  (imports all of mmpose)
+
+    for name, file in loaded.items():
+        real = [finder for finder in sys.meta_path
+                if finder is not StandInFinder]
+        parent = name.rpartition('.')[0]
+        path = importlib.import_module(parent).__path__ if parent else None
+        found = any(finder.find_spec(name, path) for finder in real
+                    if hasattr(finder, 'find_spec'))
+        assert (file == str(STAND_INS[name])) == (not found), name
+
+
+def test_the_finder_is_added_once_and_last():
+    add_stand_ins()
+    assert sys.meta_path.count(StandInFinder) == 1
+    assert StandInFinder.find_spec('mmcv') is None
+    assert StandInFinder.find_spec('xtcocotools.elsewhere') is None
+
+
+def test_find_loader_is_there():
+    """Where Python lacks it, it tells what mmengine and mmcv ask."""
+    code = '''
+import pkgutil
+vars(pkgutil).pop('find_loader', None)
+import mmpose_wloss
+from mmengine.utils.dl_utils import mmcv_full_available
+assert mmcv_full_available()
+assert pkgutil.find_loader('mmpose_wloss') is not None
+assert pkgutil.find_loader('no_such_module_at_all') is None
+'''
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+
+
+def test_mmpose_first_is_what_fails():
+    """What docs say: our import comes first. It is no stand-in afterwards."""
+    if not any(map(is_stand_in, ('mmcv._ext', 'xtcocotools'))):
+        pytest.skip('this stack lacks nothing')
+    result = subprocess.run(
+        [sys.executable, '-c', 'import mmpose.apis'], text=True,
+        capture_output=True)
+    assert 'ModuleNotFoundError' in result.stderr
