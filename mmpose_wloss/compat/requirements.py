@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
+UNKNOWN = 'unknown'
+
 
 class Distribution(NamedTuple):
     """One of the distributions that a package can be installed by.
@@ -43,7 +45,7 @@ class Installed(NamedTuple):
     Args:
         distribution (Distribution): By which it is installed; the first of
             its requirement where only the module is found.
-        version (str): Its version.
+        version (str): Its version, or ``UNKNOWN``.
     """
 
     distribution: Distribution
@@ -51,7 +53,8 @@ class Installed(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        return SpecifierSet(self.distribution.versions).contains(
+        versions = SpecifierSet(self.distribution.versions)
+        return self.version == UNKNOWN or versions.contains(
             self.version, prereleases=True)
 
 
@@ -107,7 +110,8 @@ def installed(requirement: Requirement) -> Installed | None:
         return None
     # on the path without metadata, e.g. a source checkout in PYTHONPATH
     return Installed(requirement.distributions[0],
-                     importlib.import_module(requirement.module).__version__)
+                     getattr(importlib.import_module(requirement.module),
+                             '__version__', UNKNOWN))
 
 
 def requirements() -> list[Requirement]:
