@@ -5,7 +5,8 @@ python = $(or $(PYTHON),$(shell for python in $(2); do \
 	Python 3.10 to 3.$(1) is needed: name one with make PYTHON=/path/to/python))
 NEWEST = $(call python,14,python3 python3.13 python3.12 python3.11 python3.10 python)
 OLDEST = $(call python,11,python3.11 python3.10 python3 python)
-ENVIRONMENT = requirements/environment.py
+VENV ?= .venv
+MAIN = $(NEWEST) requirements/environment.py main --folder $(VENV)
 
 # Files of tests side by side: their fixtures are made once for each file
 PROCESSES ?= 2
@@ -16,36 +17,37 @@ PYTEST = bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TEST
 
 help:
 	@echo 'make demo           train two small networks, MSE and focal MSE, and compare them'
-	@echo 'make test           run the tests (PROCESSES=2 at a time)'
+	@echo 'make test           run the tests (PROCESSES=2 at a time); another Python:'
+	@echo '                    make test PYTHON=python3.12 VENV=.venv-3.12'
 	@echo 'make test-oldest    run them beside torch 2.1 and NumPy 1.26'
 	@echo 'make test-compiled  run them beside compiled mmcv and xtcocotools'
 	@echo 'make lint           check the style'
 	@echo 'make docs           build the documentation into docs/_build'
 
 demo:
-	@$(NEWEST) $(ENVIRONMENT) main
-	@.venv/bin/python tools/demo.py
+	@$(MAIN)
+	@$(VENV)/bin/python tools/demo.py
 
 test:
-	@$(NEWEST) $(ENVIRONMENT) main
-	@.venv/$(PYTEST)
+	@$(MAIN)
+	@$(VENV)/$(PYTEST)
 
 test-oldest:
-	@$(OLDEST) $(ENVIRONMENT) oldest
+	@$(OLDEST) requirements/environment.py oldest
 	@.venv-oldest/$(PYTEST)
 
 test-compiled:
-	@$(OLDEST) $(ENVIRONMENT) compiled
+	@$(OLDEST) requirements/environment.py compiled
 	@.venv-compiled/$(PYTEST)
 
 lint:
-	@$(NEWEST) $(ENVIRONMENT) main
-	@.venv/bin/ruff check .
+	@$(MAIN)
+	@$(VENV)/bin/ruff check .
 
 docs:
-	@$(NEWEST) $(ENVIRONMENT) main
-	@.venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	@$(MAIN)
+	@$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 	@echo 'open docs/_build/html/index.html'
 
 clean:
-	rm -rf .venv .venv-oldest .venv-compiled docs/_build build *.egg-info
+	rm -rf .venv .venv-* docs/_build build *.egg-info

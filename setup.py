@@ -113,6 +113,8 @@ setup(
         'Operating System :: OS Independent',
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
     ],
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     # says that the layout is flat, so that an editable install puts the

@@ -116,10 +116,15 @@ def say(text: str) -> None:
     print(f'[{time.strftime("%H:%M:%S")}] {text}', flush=True)
 
 
-def build(name: str) -> None:
-    """Make the environment of this name, or return where it is made."""
+def build(name: str, folder: str | None = None) -> None:
+    """Make the environment of this name, or return where it is made.
+
+    Args:
+        name (str): Of ``ENVIRONMENTS``.
+        folder (str, optional): Where it lies, beside its own folder.
+    """
     environment = ENVIRONMENTS[name]
-    folder = REPOSITORY / environment.folder
+    folder = REPOSITORY / (folder or environment.folder)
     stamp = folder / 'mmpose_wloss.json'
     key = fingerprint(environment)
     if stamp.exists() and json.loads(stamp.read_text())['key'] == key:
@@ -130,17 +135,18 @@ def build(name: str) -> None:
                  f'but this is {sys.version.split()[0]}. Call make with one of '
                  f'them: make PYTHON=python{newest} …')
 
-    say(f'building {environment.folder}: {environment.what}. This is done once')
+    say(f'building {folder.name}: {environment.what}. This is done once')
     start = time.monotonic()
     installer = Installer(folder)
-    say('installing mmpose and the tools (half a minute)')
-    installer.install('--no-deps', '-r', str(REQUIREMENTS / environment.lock))
+    lock = str(REQUIREMENTS / environment.lock)
     options = torch_options()
     say('installing torch, ' + ('the CPU build' if options else
-                                'up to 3 GB where it is a CUDA build'))
-    torch_start = time.monotonic()
-    installer.install('-r', str(REQUIREMENTS / environment.torch), *options)
-    torch_end = time.monotonic()
+                                'a download of up to 3 GB'))
+    installer.install('-c', lock, '-r', str(REQUIREMENTS / environment.torch),
+                      *options)
+    after_torch = time.monotonic()
+    say('installing mmpose and the tools')
+    installer.install('--no-deps', '-r', lock)
     if environment.compiled:
         say('installing mmcv with its operators, and xtcocotools')
         installer.install('-r', str(REQUIREMENTS / 'build_compiled.txt'))
@@ -152,15 +158,17 @@ def build(name: str) -> None:
     end = time.monotonic()
     stamp.write_text(json.dumps(dict(
         key=key, minutes=round((end - start) / 60, 1),
-        minutes_of_torch=round((torch_end - torch_start) / 60, 1))))
-    say(f'{environment.folder} is ready after {(end - start) / 60:.1f} minutes')
+        minutes_of_torch=round((after_torch - start) / 60, 1))))
+    say(f'{folder.name} is ready after {(end - start) / 60:.1f} minutes')
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('environment', choices=list(ENVIRONMENTS))
+    parser.add_argument('--folder', help='for another Python beside .venv')
+    arguments = parser.parse_args()
     try:
-        build(parser.parse_args().environment)
+        build(arguments.environment, arguments.folder)
     except subprocess.CalledProcessError as error:
         sys.exit(f'This step failed (its output is above): {error.cmd}')
     except KeyboardInterrupt:
