@@ -26,7 +26,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
             edge, else 0.
     """
     boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return ops.nms(boxes, scores, iou_threshold)
+    # mmcv's is a 32 bit number: it decides where the overlap equals it
+    return ops.nms(boxes, scores, torch.tensor(iou_threshold).item())
 
 
 def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor,
@@ -72,6 +73,10 @@ def deform_conv_backward_input(input: Tensor, offset: Tensor,
                                grad_offset: Tensor, weight: Tensor,
                                columns: Tensor, **geometry) -> None:
     """Fill the gradients of input and offset."""
+    offset = _off_the_edge(
+        offset, weight.shape[2:], (geometry['dH'], geometry['dW']),
+        (geometry['padH'], geometry['padW']),
+        (geometry['dilationH'], geometry['dilationW']))
     _backward(
         lambda input, offset: _deform_conv(input, offset, weight, **geometry),
         [input, offset], [grad_input, grad_offset], grad_output)
@@ -117,6 +122,10 @@ def modulated_deform_conv_backward(
         grad_mask: Tensor, grad_output: Tensor, *, with_bias: bool,
         **geometry) -> None:
     """Fill the gradients of all that :func:`modulated_deform_conv_forward` takes."""
+    offset = _off_the_edge(
+        offset, weight.shape[2:], (geometry['stride_h'], geometry['stride_w']),
+        (geometry['pad_h'], geometry['pad_w']),
+        (geometry['dilation_h'], geometry['dilation_w']))
     inputs = [input, weight, offset, mask]
     gradients = [grad_input, grad_weight, grad_offset, grad_mask]
     if with_bias:
@@ -139,6 +148,27 @@ def _modulated_deform_conv(
     return ops.deform_conv2d(
         input, offset, weight, bias if with_bias else None,
         (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), mask)
+
+
+def _off_the_edge(offset: Tensor, kernel: tuple[int, int],
+                  stride: tuple[int, int], padding: tuple[int, int],
+                  dilation: tuple[int, int]) -> Tensor:
+    """Offsets that give the gradients of mmcv.
+
+    A tap at -1, where interpolation with the first pixel begins, has none in
+    mmcv; torchvision gives it the slope on the image's side. With whole offsets,
+    such as the zeros that training starts from, padding puts taps there.
+    """
+    rows, columns = (
+        dilation[axis] * torch.arange(kernel[axis])[:, None] +
+        stride[axis] * torch.arange(offset.shape[2 + axis]) - padding[axis]
+        for axis in (0, 1))
+    places = torch.stack(torch.broadcast_tensors(
+        rows[:, None, :, None], columns[:, None]), 2).flatten(0, 2)
+    places = places.repeat(offset.shape[1] // len(places), 1, 1)
+    at_edge = places.to(offset.device) + offset == -1
+    # further out, all values and gradients are 0 in both
+    return torch.where(at_edge, offset - 1, offset)
 
 
 def _backward(function, inputs: list[Tensor], gradients: list[Tensor],
