@@ -12,8 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CONTENT = ('mmpose_wloss', 'configs', 'tools', 'requirements', 'setup.py',
-           'pyproject.toml', 'MANIFEST.in', 'README.md', 'model-index.yml',
-           'requirements.txt')
+           'pyproject.toml', 'MANIFEST.in', 'README.md', 'model-index.yml')
 
 
 @pytest.fixture
