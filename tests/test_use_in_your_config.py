@@ -2,7 +2,6 @@
 
 import math
 
-import mmpose
 import numpy as np
 import pytest
 import torch
@@ -10,7 +9,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
-from packaging.version import Version
 
 BODY = 'mmpose::body_2d_keypoint'
 COCO = f'{BODY}/topdown_heatmap/coco'
@@ -53,19 +51,7 @@ def pack_keypoint_indices(sample) -> None:
     sample.gt_instance_labels.keypoint_indices = torch.from_numpy(indices)
 
 
-MMPOSE_1_1 = Version(mmpose.__version__) < Version('1.2')
-needs_newer_mmpose = {
-    'MSPN': 'mmpose 1.1 cannot train MSPN: its head passes weights of a shape '
-    'that its own KeypointMSELoss refuses',
-    'DEKR': "DEKR's head needs the operators of the full mmcv"
-}
-
-
-@pytest.mark.parametrize('family', [
-    pytest.param(family, marks=pytest.mark.skipif(
-        MMPOSE_1_1 and family in needs_newer_mmpose,
-        reason=needs_newer_mmpose.get(family, '')))
-    for family in STOCK_CONFIGS])
+@pytest.mark.parametrize('family', STOCK_CONFIGS)
 def test_three_lines_train_a_stock_config(family, tmp_path, coco_root,
                                           wflw_root):
     stock, head = STOCK_CONFIGS[family]

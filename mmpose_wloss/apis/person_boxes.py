@@ -103,7 +103,6 @@ class PersonDetector:
             0.5.
 
     Raises:
-        ImportError: If MMDetection is not installed.
         FileNotFoundError: If a file is not there.
         ValueError: If the checkpoint is not one of the config, or the
             detector knows no people.
@@ -111,13 +110,9 @@ class PersonDetector:
 
     def __init__(self, config: str, checkpoint: str,
                  device: str | None = None, score_thr: float = 0.5) -> None:
-        try:
-            from mmdet.apis import inference_detector, init_detector
-        except ImportError as error:
-            raise ImportError(
-                f'a detector needs MMDetection ({error}): mim install '
-                '"mmdet>=3.0.0,<3.4.0", or give boxes as a JSON file'
-            ) from None
+        # all of MMDetection's models, for detectors only
+        from mmdet.apis import inference_detector, init_detector
+
         for file in (config, checkpoint):
             if not Path(file).is_file():
                 raise FileNotFoundError(f'there is no file {file}')

@@ -250,7 +250,6 @@ class Pose3DImageInferencer(Pose2DInferencer):
             'Directions and proportions are right', 'current')
 
     def postprocess(self, preds: list[PoseDataSample], visualization: list,
-                    return_datasample: bool = False,
                     return_datasamples: bool = False,
                     pred_out_dir: str = '') -> dict:
         """Convert predictions into lists and numbers, and write them.
@@ -258,7 +257,6 @@ class Pose3DImageInferencer(Pose2DInferencer):
         Args:
             preds (list[PoseDataSample]): The people of each image.
             visualization (list): The pictures.
-            return_datasample (bool): As MMPose 1.1 calls the next one.
             return_datasamples (bool): Leave samples as they are.
             pred_out_dir (str): A JSON file for each image goes here, one in
                 all for a video.
@@ -266,7 +264,6 @@ class Pose3DImageInferencer(Pose2DInferencer):
         Returns:
             dict: ``predictions`` and ``visualization``.
         """
-        kept = return_datasample or return_datasamples
         results = super().postprocess(preds, visualization)
         for people, sample in zip(results['predictions'], preds, strict=True):
             _add_places(people, sample.pred_instances)
@@ -278,7 +275,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
                 name = Path(sample.metainfo['img_path']).stem
                 mmengine.dump(people, f'{pred_out_dir}/{name}.json',
                               indent='  ')
-        if kept:
+        if return_datasamples:
             results['predictions'] = preds
         return results
 

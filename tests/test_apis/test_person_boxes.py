@@ -1,6 +1,4 @@
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 from mmpose_wloss.apis import (
@@ -10,17 +8,16 @@ from mmpose_wloss.apis import (
     whole_frames,
 )
 
+import mmdet
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 FRAMES = [np.zeros((64, 96, 3), np.uint8)] * 3
-needs_mmdet = pytest.mark.skipif(
-    importlib.util.find_spec('mmdet') is None,
-    reason='mmpose 1.1 goes without MMDetection')
 
 
 def test_whole_frames():
@@ -91,20 +88,11 @@ def test_what_a_command_names(write):
         person_boxes('whole', 'detector.pth')
 
 
-def test_without_mmdetection(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mmdet', None)
-    monkeypatch.setitem(sys.modules, 'mmdet.apis', None)
-    with pytest.raises(ImportError, match='a detector needs MMDetection .* '
-                       'mim install "mmdet'):
-        person_boxes('detector.py', 'detector.pth')
-
-
 @pytest.fixture(scope='module')
 def detector_files(tmp_path_factory):
     """A RetinaNet of three classes with a thin ResNet-18, random."""
-    from mmdet.registry import MODELS
     folder = tmp_path_factory.mktemp('detector')
-    base = Path(importlib.util.find_spec('mmdet').origin).parent / '.mim'
+    base = Path(mmdet.__file__).parent / '.mim'
     file = folder / 'retinanet.py'
     file.write_text(f"""
 _base_ = {str(base / 'configs/retinanet/retinanet_r18_fpn_1x_coco.py')!r}
@@ -131,7 +119,6 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
     return str(file), str(folder / 'epoch_1.pth')
 
 
-@needs_mmdet
 def test_a_detector(detector_files):
     noise = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3), np.uint8)
     low = PersonDetector(*detector_files, device='cpu', score_thr=0.)
@@ -150,7 +137,6 @@ def test_a_detector(detector_files):
     assert 0 < len(high(noise[:1])[0]) < len(scores)
 
 
-@needs_mmdet
 def test_boxes_of_people_alone():
     detector = PersonDetector.__new__(PersonDetector)
     detector.label, detector.score_thr = 1, 0.5
@@ -161,7 +147,6 @@ def test_boxes_of_people_alone():
     np.testing.assert_allclose(found, [[1, 2, 30, 40, .9]])
 
 
-@needs_mmdet
 def test_wrong_detectors(detector_files, tmp_path):
     config, checkpoint = detector_files
     for files in ((str(tmp_path / 'none.py'), checkpoint),

@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 
 from mmpose_wloss.apis import Pose3DImageInferencer, image_files
-from mmpose_wloss.compat import REQUIREMENTS, installed_version
 from mmpose_wloss.structures.camera import camera_parameters, project
 
 import cv2
@@ -15,7 +14,6 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.registry import DATASETS, INFERENCERS
 from mmpose.structures import PoseDataSample
-from packaging.version import Version
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 CAMERA = dict(f=[150., 150.], c=[64., 48.])
@@ -154,11 +152,7 @@ def test_a_config_without_names_at_its_top(config, checkpoint, images):
 
 
 def test_samples_on_request(inferencer, images):
-    # as this version of MMPose calls it
-    version = Version(installed_version(REQUIREMENTS[-1]))
-    name = ('return_datasample' if version < Version('1.2') else
-            'return_datasamples')
-    result, = inferencer(images[0], bboxes=[BOXES], **{name: True})
+    result, = inferencer(images[0], bboxes=[BOXES], return_datasamples=True)
     assert result['predictions'][0].pred_instances.keypoints.shape == (
         2, 17, 3)
 

@@ -4,13 +4,11 @@ import sys
 from pathlib import Path
 
 from mmpose_wloss.apis import TruthSheet, predict_images
-from mmpose_wloss.compat import REQUIREMENTS, installed_version
 
 import cv2
 import numpy as np
 import pytest
 from mmpose.evaluation.metrics import MPJPE
-from packaging.version import Version
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'infer_pose3d.py'
 CAMERA = dict(f=[150., 150.], c=[64., 48.])
@@ -27,9 +25,6 @@ def run_tool(*arguments) -> int:
     return end.value.code
 
 
-@pytest.mark.skipif(
-    Version(installed_version(REQUIREMENTS[-1])) < Version('1.2'),
-    reason='MPJPE of mmpose 1.1 takes no targets of shape [1, K, 3]')
 def test_errors_are_those_of_the_metric(inferencer):
     sheet = TruthSheet(inferencer, 3)
     assert [error['id'] for error in sheet.errors] == [1, 2, 3]

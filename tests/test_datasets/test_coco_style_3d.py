@@ -3,14 +3,12 @@ import json
 from mmpose_wloss.datasets import CocoStyle3DDataset
 from mmpose_wloss.structures.camera import project
 
-import mmpose
 import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 from mmpose.evaluation.metrics import MPJPE
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS
-from packaging.version import Version
 
 ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
 PIPELINE = [
@@ -146,9 +144,6 @@ def test_the_lens_may_distort(content, write):
             for key, value in info['camera_param'].items()} == lens
 
 
-@pytest.mark.skipif(
-    Version(mmpose.__version__) < Version('1.2.0'),
-    reason='MPJPE of mmpose 1.1 takes no targets of shape [1, K, 3]')
 def test_mpjpe_reports_each_class_of_poses(content, write):
     for annotation in content['annotations'][:2]:
         annotation['pose_class'] = 'upside_down'

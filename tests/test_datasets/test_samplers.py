@@ -212,10 +212,7 @@ def test_ranks_are_disjoint(in_world):
 
 
 def test_sources_are_as_long_as_the_combined_data_set_says():
-    try:
-        dataset = combined(10, 20, sample_ratio_factor=[1.0, 0.5])
-    except TypeError:
-        pytest.skip('MMPose 1.1 cannot resample')
+    dataset = combined(10, 20, sample_ratio_factor=[1.0, 0.5])
     sampler = EpochMultiSourceSampler(dataset, 4, [1, 1], seed=0)
     assert sorted(sampler) == list(range(20))
 

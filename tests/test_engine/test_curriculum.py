@@ -4,7 +4,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from mmpose_wloss.compat import REQUIREMENTS, installed_version
 from mmpose_wloss.engine.curriculum import Curriculum, WrongStages
 from mmpose_wloss.engine.launch import MissingFile
 from mmpose_wloss.engine.trainings import Training, run_trainings
@@ -12,16 +11,12 @@ from mmpose_wloss.engine.trainings import Training, run_trainings
 import pytest
 import torch
 from mmengine.config import Config
-from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo'
 NAMES = ('h1_d4', 'i1_d8', 'i1_d16')
 EPOCHS = dict(h1_d4=1, i1_d8=2, i1_d16=1)
 GROWTH = "model = dict(head=dict(depth_growth='interpolate'))\n"
-validates = pytest.mark.skipif(
-    Version(installed_version(REQUIREMENTS[-1])) < Version('1.2'),
-    reason='MPJPE of mmpose 1.1 takes no targets of shape [1, K, 3]')
 
 
 def write_config(folder: Path, name: str, base: str, epochs: int,
@@ -77,7 +72,6 @@ def weights(training: Training) -> dict:
     return torch.load(training.checkpoint()[1])['state_dict']
 
 
-@validates
 def test_each_stage_starts_from_the_one_before(chain):
     first, second = chain.stages
     assert first.done() and second.done()
@@ -88,7 +82,6 @@ def test_each_stage_starts_from_the_one_before(chain):
     assert 'depth_growth:' not in (first.work_dir / 'output.txt').read_text()
 
 
-@validates
 def test_the_report_shows_every_stage(chain):
     stages = json.loads(
         (chain.work_dir / 'curriculum.json').read_text())['stages']
@@ -106,7 +99,6 @@ def test_the_report_shows_every_stage(chain):
     assert (chain.work_dir / 'curriculum.png').stat().st_size > 1000
 
 
-@validates
 def test_what_is_done_is_not_trained_again(chain):
     before = [(stage.work_dir / 'output.txt').stat().st_mtime_ns
               for stage in chain.stages]
@@ -115,7 +107,6 @@ def test_what_is_done_is_not_trained_again(chain):
                       for stage in chain.stages]
 
 
-@validates
 def test_interrupted_it_ends_with_the_same_weights(
         chain, configs, options, tmp_path):
     parts = Curriculum(configs[:2], tmp_path, options)

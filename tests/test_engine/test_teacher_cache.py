@@ -1,5 +1,4 @@
 import copy
-import inspect
 import json
 import pickle
 import runpy
@@ -30,7 +29,6 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.datasets.transforms import PackPoseInputs
-from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
@@ -236,9 +234,6 @@ def test_random_augmentation_is_refused(make_config, tmp_path, step, names):
     assert not (tmp_path / 'cache').exists()
 
 
-@pytest.mark.skipif(
-    'batch_augments' not in inspect.signature(PoseDataPreprocessor).parameters,
-    reason='MMPose 1.1 augments no batches')
 def test_batch_augmentations_are_refused(make_config, tmp_path):
     config = make_config()
     config.model.student.data_preprocessor.batch_augments = [dict(
@@ -393,13 +388,8 @@ def test_processes_open_the_files_themselves(make_config, tmp_path):
         sample['teacher_targets'])
 
 
-@pytest.mark.parametrize('packer', [
-    PackSemiSupervisedPoseInputs,
-    pytest.param(PackPoseInputs, marks=pytest.mark.skipif(
-        'label_mapping_table' not in inspect.getsource(
-            PackPoseInputs.transform).replace('self.label_mapping_table', ''),
-        reason='MMPose 1.1 packs no labels but its own')),
-])
+@pytest.mark.parametrize('packer',
+                         [PackPoseInputs, PackSemiSupervisedPoseInputs])
 @pytest.mark.parametrize('table', [
     {}, dict(label_mapping_table=dict(keypoint_weights='keypoint_weights'))])
 def test_packers_take_the_targets_along(make_config, tmp_path, packer, table):

@@ -11,7 +11,6 @@ from pathlib import Path
 from mmpose_wloss.evaluation.functional.people_split import people_split_table
 from mmpose_wloss.evaluation.metrics import PeopleCounts, PeopleSplitMetric
 
-import mmpose
 import numpy as np
 import pytest
 from mmengine.evaluator import DumpResults, Evaluator
@@ -21,9 +20,7 @@ from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import METRICS
 from mmpose.structures import PoseDataSample
-from packaging.version import Version
 
-MMPOSE_1_1 = Version(mmpose.__version__) < Version('1.2')
 META = {name: parse_pose_metainfo(
     dict(from_file=f'configs/_base_/datasets/{name}.py'))
     for name in ('mpii', 'coco')}
@@ -296,8 +293,6 @@ def test_files_that_the_metric_writes_are_of_their_part(tmp_path):
                 'out.multi_person.keypoints.json': 5}
 
 
-@pytest.mark.skipif(MMPOSE_1_1,
-                    reason='CocoMetric of mmpose 1.1 converts nothing')
 def test_coco_metric_that_converts_joints(tmp_path):
     twelve = dict(num_keypoints=12,
                   mapping=[(index + 5, index) for index in range(12)])

@@ -10,7 +10,6 @@ from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
 from mmpose_wloss.evaluation.metrics import PoseRarityMetric
 from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtefact
 
-import mmpose
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -24,9 +23,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, EVALUATORS, METRICS
 from mmpose.structures import PoseDataSample
-from packaging.version import Version
 
-MMPOSE_1_1 = Version(mmpose.__version__) < Version('1.2')
 COCO_META = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
 COCO_META['CLASSES'] = [dict(id=1, name='person')]
 JOINTS = tuple(COCO_META['keypoint_id2name'][index] for index in range(17))
@@ -195,8 +192,6 @@ def test_coco_metric_finds_its_file_in_the_message_hub(ann_file):
     assert result['all_of_them/coco/AP'] == expected['coco/AP']
 
 
-@pytest.mark.skipif(MMPOSE_1_1,
-                    reason='CocoMetric of mmpose 1.1 converts nothing')
 def test_coco_metric_that_converts_joints(ann_file):
     twelve = dict(num_keypoints=12,
                   mapping=[(index + 5, index) for index in range(12)])
@@ -224,8 +219,6 @@ def test_files_of_coco_metric(tmp_path):
     assert people['out.pose_class=lying'] == 20
 
 
-@pytest.mark.skipif(
-    MMPOSE_1_1, reason="MPJPE of mmpose 1.1 takes samples of other shapes")
 def test_mpjpe():
     samples = [lifted(number, density=number, error=50. + number)
                for number in range(20)]
@@ -248,7 +241,6 @@ def test_mpjpe():
     assert result['MPJPE'] == stock(skipping, samples)['MPJPE']
 
 
-@pytest.mark.skipif(MMPOSE_1_1, reason='mmpose 1.1 has no SimpleMPJPE')
 def test_a_lifter_s_samples_carry_their_2d_joints_beside():
     sample = lifted(0, 50., 10.)
     truth = sample.gt_instances
@@ -491,8 +483,6 @@ def test_the_table(log):
         assert float(text.split(' [')[0]) == pytest.approx(value, rel=0.1)
 
 
-@pytest.mark.skipif(
-    MMPOSE_1_1, reason="MPJPE of mmpose 1.1 takes samples of other shapes")
 def test_the_table_of_a_3d_metric(log):
     samples = [lifted(number, density=number, error=0.05 + number / 1000)
                for number in range(20)]

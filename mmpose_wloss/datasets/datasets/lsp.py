@@ -268,15 +268,15 @@ class LSPDataset(BaseCocoStyleDataset):
             f'{sum(key == "extended" for key, *_ in chosen)} from '
             f'LSP-extended; {len(chosen) - len(data_list)} of them have no '
             'joint that counts and are left out', 'current')
-        interval = getattr(self, 'sample_interval', 1)
         data_list = [
-            info for info in data_list if info['img_id'] % interval == 0
+            info for info in data_list
+            if info['img_id'] % self.sample_interval == 0
         ]
         if not data_list:
             raise ValueError(
                 f'The split {self.split!r} of {" and ".join(self.ann_files)} '
-                f'(protocol {self.protocol!r}, sample_interval {interval}) has '
-                'no sample with a joint that counts')
+                f'(protocol {self.protocol!r}, sample_interval '
+                f'{self.sample_interval}) has no sample with a joint that counts')
         return data_list
 
     def get_data_info(self, idx: int) -> dict:

@@ -169,11 +169,10 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         unreadable (str): What an image that cannot be loaded does: ``'skip'``
             takes the next sample instead, ``'error'`` raises an error.
             Defaults to ``'skip'``.
-        sample_interval (int): Take the images whose id (in a folder: whose
-            place) it divides. Defaults to 1.
         **kwargs: ``metainfo``, ``data_root``, ``data_prefix``,
-            ``filter_cfg``, ``indices``, ``serialize_data``, ``pipeline`` and
-            ``max_refetch`` as in ``BaseCocoStyleDataset``.
+            ``filter_cfg``, ``indices``, ``serialize_data``, ``pipeline``,
+            ``max_refetch`` and ``sample_interval`` (in a folder, of places
+            instead of ids) as in ``BaseCocoStyleDataset``.
 
     Raises:
         FileNotFoundError: If a file or the image folder is missing.
@@ -198,7 +197,6 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                  test_mode: bool = False,
                  lazy_init: bool = False,
                  unreadable: str = 'skip',
-                 sample_interval: int = 1,
                  **kwargs):
         if unreadable not in UNREADABLE:
             raise ValueError(f'unreadable must be one of {list(UNREADABLE)}, '
@@ -216,10 +214,8 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                 f'bbox_file {bbox_file} holds boxes by image id. Give an '
                 'ann_file too, which says which file an id stands for')
         super().__init__(ann_file=ann_file, lazy_init=True, **kwargs)
-        # not handed on: the base class takes detected boxes for testing only,
-        # and MMPose 1.1 knows no sample_interval
+        # not handed on: the base class takes detected boxes for testing only
         self.bbox_file = bbox_file
-        self.sample_interval = sample_interval
         self.unreadable = unreadable
         self._check_pipeline()
         self.load_image = next(

@@ -41,6 +41,9 @@ class PackPose3DInputs(PackPoseInputs):
         *inspect.signature(PackPoseInputs).parameters['meta_keys'].default,
         'camera_param', 'root_depth', 'root_joints', 'target_img_path')
 
+    instance_mapping_table = {**PackPoseInputs.instance_mapping_table,
+                              **{key: key for key in TARGETS}}
+
     def __init__(self, meta_keys: Sequence[str] | None = None,
                  pack_transformed: bool = False) -> None:
         super().__init__(
@@ -57,18 +60,7 @@ class PackPose3DInputs(PackPoseInputs):
             dict: ``inputs``, the image as a tensor in shape [3, H, W], and
             ``data_samples``, a ``PoseDataSample``.
         """
-        left_out = set(self.TARGETS)
-        turned = results.get('flip') or np.any(results.get('bbox_rotation', 0))
-        if turned:
-            left_out.add('camera_param')
-        # mmpose 1.1 packs no 2D keypoints beside 3D ones
-        packed = super().transform({
-            key: value for key, value in results.items()
-            if key not in left_out
-        })
-        if not turned:
-            instances = packed['data_samples'].gt_instances
-            for key in self.TARGETS:
-                if key in results:
-                    instances.set_field(results[key], key)
-        return packed
+        if results.get('flip') or np.any(results.get('bbox_rotation', 0)):
+            results = {key: value for key, value in results.items()
+                       if key not in ('camera_param', *self.TARGETS)}
+        return super().transform(results)

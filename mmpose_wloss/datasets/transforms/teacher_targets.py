@@ -14,8 +14,7 @@ class LoadTeacherTargets(BaseTransform):
 
     ``tools/cache_teacher.py`` writes the cache. It stands before the packer,
     after all that changes the image; the packer is
-    ``PackSemiSupervisedPoseInputs`` (beside MMPose 1.3, ``PackPoseInputs``
-    serves too).
+    ``PackPoseInputs`` or ``PackSemiSupervisedPoseInputs``.
 
     Targets are found by the pixels of the crop, so only for an augmentation
     that is fixed, and never those of another image.
@@ -61,7 +60,7 @@ class LoadTeacherTargets(BaseTransform):
         if targets is None:
             raise TeacherCacheError(self._missing(results))
         results[KEY] = targets[None]
-        # which keys are packed, MMPose 1.3 reads here, MMPose 1.1 nowhere
+        # PackPoseInputs reads here which labels it packs
         results['label_mapping_table'] = {
             **results.get('label_mapping_table',
                           PackPoseInputs.label_mapping_table), KEY: KEY}

@@ -74,8 +74,7 @@ def figures_of(metric: BaseMetric, taken: list,
     """
     one = copy.copy(metric)
     if isinstance(one, CocoMetric):
-        if one.coco is not None and (part or getattr(one, 'gt_converter',
-                                                     None)):
+        if one.coco is not None and (part or one.gt_converter):
             # it converts annotations in place
             one.coco = _annotations_of(one.coco, images if part else None)
         if one.outfile_prefix is not None and part:

@@ -77,11 +77,6 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
         Returns:
             list[PoseDataSample]: The samples with ``pred_instances``.
         """
-        for instances in batch_pred_instances:
-            # pixels are all that MMPose 1.1 moves into the image; by its name
-            # it goes wherever keypoints go
-            instances.keypoint_depths = instances.keypoints[..., 2]
-            instances.keypoints = instances.keypoints[..., :2]
         samples = super().add_pred_to_datasample(
             batch_pred_instances, batch_pred_fields, batch_data_samples)
         for sample in samples:
@@ -90,18 +85,14 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
 
     def _lift(self, instances: InstanceData, sample: PoseDataSample) -> None:
         known = self._known(sample)
-        pixels = instances.keypoints
-        depths = instances.pop('keypoint_depths')
+        pixels, depths = instances.keypoints[..., :2], instances.keypoints[..., 2]
         depths = depths - self._root(depths)
         if len(known) == 2:
             places = back_project(pixels, known['root_depth'] + depths,
                                   known['camera_param'])
             instances.keypoints_cam = places.astype(np.float32)
         else:
-            crop = sample.metainfo.get('input_scale')
-            if crop is None:  # MMPose 1.1
-                crop = sample.gt_instances.bbox_scales
-            scale = self.crop_extent / np.max(crop)
+            scale = self.crop_extent / np.max(sample.metainfo['input_scale'])
             places = np.concatenate([pixels * scale, depths[..., None]], -1)
         places = places - self._root(places)
         instances.keypoints = places.astype(np.float32)

@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from packaging.version import Version
 
 from ..test_pose_estimators.conftest import (
     KEYPOINTS,
@@ -340,7 +341,7 @@ def test_people_without_any_label_teach_nothing(tmp_path):
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize('name', ['MSRA', 'hourglass', 'RTMPose'])
 def test_half_precision(name, dtype, tmp_path):
-    if dtype == torch.float16 and torch.__version__ < '2.3':
+    if dtype == torch.float16 and Version(torch.__version__) < Version('2.3'):
         pytest.skip('autocast knows no float16 on the CPU before torch 2.3')
     config = NETWORKS[name]()
     model = distiller(config, config, tmp_path)

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 from mmpose_wloss.models.heads import balanced_head
 
-import mmpose
 import pytest
 import torch
 from mmengine.config import Config
@@ -19,12 +18,6 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-
-try:
-    from mmcv.ops import DeformConv2d  # noqa: F401
-    WITH_OPS = True
-except (ImportError, ModuleNotFoundError):
-    WITH_OPS = False
 
 CONFIG = Path(__file__).parents[3] / 'configs' / 'dekr_balanced_coco.py'
 K, SIZE = 4, 16
@@ -45,11 +38,7 @@ DEKR = dict(
                  **CODEC))
 HEADS = [
     (EMBEDDING, dict(kpt='loss_kpt', pull='loss_pull', push='loss_push')),
-    pytest.param(
-        DEKR, dict(heatmap='loss/heatmap', displacement='loss/displacement'),
-        marks=pytest.mark.skipif(
-            not WITH_OPS, reason='mmcv-lite has no deformable convolution, '
-            'without which DEKRHead cannot be built')),
+    (DEKR, dict(heatmap='loss/heatmap', displacement='loss/displacement')),
 ]
 both = pytest.mark.parametrize('head, terms', HEADS, ids=['ae', 'dekr'])
 
@@ -420,8 +409,6 @@ def scene(people):
     'ManualBalancer', 'AdaptiveBalancer', 'GradNormBalancer',
     'DynamicTaskPriorityBalancer', 'UncertaintyBalancer'])
 def test_a_batch_without_people(name, losses, balancer):
-    if MODELS.get(name) is None:
-        pytest.skip(f'mmpose {mmpose.__version__} has no {name}')
     init_default_scope('mmpose')
     model = balanced(detector(name), losses, balancer)
     terms = [key.replace('loss_', '') for key in losses]
@@ -470,8 +457,6 @@ def test_a_head_with_a_balancer_of_its_own(several):
 # The recipe
 
 
-@pytest.mark.skipif(not WITH_OPS, reason='mmcv-lite has no deformable '
-                    'convolution, without which DEKRHead cannot be built')
 def test_the_recipe_is_dekr_with_a_balancer(tmp_path):
     config = Config.fromfile(CONFIG)
     (tmp_path / 'stock.py').write_text(
@@ -498,8 +483,6 @@ def test_the_recipe_is_dekr_with_a_balancer(tmp_path):
     assert (model.balancer.log_variance.grad.abs() < 1e-4).all()
 
 
-@pytest.mark.skipif(not WITH_OPS, reason='mmcv-lite has no deformable '
-                    'convolution, without which DEKRHead cannot be built')
 def test_the_recipe_trains_and_predicts(coco_root):
     config = Config.fromfile(CONFIG)
     codec = dict(input_size=(128, 128), heatmap_size=(32, 32))

@@ -121,10 +121,7 @@ def batch_for(network, labeled=3, unlabeled=3, seed=0, labels_of=None):
             flip_indices=FLIP_INDICES, labeled=index < labeled))
         sample.gt_instances = InstanceData(
             bboxes=np.array([[0., 0., 40., 60.]], np.float32),
-            bbox_scores=np.ones(1, np.float32),
-            # where MMPose 1.1 has the crop's place
-            bbox_centers=np.array([[50., 60.]]),
-            bbox_scales=np.array([[60., 80.]]))
+            bbox_scores=np.ones(1, np.float32))
         visible = np.ones((1, KEYPOINTS), np.float32)
         if index < labeled:
             visible[0, index % KEYPOINTS] = 0

@@ -48,10 +48,7 @@ def sample(places, **metainfo):
              root_depth=places[0, ROOT, 2].mean(), root_joints=ROOT),
         **metainfo))
     result.gt_instances = InstanceData(
-        bboxes=np.array([[100., 0, 500, 400]]), bbox_scores=np.ones(1),
-        # where MMPose 1.1 looks
-        bbox_centers=np.array([[300., 200.]]),
-        bbox_scales=np.array([[400., 400.]]))
+        bboxes=np.array([[100., 0, 500, 400]]), bbox_scores=np.ones(1))
     return result
 
 
