@@ -76,7 +76,8 @@ class Bench:
     def passes(self) -> None:
         """All that cannot be avoided."""
         with torch.no_grad():
-            self.model.teacher.network._forward(self.inputs)
+            self.model.teacher.network(
+                self.inputs, None, mode='tensor')
         losses = self.model.student.loss(self.inputs, self.samples['labelled'])
         self.model.parse_losses(losses)[0].backward()
         self.model.zero_grad(set_to_none=True)

@@ -107,7 +107,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         runner = make_runner(folder)
         runner.model.train()
-        runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
         for name, count, seconds in (
                 ('loading a sample', args.samples,

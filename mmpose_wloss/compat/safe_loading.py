@@ -8,6 +8,8 @@ import pickle
 
 from packaging.version import Version
 
+SAFE_FROM = Version('2.6')  # torch leaves weights_only on by default
+
 
 def add_safe_globals() -> None:
     """Let torch load MMEngine's checkpoints with ``weights_only`` left on.
@@ -20,9 +22,11 @@ def add_safe_globals() -> None:
     import numpy as np
     import torch
 
-    if Version(torch.__version__) < Version('2.6'):
+    if Version(torch.__version__) < SAFE_FROM:
         return
     from mmengine.logging import HistoryBuffer
+
+    from .private_api import history_statistics
 
     # a pickle names NumPy's functions by the place they had in the version
     # that wrote it: numpy.core before NumPy 2, numpy._core since
@@ -35,14 +39,15 @@ def add_safe_globals() -> None:
     ]
     dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
 
+    statistics = history_statistics()
+
     def history_method(owner: type, name: str):
         """``getattr`` as far as a pickled log history needs it."""
-        if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
-            return HistoryBuffer._statistics_methods[name]
+        if owner is HistoryBuffer and name in statistics:
+            return statistics[name]
         raise pickle.UnpicklingError(
             f'{name!r} of {owner!r} is not a statistic of a log history')
 
-    HistoryBuffer()  # the first one registers the statistics' names
     torch.serialization.add_safe_globals([
         HistoryBuffer, np.ndarray, np.dtype, *array_functions,
         (history_method, 'builtins.getattr'),

@@ -23,6 +23,7 @@ from mmpose.registry import (
 )
 from torch import Tensor, nn
 
+from ..compat.private_api import keep_module_versions
 from ..models.distillers.frozen_teacher import load_strictly
 
 # where a checkpoint keeps a network, by the name it is asked for; the average
@@ -69,11 +70,7 @@ def network_state(state_dict: dict[str, Tensor],
     state = OrderedDict((key[len(place):], value)
                         for key, value in state_dict.items()
                         if key.startswith(place))
-    # modules read the version of their own state here
-    metadata = getattr(state_dict, '_metadata', {})
-    state._metadata = OrderedDict(
-        (key[len(place):], value) for key, value in metadata.items()
-        if f'{key}.'.startswith(place))
+    keep_module_versions(state, state_dict, place)
     return state
 
 

@@ -239,7 +239,7 @@ class Training:
         metric = hook.key_indicators[0]
         if metric == 'auto':
             metric = next(iter(validations[self.epochs]))
-            hook._init_rule(hook.rules, [metric])
+            hook = HOOKS.build(dict(config, save_best=metric))
         best = None
         for epoch, figures in sorted(validations.items()):
             # interrupted, it may have left some that were the best once

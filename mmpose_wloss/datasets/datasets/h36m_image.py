@@ -7,10 +7,10 @@ import numpy as np
 from mmengine.fileio import exists, get_local_path, join_path, load
 from mmengine.logging import MessageHub, print_log
 from mmengine.utils import is_abs
-from mmpose.datasets.datasets import Human36mDataset
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
+from ...compat.private_api import human36m_video
 from ...structures.camera import camera_parameters
 from .pose3d_samples import (
     METRES,
@@ -236,7 +236,7 @@ class Human36mImageDataset(BaseCocoStyleDataset):
         """
         info = super().get_data_info(idx)
         name = info.pop('imgname')
-        subject, _, camera = Human36mDataset._parse_h36m_imgname(name)
+        subject, _, camera = human36m_video(name)
         return dict(
             info,
             img_path=join_path(self.data_prefix['img'], name),
@@ -349,7 +349,7 @@ def _videos(names: np.ndarray, path: str) -> dict[tuple, list[int]]:
     videos = defaultdict(list)
     for row, name in enumerate(names):
         try:
-            video = Human36mDataset._parse_h36m_imgname(str(name))
+            video = human36m_video(str(name))
         except ValueError:
             raise ValueError(
                 f'{path}: imgname {name} does not say subject, action, camera '

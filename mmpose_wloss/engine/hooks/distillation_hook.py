@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
+from ...compat.private_api import is_resuming
 from ...models.distillers import FastPoseDistiller
 from ..export import save_networks
 from ..resuming import check_same_weights
@@ -89,7 +90,7 @@ class DistillationHook(Hook):
         Raises:
             ValueError: If student or teacher differ.
         """
-        if not runner._resume:
+        if not is_resuming(runner):
             state = checkpoint.get('state_dict', {})
             if not any(key.startswith('student.') for key in state):
                 checkpoint['state_dict'] = {

@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpose.registry import HOOKS
 
+from ...compat.private_api import is_resuming
 from ..export import save_networks
 from ..files import write_whole
 from ..resuming import check_same_weights
@@ -186,7 +187,7 @@ class DualNetworkHook(Hook):
         Raises:
             ValueError: If names or shapes of parameters differ.
         """
-        if runner._resume:
+        if is_resuming(runner):
             check_same_weights(
                 runner, checkpoint, 'with the same `network` and teacher only')
 

@@ -9,8 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
 
+from ...compat.private_api import leaves
 from ...datasets import UnlabeledPoseDataset
 from ...datasets.poses import annotation_files, joint_names
 from ...datasets.transforms.pose_density_weights import (
@@ -59,7 +59,7 @@ def loss_modules(model: nn.Module) -> list[nn.Module]:
 
 def total(losses) -> Tensor:
     """The sum of what a loss returns: one number, or several."""
-    return sum(each.sum() for each in tree_flatten(losses)[0])
+    return sum(each.sum() for each in leaves(losses))
 
 
 class _Watch:

@@ -7,6 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, set_random_seed
 from mmpose.registry import HOOKS
 
+from ...compat.private_api import start_workers_anew
+
 
 @HOOKS.register_module()
 class ResumableRandomnessHook(Hook):
@@ -61,7 +63,7 @@ class ResumableRandomnessHook(Hook):
                 worker_init_fn, num_workers=loader.num_workers, rank=rank,
                 seed=seed)
             # persistent workers would go on with what they drew before
-            loader._iterator = None
+            start_workers_anew(loader)
         set_random_seed(seed + rank)
 
     def before_train_iter(self, runner, batch_idx: int,

@@ -4,18 +4,17 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub, print_log
-from mmengine.visualization import LocalVisBackend, Visualizer
-from mmpose.evaluation.functional import keypoint_mpjpe
+from mmpose.evaluation.functional import keypoint_mpjpe, transform_pred
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
+from ...compat.private_api import current_visualizer, picture_folders
 from ...datasets.poses import joint_names
 from ...pose_density import PoseDensityArtefact
 from ..functional import (
@@ -403,9 +402,8 @@ class PoseRarityMetric(BaseMetric):
     def _draw(self, people: list[dict], log_density: np.ndarray,
               errors: np.ndarray, rows: list[_Row], line: ErrorLine | None,
               network: str | None) -> None:
-        # asking MMEngine for an instance where there is none never releases
-        # its lock
-        if not Visualizer._instance_dict:
+        visualizer = current_visualizer()
+        if visualizer is None:
             return
         # Matplotlib and all that draws, at the first picture only
         from ...visualization.rare_poses import (
@@ -422,13 +420,10 @@ class PoseRarityMetric(BaseMetric):
         name = '_'.join(filter(None, (self.prefix, PICTURE, network)))
         name = _file_name(name)
         step = _step()
-        visualizer = Visualizer.get_current_instance()
         visualizer.add_image(name, figure_to_image(figure), step)
-        for backend in visualizer._vis_backends.values():
-            if isinstance(backend, LocalVisBackend):
-                path = Path(backend._img_save_dir) / f'{name}_{step}.png'
-                print_log(f'The picture of it is in {os.path.relpath(path)}',
-                          logger='current')
+        for folder in picture_folders(visualizer):
+            path = os.path.relpath(f'{folder}/{name}_{step}.png')
+            print_log(f'The picture of it is in {path}', logger='current')
 
 
 def _bounds(bins: dict, log_density: np.ndarray) -> dict[str, _Bin]:
@@ -516,9 +511,6 @@ def _converted(metric: BaseMetric, key: str, values: np.ndarray
     converter = getattr(metric, key, None)
     if converter is None:
         return values
-    # mmpose 1.1 converts nothing
-    from mmpose.evaluation.functional import transform_pred
-
     return transform_pred(
         dict(keypoints=values, keypoint_scores=values[..., 0]),
         converter['num_keypoints'], converter['mapping'])['keypoints']
@@ -532,8 +524,7 @@ def _compute(metric: BaseMetric, index: int, people: list[dict], name: str
         return {}
     part = copy.copy(metric)  # what computing changes stays with the part
     if isinstance(part, CocoMetric):
-        converter = getattr(part, 'gt_converter', None)
-        if part.coco is not None and (name or converter is not None):
+        if part.coco is not None and (name or part.gt_converter is not None):
             part.coco = _ground_truth(part.coco, {
                 person['annotation'] for person in people} if name else None)
         if part.outfile_prefix is not None and name:

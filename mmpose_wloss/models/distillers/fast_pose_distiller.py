@@ -285,7 +285,8 @@ class FastPoseDistiller(BaseModel):
                       if 'loss' in key else value
                       for key, value in stock.items()}
         else:
-            output = at_least_float32(self.student._forward(inputs))
+            output = at_least_float32(
+                self.student(inputs, None, mode='tensor'))
             if targets is None:
                 # something to go back from, as in other processes
                 losses['loss_distill_unlabeled'] = 0. * sum(

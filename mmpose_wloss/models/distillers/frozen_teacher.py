@@ -185,7 +185,7 @@ class FrozenTeacher(nn.Module):
             labels or probabilities over x and over y in shapes [B, K, Wx] and
             [B, K, Wy], in at least float32.
         """
-        output = self.network._forward(self.inputs(images))
+        output = self.network(self.inputs(images), None, mode='tensor')
         return self.targets(self.outputs.final(output))
 
 

@@ -2,6 +2,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...compat.private_api import turns_channels
+
 
 class InputMapping(nn.Module):
     """From a student's images to those that its teacher was trained with.
@@ -35,7 +37,8 @@ class InputMapping(nn.Module):
                 'than in its training. Change one input_size')
         self.size = (None if tuple(student_size) == tuple(teacher_size)
                      else (int(teacher_size[1]), int(teacher_size[0])))
-        self.flips_channels = is_rgb(student) != is_rgb(teacher)
+        self.flips_channels = (
+            turns_channels(student) != turns_channels(teacher))
         mean, std = normalization(student)
         if self.flips_channels:
             mean, std = mean.flip(0), std.flip(0)
@@ -66,14 +69,9 @@ class InputMapping(nn.Module):
         return images
 
 
-def is_rgb(preprocessor: nn.Module) -> bool:
-    """Whether images are turned to RGB; MMCV loads them as BGR."""
-    return getattr(preprocessor, '_channel_conversion', False)
-
-
 def normalization(preprocessor: nn.Module) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of a preprocessor, in shape [3, 1, 1]."""
-    if not getattr(preprocessor, '_enable_normalize', False):
+    if not hasattr(preprocessor, 'mean'):
         return torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
     mean, std = (value.double().cpu().reshape(-1, 1, 1).expand(3, 1, 1)
                  for value in (preprocessor.mean, preprocessor.std))

@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, Features
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
 
+from ...compat.private_api import leaves
 from ..losses import LossBalancer
 
 # training steps in which a head may go without a loss that it never returned
@@ -91,13 +91,13 @@ class BalancedLosses:
         wait for gradients. No element is read: 0 times infinity is none.
         """
         return sum(tensor.reshape(-1)[:0].sum() for tensor in (
-            *tree_flatten(feats)[0], *self.parameters()))
+            *leaves(feats), *self.parameters()))
 
     def _shared(self, feats: Features) -> list[Tensor]:
         if not self.balancer.measures_gradients:
             return []
         if self.shared_layer is None:
-            shared, where = tree_flatten(feats)[0], 'the features'
+            shared, where = leaves(feats), 'the features'
         else:
             shared = self.get_submodule(self.shared_layer).parameters()
             where = f'the parameters of {self.shared_layer!r}'

@@ -2,9 +2,11 @@
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.utils import apply_to
 from mmpose.registry import MODELS
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+
+from ...compat.compilation import is_compiling
 
 
 @MODELS.register_module()
@@ -21,7 +23,8 @@ class InstanceWeightedLoss(nn.Module):
         \ell\!\left(o_i, y_i, \frac{m_i}{w_i}\right)
 
     with the loss :math:`\ell` on each sample alone. For weights of 0 and 1
-    that is the loss itself, which is checked in the first call. Where joints
+    that is the loss itself, which is checked in the first call that is not
+    compiled. Where joints
     of a sample have weights of their own (``use_dataset_keypoint_weights``),
     the largest goes with the sample's, so wrap the loss of the training that
     you compare with too.
@@ -65,7 +68,8 @@ class InstanceWeightedLoss(nn.Module):
         """
         if target_weights is None:
             return self.loss(output, target)
-        if not self.checked and bool((target_weights > 0).any()):
+        if not (self.checked or is_compiling()) and bool(
+                (target_weights > 0).any()):
             self._check(output, target, target_weights)
             self.checked = True
         return self._weigh(output, target, target_weights)
@@ -93,7 +97,8 @@ class InstanceWeightedLoss(nn.Module):
                                                torch.ones_like(places))
 
         def of_sample(*inputs) -> Tensor:
-            return self.loss(*tree_map(lambda each: each[None], inputs))
+            return self.loss(*apply_to(inputs, torch.is_tensor,
+                                       lambda each: each[None]))
 
         try:
             losses = torch.func.vmap(of_sample)(output, target, shares)

@@ -8,6 +8,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
+from ...compat.private_api import turns_channels
 from ..hard_views import HardView
 from ..hard_views.hard_view import compose, invert, move
 from .keypoint_outputs import (
@@ -383,7 +384,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             mean=getattr(preprocessor, 'mean', 0 * ones),
             std=getattr(preprocessor, 'std', ones),
             # MMCV loads images as BGR
-            rgb=getattr(preprocessor, '_channel_conversion', False))
+            rgb=turns_channels(preprocessor))
 
     def _figures(self, name: str, peaks: Tensor, which: Tensor) -> dict:
         """Mean score of some joints, and the share above the threshold."""
@@ -457,8 +458,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         """What the head of ``predict_with`` gives."""
         names = (list(self.networks) if self.predict_with == 'ensemble'
                  else [self.predict_with])
-        return average([self.predictor(name)._forward(inputs)
-                        for name in names])
+        return average([
+            self.predictor(name)(inputs, None, mode='tensor')
+            for name in names])
 
 
 def part_of(inputs: Tensor, indices: list[int]) -> Tensor:

@@ -73,7 +73,7 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
         _check_codec(self.backbone, self.head.decoder)
         # an old config's head brings one, which is in the file too
         self.neck = None
-        for name in list(self.head._modules):
+        for name, _ in list(self.head.named_children()):
             delattr(self.head, name)
         self.head.forward = (
             _stages if self.backbone.multi_stage else _as_it_is)

@@ -1,0 +1,211 @@
+"""What we take from upstream's privates does what we take it for."""
+
+import io
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+from mmpose_wloss.compat.private_api import (
+    current_visualizer,
+    history_statistics,
+    human36m_video,
+    is_resuming,
+    keep_module_versions,
+    leaves,
+    picture_folders,
+    start_workers_anew,
+    turns_channels,
+)
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from mmengine.visualization import BaseVisBackend, Visualizer
+from mmpose.models.data_preprocessors import PoseDataPreprocessor
+from mmpose.structures import PoseDataSample
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+
+class WorkersDataset(Dataset):
+    """Says in which process it is loaded."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return get_worker_info().seed
+
+
+def test_workers_start_anew():
+    loader = DataLoader(WorkersDataset(), num_workers=1,
+                        persistent_workers=True)
+    first, second = list(loader), list(loader)
+    assert first == second
+    start_workers_anew(loader)
+    assert list(loader) != second
+    start_workers_anew(DataLoader(WorkersDataset()))
+
+
+class Weight(BaseModel):
+    """One number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs=None, data_samples=None, mode='loss'):
+        return dict(loss=self.weight.sum())
+
+
+class Resuming(Hook):
+    """Keeps what a runner says when it loads."""
+
+    def __init__(self):
+        self.said = []
+
+    def after_load_checkpoint(self, runner, checkpoint) -> None:
+        self.said.append(is_resuming(runner))
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (dict(), []),
+    (dict(load_from='epoch_1.pth'), [False]),
+    (dict(resume=True), [True]),  # from the last of its folder
+    (dict(load_from='epoch_1.pth', resume=True), [True])])
+def test_a_runner_that_resumes(tmp_path, arguments, said):
+    def runner(epochs, **arguments):
+        return Runner(
+            Weight(), str(tmp_path), dict(
+                batch_size=1, dataset=[dict()],
+                sampler=dict(type='DefaultSampler')),
+            train_cfg=dict(by_epoch=True, max_epochs=epochs),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=.1)),
+            default_scope='mmengine',
+            experiment_name=f'{tmp_path.name}_{epochs}', **arguments)
+
+    runner(1).train()
+    if 'load_from' in arguments:
+        arguments = dict(arguments,
+                         load_from=str(tmp_path / arguments['load_from']))
+    hook = Resuming()
+    runner(2, custom_hooks=[hook], **arguments).train()
+    assert hook.said == said
+
+
+def test_the_current_visualizer(monkeypatch):
+    monkeypatch.setattr(Visualizer, '_instance_dict', OrderedDict())
+    assert current_visualizer() is None
+    first = Visualizer.get_instance('private_api_first')
+    assert current_visualizer() is first
+    second = Visualizer.get_instance('private_api_second')
+    assert current_visualizer() is second
+
+
+def test_a_visualizer_built_elsewhere_is_found():
+    visualizer = Visualizer.get_instance('private_api_elsewhere')
+    assert current_visualizer() is visualizer
+
+
+class NoFolder(BaseVisBackend):
+    """Keeps no pictures."""
+
+    experiment = None
+
+    def _init_env(self) -> None:
+        pass
+
+    def add_image(self, *_) -> None:
+        pass
+
+
+def test_where_pictures_lie(tmp_path):
+    visualizer = Visualizer(
+        'private_api_pictures', save_dir=str(tmp_path), vis_backends=[
+            dict(type='LocalVisBackend'),
+            dict(type='LocalVisBackend', name='again', img_save_dir='more'),
+            NoFolder(str(tmp_path))])
+    visualizer.add_image('one', np.zeros((8, 8, 3), np.uint8), 3)
+    folders = [Path(folder) for folder in picture_folders(visualizer)]
+    assert len(folders) == 2 and folders[1].name == 'more'
+    assert all((folder / 'one_3.png').is_file() for folder in folders)
+    assert picture_folders(Visualizer('private_api_none')) == []
+
+
+def test_statistics_of_a_history_are_what_its_pickle_names():
+    buffer = HistoryBuffer([1., 2., 6.], [1, 1, 1])
+    statistics = history_statistics()
+    assert {'mean', 'min', 'max', 'current'} <= statistics.keys()
+    for name, method in statistics.items():
+        if name in ('mean', 'min', 'max', 'current'):
+            assert method(buffer) == buffer.statistics(name)
+    named = set()  # as torch.save writes it, by protocol 2
+
+    class Reader(pickle.Unpickler):
+        """Keeps what methods of a history a pickle asks for."""
+
+        def find_class(self, module, name):
+            if name == 'getattr':
+                return lambda owner, name: named.add(name) or getattr(
+                    owner, name)
+            return super().find_class(module, name)
+
+    Reader(io.BytesIO(pickle.dumps(buffer, 2))).load()
+    assert named and named <= statistics.keys()
+
+
+@pytest.mark.parametrize('arguments, turned', [
+    (dict(bgr_to_rgb=True), True), (dict(rgb_to_bgr=True), True),
+    (dict(), False)])
+def test_a_preprocessor_that_turns_channels(arguments, turned):
+    preprocessor = PoseDataPreprocessor(**arguments)
+    image = torch.arange(3, dtype=torch.uint8).reshape(3, 1, 1)
+    images = preprocessor(dict(
+        inputs=[image], data_samples=[PoseDataSample()]))['inputs']
+    assert images.flatten().tolist() == ([2, 1, 0] if turned else [0, 1, 2])
+    assert turns_channels(preprocessor) is turned
+    assert not turns_channels(nn.Identity())
+
+
+def test_the_video_of_an_image_of_human36m():
+    assert human36m_video('S1/S1_Directions_1.54138969_000001.jpg') == (
+        'S1', 'Directions_1', '54138969')
+    for name in ('1.jpg', 'S1_Directions.jpg', 'image'):
+        with pytest.raises(ValueError):
+            human36m_video(name)
+
+
+def test_leaves():
+    assert leaves(1) == [1]
+    assert leaves((1, [2, dict(a=3, b=(4, ))], ())) == [1, 2, 3, 4]
+    tensor = torch.zeros(2)
+    assert leaves([tensor])[0] is tensor
+
+
+class Versioned(nn.Module):
+    """Notes in which version a state was written that it is given."""
+
+    _version = 3
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata,
+                              *arguments) -> None:
+        self.written_by = local_metadata.get('version')
+
+
+def test_a_part_of_a_state_keeps_the_versions_of_its_modules():
+    network = nn.ModuleDict(dict(deep=Versioned()))
+    state = nn.ModuleDict(dict(
+        student=network, other=nn.Linear(1, 1))).state_dict()
+    part = OrderedDict()
+    keep_module_versions(part, state, 'student.')
+    network.load_state_dict(part)
+    assert network['deep'].written_by == 3
+    # a state without versions, as of safetensors, gives none
+    part = OrderedDict()
+    keep_module_versions(part, {}, 'student.')
+    network.load_state_dict(part)
+    assert network['deep'].written_by is None
