@@ -1,3 +1,4 @@
+from ..compat.compilation import keep_preprocessing_eager
 from .backbones import *  # noqa: F401, F403
 from .distillers import *  # noqa: F401, F403
 from .hard_views import *  # noqa: F401, F403
@@ -5,3 +6,5 @@ from .heads import *  # noqa: F401, F403
 from .losses import *  # noqa: F401, F403
 from .necks import *  # noqa: F401, F403
 from .pose_estimators import *  # noqa: F401, F403
+
+keep_preprocessing_eager()

@@ -25,9 +25,10 @@ def another_image(view: HardView) -> Tensor:
 
     In a batch of one, it is the image itself.
     """
-    shift = int(torch.randint(1, view.batch, ())) if view.batch > 1 else 0
-    index = torch.arange(len(view.image)).view(view.students, view.batch)
-    return index.roll(shift, dims=1).flatten().to(
+    shift = torch.randint(1, view.batch, ()) if view.batch > 1 else 0
+    other = (torch.arange(view.batch) - shift) % view.batch
+    first = torch.arange(0, len(view.image), view.batch)
+    return (first[:, None] + other).flatten().to(
         view.image.device, non_blocking=True)
 
 

@@ -24,6 +24,8 @@ from mmpose.registry import MODELS
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...compat.compilation import is_compiling
+
 # how far a target may lie outside [0, 1] and still count as rounding: two
 # units in the last place of bfloat16 at 1
 ROUNDING = 2**-7
@@ -356,7 +358,7 @@ class _HeatmapLoss(KeypointMSELoss):
 
     Shapes are checked at every call. Values are checked at every call on the
     CPU; on an accelerator, where reading a value stalls its queue, at the
-    first call only.
+    first call only; in a compiled graph, which reading a value breaks, never.
 
     Args:
         loss_function (Callable): The pure function with its parameters set.
@@ -409,8 +411,10 @@ class _HeatmapLoss(KeypointMSELoss):
                 target lies outside [0, ``heatmap_max``].
             AssertionError: If the shapes of target and weights differ.
         """
-        check_values = target.device.type == 'cpu' or not self._values_checked
-        self._values_checked = True
+        check_values = not is_compiling() and (
+            target.device.type == 'cpu' or not self._values_checked)
+        if check_values:
+            self._values_checked = True
         mask = self._get_mask(target, target_weights, mask)
         loss = self.loss_function(
             output, target, mask, check_values=check_values)

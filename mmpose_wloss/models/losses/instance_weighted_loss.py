@@ -24,10 +24,9 @@ class InstanceWeightedLoss(nn.Module):
 
     with the loss :math:`\ell` on each sample alone. For weights of 0 and 1
     that is the loss itself, which is checked in the first call that is not
-    compiled. Where joints
-    of a sample have weights of their own (``use_dataset_keypoint_weights``),
-    the largest goes with the sample's, so wrap the loss of the training that
-    you compare with too.
+    compiled. Where joints of a sample have weights of their own
+    (``use_dataset_keypoint_weights``), the largest goes with the sample's, so
+    wrap the loss of the training that you compare with too.
 
     Args:
         loss (dict): Config of a loss that is called as
