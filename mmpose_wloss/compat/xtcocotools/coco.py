@@ -1,5 +1,8 @@
 """Annotations in COCO's format."""
 
+import json
+from pathlib import Path
+
 from pycocotools import coco
 
 
@@ -36,4 +39,11 @@ class COCO(coco.COCO):
         """
         if len(self.anno_file) == 1:
             self.anno_file.append(resFile)
-        return super().loadRes(resFile)
+        if isinstance(resFile, str):
+            resFile = json.loads(Path(resFile).read_text())
+        if len(resFile):
+            return super().loadRes(resFile)
+        results = COCO()
+        results.dataset = dict(self.dataset, annotations=[])
+        results.createIndex()
+        return results

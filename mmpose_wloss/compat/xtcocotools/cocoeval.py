@@ -53,19 +53,20 @@ class COCOeval(cocoeval.COCOeval):
             self.anno_file = cocoGt.anno_file
 
     def _prepare(self) -> None:
-        if self.keypoints_type is None:
+        if self.keypoints_type:
+            annotations, results = (
+                coco.loadAnns(coco.getAnnIds(
+                    imgIds=self.params.imgIds, catIds=self.params.catIds
+                    if self.params.useCats else []))
+                for coco in (self.cocoGt, self.cocoDt))
+            results = [self._result(dt) for dt in results]
+            self._dts = _by_image([dt for dt in results if _labeled(dt)])
+        else:
             super()._prepare()
-            return
-        annotations, results = (
-            coco.loadAnns(coco.getAnnIds(
-                imgIds=self.params.imgIds, catIds=self.params.catIds
-                if self.params.useCats else []))
-            for coco in (self.cocoGt, self.cocoDt))
+            annotations = [gt for its in self._gts.values() for gt in its]
         # pycocotools takes a match with the number 0 for none
         shift = max(0, 1 - min((gt['id'] for gt in annotations), default=1))
-        results = [self._result(dt) for dt in results]
         self._gts = _by_image([self._annotation(gt, shift) for gt in annotations])
-        self._dts = _by_image([dt for dt in results if _labeled(dt)])
         self.evalImgs, self.eval = [], {}
 
     def _keypoints(self, annotation: dict) -> list:
@@ -73,26 +74,29 @@ class COCOeval(cocoeval.COCOeval):
         return [number for part in parts for number in annotation[part]]
 
     def _annotation(self, gt: dict, shift: int) -> dict:
-        gt = dict(gt, keypoints=self._keypoints(gt), id=gt['id'] + shift)
-        # CrowdPose counts joints that can be seen alone
-        visible = (gt['num_keypoints'] if self.keypoints_type ==
-                   'keypoints_crowd' else _labeled(gt))
-        gt['ignore'] = visible == 0 or bool(gt.get('iscrowd'))
-        if not self.use_area:
+        gt = dict(gt, id=gt['id'] + shift)
+        if self.keypoints_type:
+            gt['keypoints'] = self._keypoints(gt)
+            # CrowdPose counts joints that can be seen alone
+            visible = (gt['num_keypoints'] if self.keypoints_type ==
+                       'keypoints_crowd' else _labeled(gt))
+            gt['ignore'] = visible == 0 or bool(gt.get('iscrowd'))
+            if self.use_area and 'area' not in gt:
+                raise ValueError(f'annotation {gt["id"] - shift} has no area: '
+                                 'evaluate with use_area=False')
+        if not self.use_area or 'area' not in gt:
             gt['area'] = gt['bbox'][2] * gt['bbox'][3] * AREA_OF_BOX
-        elif 'area' not in gt:
-            raise ValueError(f'annotation {gt["id"] - shift} has no area: '
-                             'evaluate with use_area=False')
         return gt
 
     def _result(self, dt: dict) -> dict:
         dt = dict(dt, keypoints=self._keypoints(dt))
         if self.keypoints_type in PARTS:
             score = f'{self.keypoints_type.removeprefix("keypoints_")}_score'
-            if score not in dt:
+            if score in dt:
+                dt['score'] = dt[score]
+            else:
                 warnings.warn(f'{score!r} not found, use score instead.',
                               stacklevel=2)
-            dt['score'] = dt.get(score, dt['score'])
         return dt
 
     def summarize(self) -> None:
@@ -128,7 +132,7 @@ class COCOeval(cocoeval.COCOeval):
                 self.accumulate()
             # images without people count as -1, as CrowdPose's own code has it
             figures.append(round(
-                float(self.eval['precision'][:, :, :, 0, :].mean()), 4))
+                self.eval['precision'][:, :, :, 0, :].mean(), 4))
         return figures
 
 
