@@ -85,7 +85,7 @@ def test_a_runner_that_resumes(tmp_path, arguments, said):
                 sampler=dict(type='DefaultSampler')),
             train_cfg=dict(by_epoch=True, max_epochs=epochs),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=.1)),
-            default_scope='mmengine',
+            default_scope='mmpose',
             experiment_name=f'{tmp_path.name}_{epochs}', **arguments)
 
     runner(1).train()
@@ -104,11 +104,6 @@ def test_the_current_visualizer(monkeypatch):
     assert current_visualizer() is first
     second = Visualizer.get_instance('private_api_second')
     assert current_visualizer() is second
-
-
-def test_a_visualizer_built_elsewhere_is_found():
-    visualizer = Visualizer.get_instance('private_api_elsewhere')
-    assert current_visualizer() is visualizer
 
 
 class NoFolder(BaseVisBackend):
