@@ -1,4 +1,4 @@
-from ..compat.compilation import keep_preprocessing_eager
+from ..compat.compilation import compile_networks_alone
 from .backbones import *  # noqa: F401, F403
 from .distillers import *  # noqa: F401, F403
 from .hard_views import *  # noqa: F401, F403
@@ -7,4 +7,4 @@ from .losses import *  # noqa: F401, F403
 from .necks import *  # noqa: F401, F403
 from .pose_estimators import *  # noqa: F401, F403
 
-keep_preprocessing_eager()
+compile_networks_alone()

@@ -409,6 +409,8 @@ def simcc_label(probabilities: Tensor, criterion: nn.Module) -> Tensor:
     return probabilities.clamp(min=1e-12).log() / beta
 
 
+# samples hold NumPy arrays, at whose copies a compiled step ends with an error
+@torch.compiler.disable
 def with_labels(data_samples: SampleList, labeled: list[bool]) -> SampleList:
     """The samples, of which unlabelled ones have labels without weight.
 

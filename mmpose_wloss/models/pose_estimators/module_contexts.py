@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -39,9 +40,16 @@ def recorded(module: nn.Module, method: str, keep: Callable = unchanged,
     try:
         yield calls
     finally:
-        delattr(module, method)
-        if replaced:
-            setattr(module, method, stock)
+        restore(module, method, stock if replaced else None)
+
+
+# compiled, the class's method would go with that of the instance
+@torch.compiler.disable
+def restore(module: nn.Module, method: str, before: Callable | None) -> None:
+    """Give a module its own method again, or else that of its class."""
+    delattr(module, method)
+    if before is not None:
+        setattr(module, method, before)
 
 
 @contextmanager
