@@ -169,7 +169,7 @@ def load_source(path: str) -> dict:
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{path} holds more than tensors, numbers and text, and is not '
-            f'read, because that could run code: {error}. If you trust it, '
+            'read, because that could run code. If you trust it, '
             'write its state_dict alone into a file, where it was trained: '
             "torch.save(dict(state_dict=torch.load(FILE)['state_dict']), OUT)"
         ) from error

@@ -215,9 +215,10 @@ def _draw_space(axes: Axes3D, points: np.ndarray, visible: np.ndarray,
     points = upright(points)
     for person, shown in zip(points, visible, strict=True):
         there = shown[skeleton.links].all(1)
-        axes.add_collection3d(Line3DCollection(
-            person[skeleton.links[there]], linewidths=1.5 * width,
-            colors=skeleton.link_colors[there]))
+        if there.any():
+            axes.add_collection3d(Line3DCollection(
+                person[skeleton.links[there]], linewidths=1.5 * width,
+                colors=skeleton.link_colors[there]))
         axes.scatter(*person[shown].T, s=size, linewidths=0, depthshade=False,
                      color=skeleton.joint_colors[shown])
     center, half = cube
