@@ -128,6 +128,7 @@ def run_tool(name: str) -> None:
     tool.parse_args, tool.merge_args = parse_and_check, merge_and_check
     try:
         tool.main()
+        end_processes()
     except (MissingFile, WrongFlipTest, WrongTeacherCache) as error:
         sys.exit(f'error: {error}')
 
@@ -403,6 +404,15 @@ def init_cpu_processes(cfg: Config) -> None:
     torch.distributed.init_process_group('gloo')
     cfg.setdefault('model_wrapper_cfg',
                    dict(type='MMDistributedDataParallel', device_ids=None))
+
+
+def end_processes() -> None:
+    """End what a distributed run has started, which MMEngine leaves open.
+
+    From torch 2.14 on, a process that ends with threads of gloo may abort.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def add_pose_density_hook(cfg: Config) -> None:

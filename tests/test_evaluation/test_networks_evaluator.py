@@ -109,6 +109,7 @@ if get_rank() == 0:
     evaluator.process(samples('first', first=.25, second=.5))
 assert evaluator.evaluate(3) == {
     'first/score': .25, 'second/score': .5, 'score': .25}, get_rank()
+torch.distributed.destroy_process_group()
 """
 
 

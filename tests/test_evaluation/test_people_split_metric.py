@@ -324,6 +324,7 @@ def main(rank):
     result = evaluator.evaluate(9)
     if rank == 1:
         print('result', json.dumps(result))
+    torch.distributed.destroy_process_group()
 
 if __name__ == '__main__':
     torch.multiprocessing.start_processes(main, nprocs=2, start_method='fork')

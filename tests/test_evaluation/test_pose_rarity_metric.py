@@ -617,6 +617,7 @@ if get_rank() == 0:
     print('result', json.dumps({key: float(value)
                                 for key, value in result.items()}))
 assert result['people'] == 41, get_rank()
+torch.distributed.destroy_process_group()
 """
 
 

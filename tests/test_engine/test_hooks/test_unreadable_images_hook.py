@@ -168,6 +168,7 @@ runner = here.train(Path(sys.argv[2]), Path(sys.argv[3]), launcher='pytorch',
 seen = runner.message_hub.get_info('unreadable_images')
 assert (seen['samples'], seen['replaced']) == (16, 4), seen
 assert len(seen['files']) == 2, seen
+torch.distributed.destroy_process_group()
 """
 
 

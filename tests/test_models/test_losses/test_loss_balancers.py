@@ -1026,6 +1026,7 @@ def main(rank, folder):
               slice(4 * rank, 4 * rank + 4))
         for config in ALL for network in (Network, Detector)],
         f'{folder}/{rank}.pth')
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':
