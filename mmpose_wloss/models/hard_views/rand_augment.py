@@ -105,6 +105,8 @@ class RandAugment(HardViewStep):
         image = (image.to(view.image.dtype) - view.mean) / view.std
         return view.replace(image=image)
 
+    # compiled, it would be so anew for each draw of operations
+    @torch.compiler.disable
     def _apply_one(self, image: Tensor, view: HardView) -> Tensor:
         """One operation for each image; each runs once, on all its images."""
         groups = {}

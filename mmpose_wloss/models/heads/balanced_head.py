@@ -10,7 +10,7 @@ from mmpose.utils.typing import ConfigType, Features
 from torch import Tensor, nn
 
 from ...compat.private_api import leaves
-from ..losses import LossBalancer
+from ..losses.loss_balancers.loss_balancer import LossBalancer, measurable
 
 # training steps in which a head may go without a loss that it never returned
 PATIENCE = 100
@@ -27,6 +27,7 @@ class BalancedLosses:
     awaited_values: set[str]
     awaited_steps: int
 
+    @measurable
     def loss(self, feats: Features, *args, **kwargs) -> dict:
         """The head's losses, those named balanced.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...codecs import IntegralPose3DLabel
+from ..losses.loss_balancers.loss_balancer import measurable
 from .soft_argmax import soft_argmax
 
 TERMS = ('heatmap2d', 'heatmap3d', 'joint2d_from_volume', 'depth_from_volume',
@@ -165,6 +166,7 @@ class IntegralPose3DHead(HeatmapHead):
         volume = self.volume_layer(features)
         return heatmaps, volume.unflatten(1, (self.out_channels, -1))
 
+    @measurable
     def loss(self,
              feats: Sequence[Tensor],
              batch_data_samples: list,

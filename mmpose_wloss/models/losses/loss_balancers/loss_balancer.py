@@ -1,7 +1,8 @@
 """What all balancers of losses share."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from numbers import Integral
 
 import torch
@@ -11,6 +12,28 @@ from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
 from .term_errors import Pair, PairError, scalar_loss
+
+
+def measurable(loss: Callable) -> Callable:
+    """Keep a head's loss out of graphs where its balancer measures gradients.
+
+    In a compiled graph, losses do not depend on features that it gives beside
+    them, and every norm is 0.
+
+    Args:
+        loss (Callable): The method of a head with a ``balancer``.
+
+    Returns:
+        Callable: The method.
+    """
+    eager_loss = torch.compiler.disable(loss)
+
+    @wraps(loss)
+    def method(self, *args, **kwargs):
+        measured = self.balancer.measures_gradients
+        return (eager_loss if measured else loss)(self, *args, **kwargs)
+
+    return method
 
 
 class LossBalancer(nn.Module, metaclass=ABCMeta):
