@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from ..compat.process_groups import end_process_groups
 from .export import KEYS as NETWORK_KEYS
 from .export import is_ours
 from .onnx_evaluation import with_onnx_file
@@ -128,7 +129,7 @@ def run_tool(name: str) -> None:
     tool.parse_args, tool.merge_args = parse_and_check, merge_and_check
     try:
         tool.main()
-        end_processes()
+        end_process_groups()
     except (MissingFile, WrongFlipTest, WrongTeacherCache) as error:
         sys.exit(f'error: {error}')
 
@@ -404,15 +405,6 @@ def init_cpu_processes(cfg: Config) -> None:
     torch.distributed.init_process_group('gloo')
     cfg.setdefault('model_wrapper_cfg',
                    dict(type='MMDistributedDataParallel', device_ids=None))
-
-
-def end_processes() -> None:
-    """End what a distributed run has started, which MMEngine leaves open.
-
-    From torch 2.14 on, a process that ends with threads of gloo may abort.
-    """
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def add_pose_density_hook(cfg: Config) -> None:

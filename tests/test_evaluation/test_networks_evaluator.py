@@ -99,6 +99,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from mmengine.dist import get_rank, init_dist
 import torch
+from mmpose_wloss.compat.process_groups import end_process_groups
 torch.distributed.init_process_group('gloo')
 from test_networks_evaluator import EVALUATORS, samples, init_default_scope
 init_default_scope('mmpose')
@@ -109,7 +110,7 @@ if get_rank() == 0:
     evaluator.process(samples('first', first=.25, second=.5))
 assert evaluator.evaluate(3) == {
     'first/score': .25, 'second/score': .5, 'score': .25}, get_rank()
-torch.distributed.destroy_process_group()
+end_process_groups()
 """
 
 

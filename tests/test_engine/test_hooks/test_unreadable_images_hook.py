@@ -160,6 +160,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
+from mmpose_wloss.compat.process_groups import end_process_groups
 torch.distributed.init_process_group('gloo')
 import test_unreadable_images_hook as here
 runner = here.train(Path(sys.argv[2]), Path(sys.argv[3]), launcher='pytorch',
@@ -168,7 +169,7 @@ runner = here.train(Path(sys.argv[2]), Path(sys.argv[3]), launcher='pytorch',
 seen = runner.message_hub.get_info('unreadable_images')
 assert (seen['samples'], seen['replaced']) == (16, 4), seen
 assert len(seen['files']) == 2, seen
-torch.distributed.destroy_process_group()
+end_process_groups()
 """
 
 

@@ -936,6 +936,7 @@ RANK = """
 import os
 import sys
 import torch
+from mmpose_wloss.compat.process_groups import end_process_groups
 from mmpose.registry import MODELS
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -1026,7 +1027,7 @@ def main(rank, folder):
               slice(4 * rank, 4 * rank + 4))
         for config in ALL for network in (Network, Detector)],
         f'{folder}/{rank}.pth')
-    torch.distributed.destroy_process_group()
+    end_process_groups()
 
 
 if __name__ == '__main__':
