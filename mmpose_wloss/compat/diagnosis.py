@@ -207,5 +207,6 @@ def _optional(module: str) -> Finding:
                        f'"mmpose_wloss[{extra}]"', None)
     error = _error(module)
     if error:
-        return Finding(module, error, False, f'pip install --upgrade {module}')
+        return Finding(module, error, False, 'pip install --force-reinstall '
+                       f'"mmpose_wloss[{extra}]"')
     return Finding(module, 'installed', None)
