@@ -150,7 +150,8 @@ def build(name: str, folder: str | None = None) -> None:
     if environment.compiled:
         say('installing mmcv with its operators, and xtcocotools')
         installer.install('-r', str(REQUIREMENTS / 'build_compiled.txt'))
-        installer.pip('uninstall', '--quiet', '--yes', 'mmcv-lite')
+        # they own the same files: whichever is there must go first
+        installer.pip('uninstall', '--quiet', '--yes', 'mmcv-lite', 'mmcv')
         os.environ['MMCV_WITH_OPS'] = '1'
         installer.install('--no-deps', '--no-build-isolation', '-r',
                           str(REQUIREMENTS / 'compiled.txt'))
