@@ -6,13 +6,19 @@ went well counts as failed. It can go when MMEngine ends what it has started.
 """
 
 import gc
+import time
 
 import torch
+
+RELEASE = 0.1  # seconds
 
 
 def end_process_groups() -> None:
     """End the process groups of a distributed run, and their threads."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # a thread needs Python's lock to release its last tensor, and where
+        # the group waits for the thread (torch 2.1) it holds that lock
+        time.sleep(RELEASE)
         torch.distributed.destroy_process_group()
         # cycles of references keep them, and the threads with them
         gc.collect()
