@@ -103,10 +103,10 @@ def table(rows: list[dict]) -> str:
     text = tabulate([line(row) for row in rows], tablefmt='github', headers=(
         'Python', 'torch', 'NumPy', 'mmcv', 'operators', 'xtcocotools',
         'passed', 'failed', 'skipped', 'minutes to install, + torch'))
-    reasons = Counter()
-    for row in rows:
-        reasons.update(row['skips'])
-    skips = '\n'.join(f'- {reason}' for reason in sorted(reasons))
+    reasons = {reason for row in rows for reason in row['skips']}
+    # some of torch's reasons name a line of its source
+    skips = '\n'.join(f'- {reason}' for reason in sorted({
+        re.sub(r'operator\(\), \S+, ', '', reason) for reason in reasons}))
     return f'{text}\n\nWhat is skipped, of all stacks:\n\n{skips}'
 
 
