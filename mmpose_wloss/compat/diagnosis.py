@@ -34,9 +34,7 @@ OPTIONAL = {
     'mim': ('tests', 'mim train mmpose_wloss')}
 ONE_OF = (('mmcv', 'mmcv-lite', 'mmcv-full', 'onedl-mmcv'),
           ('mmengine', 'mmengine-lite', 'onedl-mmengine'),
-          ('mmdet', 'onedl-mmdetection'),
-          ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
-           'opencv-contrib-python-headless'))
+          ('mmdet', 'onedl-mmdetection'))
 UNSAFE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 STAND_IN = {
     'mmcv._ext': ('compiled', 'stand-in: torchvision computes nms, roi_align '
