@@ -116,7 +116,7 @@ setup(
         'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13',
     ],
-    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*', 'annypose']),
     # says that the layout is flat, so that an editable install puts the
     # checkout on the path (see point_to_mim_folder)
     package_dir={'': '.'},

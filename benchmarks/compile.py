@@ -20,7 +20,7 @@ import time
 from collections import Counter
 
 import mmpose_wloss
-from mmpose_wloss.engine.files import write_whole
+from mmpose_wloss.common.files import write_whole
 
 import torch
 from loss_overhead import measure

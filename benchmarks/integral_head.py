@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
-from mmpose_wloss.engine.files import write_whole
+from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.models.heads import soft_argmax
 
 import torch

@@ -222,7 +222,7 @@ def main() -> None:
         if args.selection:
             show({args.name or 'this': stack})
             return
-        from mmpose_wloss.engine.files import write_whole
+        from mmpose_wloss.common.files import write_whole
         stacks[args.name] = stack
         write_whole(RESULTS, json.dumps(
             dict(format=1, mmpose=stack['versions']['mmpose'], stacks=stacks),

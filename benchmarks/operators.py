@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mmpose_wloss
+from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.compat import mmcv_ext as stand_in
 from mmpose_wloss.compat.stand_ins import is_stand_in
-from mmpose_wloss.engine.files import write_whole
 from mmpose_wloss.engine.speed import processor_name
 
 import mmcv

@@ -19,14 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
-from mmpose_wloss.engine.files import write_whole
-from mmpose_wloss.engine.onnx_export import Network, export_model
-from mmpose_wloss.engine.onnx_quantization import quantize_onnx
-from mmpose_wloss.engine.speed import alternating_speeds, processor_name
-from mmpose_wloss.models.pose_estimators.onnx_network import (
+from mmpose_wloss.common.files import write_whole
+from mmpose_wloss.deploy.onnx_export import Network, export_model
+from mmpose_wloss.deploy.onnx_network import (
     OnnxNetwork,
     import_onnxruntime,
 )
+from mmpose_wloss.deploy.onnx_quantization import quantize_onnx
+from mmpose_wloss.engine.speed import alternating_speeds, processor_name
 
 import mmpose
 import torch

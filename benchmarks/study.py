@@ -15,8 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpose_wloss.engine.files import write_whole
-from mmpose_wloss.engine.trainings import (
+from mmpose_wloss.common.files import write_whole
+from mmpose_wloss.trainings import (
     Training,
     annotation_files,
     run_trainings,

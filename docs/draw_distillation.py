@@ -7,7 +7,7 @@ python benchmarks/distillation.py
 import sys
 from pathlib import Path
 
-from mmpose_wloss.engine.demo import one_of_each_class
+from mmpose_wloss.commands.demo import one_of_each_class
 from mmpose_wloss.visualization import (
     draw_comparison,
     draw_heatmap_sheet,

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmpose_wloss.engine.launch import stock_tool
+from mmpose_wloss.preflight import stock_tool
 from mmpose_wloss.visualization import draw_curves
 
 import torch

@@ -26,6 +26,7 @@ def register_all_modules() -> None:
         apis,
         codecs,
         datasets,
+        deploy,
         engine,
         evaluation,
         models,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CONTENT = ('mmpose_wloss', 'configs', 'tools', 'requirements', 'setup.py',
+CONTENT = ('mmpose_wloss', 'annypose', 'configs', 'tools', 'requirements', 'setup.py',
            'pyproject.toml', 'MANIFEST.in', 'README.md', 'model-index.yml')
 
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mmpose_wloss.engine.launch import (
+from mmpose_wloss.preflight import (
     MissingFile,
     check_config_path,
     check_data_files,

@@ -4,7 +4,7 @@ import argparse
 import sys
 import warnings
 
-from mmpose_wloss.engine.model_comparison import (
+from mmpose_wloss.commands.compare import (
     ModelComparison,
     parse_candidates,
 )

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mmpose_wloss.engine.convert_checkpoint import convert_checkpoint
+from mmpose_wloss.commands.convert import convert_checkpoint
 
 
 def parse_args() -> argparse.Namespace:

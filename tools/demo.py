@@ -5,9 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-from mmpose_wloss.engine.demo import Demo
-from mmpose_wloss.engine.trainings import TrainingFailed
-from mmpose_wloss.synthetic import (
+from mmpose_wloss.commands.demo import Demo
+from mmpose_wloss.trainings import TrainingFailed
+
+from annypose import (
     MissingAnnyError,
     RenderInterrupted,
     RenderParameters,

@@ -6,7 +6,7 @@ It is written as a plain stock checkpoint.
 import argparse
 import sys
 
-from mmpose_wloss.engine.export import PLACES, export_network
+from mmpose_wloss.models.wrapped_networks import PLACES, export_network
 
 
 def parse_args() -> argparse.Namespace:

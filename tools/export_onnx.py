@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from mmpose_wloss.engine.export import PLACES
-from mmpose_wloss.engine.onnx_report import export_and_report
+from mmpose_wloss.deploy.onnx_report import export_and_report
+from mmpose_wloss.models.wrapped_networks import PLACES
 
 from mmengine.config import DictAction
 

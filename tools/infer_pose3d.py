@@ -11,7 +11,7 @@ from mmpose_wloss.apis import (
     predict_images,
     read_json,
 )
-from mmpose_wloss.engine.launch import (
+from mmpose_wloss.preflight import (
     MissingFile,
     check_config_path,
     check_data_files,

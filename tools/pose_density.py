@@ -5,7 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from mmpose_wloss.engine.pose_density import (
+from mmpose_wloss.commands.density import (
     FOLDER,
     doubts,
     draw_comparison_of,

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mmpose_wloss.synthetic import (
+from annypose import (
     DEFAULT_CLASS_SHARES,
     MissingAnnyError,
     RenderInterrupted,

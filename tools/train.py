@@ -1,6 +1,6 @@
 """Train a model: MMPose's own tool, with checks before it starts."""
 
-from mmpose_wloss.engine.launch import run_tool
+from mmpose_wloss.preflight import run_tool
 
 if __name__ == '__main__':
     run_tool('train')

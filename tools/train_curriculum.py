@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from mmpose_wloss.engine.curriculum import Curriculum
-from mmpose_wloss.engine.launch import MissingFile
-from mmpose_wloss.engine.trainings import TrainingFailed
+from mmpose_wloss.commands.curriculum import Curriculum
+from mmpose_wloss.preflight import MissingFile
+from mmpose_wloss.trainings import TrainingFailed
 
 from mmengine.config import DictAction
 

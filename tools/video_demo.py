@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mmpose_wloss.apis import TopdownPredictor, person_boxes, predict_video
-from mmpose_wloss.engine.launch import MissingFile, check_config_path
+from mmpose_wloss.preflight import MissingFile, check_config_path
 
 from mmengine.config import Config, DictAction
 

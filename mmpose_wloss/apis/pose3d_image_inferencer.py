@@ -14,7 +14,7 @@ from mmpose.registry import INFERENCERS
 from mmpose.structures import PoseDataSample
 from torch import nn
 
-from ..structures.camera import camera_parameters
+from ..common.camera import camera_parameters
 from ..visualization.pose3d_image_visualizer import Pose3DImageVisualizer
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')

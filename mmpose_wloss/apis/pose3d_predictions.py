@@ -15,7 +15,7 @@ from mmpose.structures import PoseDataSample
 from tabulate import tabulate
 from tqdm import tqdm
 
-from ..engine.files import write_whole
+from ..common.files import write_whole
 from ..visualization.poses_3d import PoseView, draw_pose_views
 from ..visualization.skeleton import Skeleton
 from .pose3d_image_inferencer import Pose3DImageInferencer, read_image

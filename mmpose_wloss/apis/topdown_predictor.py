@@ -14,7 +14,7 @@ from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
 from ..datasets.poses import joint_names
-from ..engine.export import KEYS, load_network, stock_config
+from ..models.wrapped_networks import KEYS, load_network, stock_config
 from .pose3d_image_inferencer import check_boxes
 from .stopwatch import Stopwatch
 

@@ -14,16 +14,16 @@ from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 from tqdm import tqdm
 
-from ..structures.video_files import (
+from ..visualization.video_sheet import write_gif, write_sheet
+from .person_boxes import PersonBoxes, whole_frames
+from .stopwatch import Stopwatch
+from .topdown_predictor import TopdownPredictor
+from .video_files import (
     CODECS,
     VideoReader,
     VideoWriter,
     written_whole,
 )
-from ..visualization.video_sheet import write_gif, write_sheet
-from .person_boxes import PersonBoxes, whole_frames
-from .stopwatch import Stopwatch
-from .topdown_predictor import TopdownPredictor
 
 FORMAT = 1
 GIF_LIMIT = 300_000

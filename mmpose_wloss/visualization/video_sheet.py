@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..structures.video_files import VideoReader
+from ..apis.video_files import VideoReader
 
 TILE = 320  # largest width of a frame on a sheet, pixels
 MARGIN = 4

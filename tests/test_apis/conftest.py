@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from mmpose_wloss.apis import Pose3DImageInferencer
-from mmpose_wloss.structures.video_files import VideoWriter
+from mmpose_wloss.apis.video_files import VideoWriter
 
 import numpy as np
 import pytest

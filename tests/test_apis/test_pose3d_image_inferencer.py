@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 from mmpose_wloss.apis import Pose3DImageInferencer, image_files
-from mmpose_wloss.structures.camera import camera_parameters, project
+from mmpose_wloss.common.camera import camera_parameters, project
 
 import cv2
 import numpy as np

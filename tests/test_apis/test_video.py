@@ -8,11 +8,11 @@ from mmpose_wloss.apis import (
     BoxesFile,
     TopdownPredictor,
     predict_video,
+    video_files,
     whole_frames,
 )
 from mmpose_wloss.apis.video import VideoFiles
-from mmpose_wloss.structures import video_files
-from mmpose_wloss.structures.video_files import VideoReader, VideoWriter
+from mmpose_wloss.apis.video_files import VideoReader, VideoWriter
 
 import cv2
 import numpy as np
@@ -289,7 +289,7 @@ def test_the_tool_runs_onnx(config_file, topdown_config, topdown_checkpoint,
                             video, tmp_path):
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     pytest.importorskip('onnx', reason='onnx is not installed')
-    from mmpose_wloss.engine.onnx_export import export_onnx
+    from mmpose_wloss.deploy.onnx_export import export_onnx
     file = tmp_path / 'tiny.onnx'
     export_onnx(topdown_config, topdown_checkpoint, str(file))
     for name, weights in (('onnx', file), ('torch', topdown_checkpoint)):

@@ -1,7 +1,7 @@
 import json
 
+from mmpose_wloss.common.camera import project
 from mmpose_wloss.datasets import CocoStyle3DDataset
-from mmpose_wloss.structures.camera import project
 
 import numpy as np
 import pytest

@@ -1,12 +1,12 @@
 import pickle
 
-from mmpose_wloss.compat.opencv import undistort_points
-from mmpose_wloss.datasets import Human36mImageDataset
-from mmpose_wloss.datasets.poses import collect_poses
-from mmpose_wloss.structures.camera import (
+from mmpose_wloss.common.camera import (
     camera_matrix,
     distortion_coefficients,
 )
+from mmpose_wloss.compat.opencv import undistort_points
+from mmpose_wloss.datasets import Human36mImageDataset
+from mmpose_wloss.datasets.poses import collect_poses
 
 import numpy as np
 import pytest

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmpose_wloss.engine.export import load_network
 from mmpose_wloss.engine.hooks import DistillationHook
+from mmpose_wloss.models.wrapped_networks import load_network
 
 import pytest
 import torch

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmpose_wloss.engine.export import (
+from mmpose_wloss.engine.hooks import DualNetworkHook
+from mmpose_wloss.models.wrapped_networks import (
     export_network,
     network_state,
     stock_config,
 )
-from mmpose_wloss.engine.hooks import DualNetworkHook
 
 import numpy as np
 import pytest

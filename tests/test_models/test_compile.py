@@ -11,15 +11,14 @@ from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from packaging.version import Version
-from torch._dynamo.utils import counters
-
-from .test_distillers.test_fast_pose_distiller import distiller
-from .test_pose_estimators.conftest import (
+from small_networks import (
     batch_for,
     build,
+    distiller,
     heatmap_network,
     hourglass_network,
 )
+from torch._dynamo.utils import counters
 
 pytestmark = pytest.mark.skipif(
     Version(torch.__version__) < Version('2.6'),

@@ -1,4 +1,4 @@
-from mmpose_wloss.structures.video_files import VideoWriter
+from mmpose_wloss.apis.video_files import VideoWriter
 from mmpose_wloss.visualization.video_sheet import write_gif, write_sheet
 
 import cv2

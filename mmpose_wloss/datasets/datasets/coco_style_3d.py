@@ -4,7 +4,7 @@ import numpy as np
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS
 
-from ...structures.camera import camera_parameters
+from ...common.camera import camera_parameters
 from .pose3d_samples import (
     METRES,
     MILLIMETRES,

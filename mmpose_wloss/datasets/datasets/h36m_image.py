@@ -10,8 +10,8 @@ from mmengine.utils import is_abs
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
+from ...common.camera import camera_parameters
 from ...compat.private_api import human36m_video
-from ...structures.camera import camera_parameters
 from .pose3d_samples import (
     METRES,
     MILLIMETRES,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...structures.camera import project
+from ...common.camera import project
 
 # the longest of people's distances from joint to root, in metres, is shorter
 METRES = 10

@@ -2,8 +2,6 @@ import numpy as np
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
 
-from .teacher_targets import KEY
-
 
 @TRANSFORMS.register_module()
 class PackSemiSupervisedPoseInputs(PackPoseInputs):
@@ -29,9 +27,6 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
     - ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's
       data set defines, 0 for one that it lacks. This is the only label.
 
-    Targets of a teacher, from :class:`LoadTeacherTargets`, are packed for both,
-    in ``gt_instance_labels.teacher_targets``.
-
     The metainfo of both says ``labeled`` and, where images could not be loaded
     and this sample came in their place, ``unreadable_images``: their files.
 
@@ -43,15 +38,12 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
         - flip_indices (optional)
         - labeled (optional)
         - unreadable_images (optional)
-        - teacher_targets (optional), in shape [1, K, N]
 
     Args:
         meta_keys (Sequence[str]): As in ``PackPoseInputs``.
         pack_transformed (bool): As in ``PackPoseInputs``, for labelled
             samples.
     """
-
-    label_mapping_table = {**PackPoseInputs.label_mapping_table, KEY: KEY}
 
     BOX_KEYS = ('bbox', 'bbox_center', 'bbox_scale', 'bbox_score')
 
@@ -81,8 +73,7 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
 
     def _without_labels(self, results: dict) -> dict:
         # named one by one, so that no label passes that a transform adds
-        kept = {'img', KEY, *self.BOX_KEYS,
-                *self.meta_keys} - {'raw_ann_info'}
+        kept = {'img', *self.BOX_KEYS, *self.meta_keys} - {'raw_ann_info'}
         unlabeled = {key: results[key] for key in kept if key in results}
         exists = results['keypoints_visible']
         if exists.ndim == 3:

@@ -5,10 +5,10 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
+from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...models.distillers import FastPoseDistiller
-from ..export import save_networks
-from ..resuming import check_same_weights
+from ...models.wrapped_networks import save_networks
 
 
 @HOOKS.register_module()
@@ -96,7 +96,7 @@ class DistillationHook(Hook):
                 checkpoint['state_dict'] = {
                     f'student.{key}': value for key, value in state.items()}
             return
-        check_same_weights(runner, checkpoint, 'with the same student only')
+        check_same_model(runner, checkpoint, 'with the same student only')
         model = self._model(runner)
         before = checkpoint.get('meta', {}).get('teacher')
         if (before is not None and model.has_teacher

@@ -10,10 +10,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpose.registry import HOOKS
 
+from ...common.files import write_whole
+from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
-from ..export import save_networks
-from ..files import write_whole
-from ..resuming import check_same_weights
+from ...models.wrapped_networks import save_networks
 
 # the share of the full consistency weight, at a progress from 0 to 1; the
 # sigmoid is that of Laine & Aila, Temporal Ensembling, 2017
@@ -188,7 +188,7 @@ class DualNetworkHook(Hook):
             ValueError: If names or shapes of parameters differ.
         """
         if is_resuming(runner):
-            check_same_weights(
+            check_same_model(
                 runner, checkpoint, 'with the same `network` and teacher only')
 
     def after_train(self, runner) -> None:

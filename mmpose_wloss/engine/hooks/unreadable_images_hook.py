@@ -6,7 +6,7 @@ from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmpose.registry import HOOKS
 
-from ..files import write_whole
+from ...common.files import write_whole
 
 # under which a checkpoint keeps what was seen
 INFO = 'unreadable_images'

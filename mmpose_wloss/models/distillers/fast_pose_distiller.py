@@ -10,7 +10,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
-from ..pose_estimators.keypoint_outputs import (
+from ..heads.keypoint_outputs import (
     HeatmapOutputs,
     Output,
     at_least_float32,
@@ -19,7 +19,6 @@ from ..pose_estimators.keypoint_outputs import (
 )
 from ..pose_estimators.module_contexts import recorded
 from .frozen_teacher import FrozenTeacher
-from .teacher_cache import CachedTeacher
 
 
 @MODELS.register_module()
@@ -78,10 +77,6 @@ class FastPoseDistiller(BaseModel):
             teacher and joint of the student that are the same, where their
             joints differ. Joints that the teacher lacks are taught by labels
             alone. Defaults to ``None``: the same joints.
-        teacher_cache (str, optional): Folder of what the teacher predicts of
-            these very images, from ``tools/cache_teacher.py``, for a pipeline
-            without random transforms; :class:`LoadTeacherTargets` puts it
-            into the samples. Then no teacher is built. Defaults to ``None``.
         train_cfg (None): What MMPose sets for inference. That of the student
             stands in ``student``.
         test_cfg (None): Likewise.
@@ -104,7 +99,6 @@ class FastPoseDistiller(BaseModel):
                  teach_all_joints: bool = False,
                  criterion: ConfigType | None = None,
                  keypoint_mapping: Sequence[tuple[int, int]] | None = None,
-                 teacher_cache: str | None = None,
                  train_cfg: None = None,
                  test_cfg: None = None,
                  data_preprocessor: dict | None = None,
@@ -138,13 +132,12 @@ class FastPoseDistiller(BaseModel):
         self.keypoint_mapping = keypoint_mapping
         self.teacher_config = teacher
         self.teacher_checkpoint = teacher_checkpoint
-        self.teacher_cache = teacher_cache
         # in a tuple it is no submodule: neither state, nor parameters of an
         # optimizer, nor a mode of its own
         self._teacher = ()
 
     @property
-    def teacher(self) -> FrozenTeacher | CachedTeacher:
+    def teacher(self) -> FrozenTeacher:
         """The teacher, which is loaded when it is first asked for."""
         if not self._teacher:
             try:
@@ -158,14 +151,9 @@ class FastPoseDistiller(BaseModel):
         return self._teacher[0]
 
     def _load_teacher(self) -> None:
-        if self.teacher_cache is None:
-            teacher = FrozenTeacher(
-                self.teacher_config, self.teacher_checkpoint, self.student,
-                self.data_preprocessor, self.keypoint_mapping)
-        else:
-            teacher = CachedTeacher(
-                self.teacher_cache, self.teacher_config,
-                self.teacher_checkpoint, self.outputs, self.keypoint_mapping)
+        teacher = FrozenTeacher(
+            self.teacher_config, self.teacher_checkpoint, self.student,
+            self.data_preprocessor, self.keypoint_mapping)
         place = next(self.student.parameters()).device
         self._teacher = (teacher.to(place), )
 
@@ -233,21 +221,17 @@ class FastPoseDistiller(BaseModel):
             return self.loss(inputs, data_samples)
         return self.student(inputs, data_samples, mode)
 
-    def teach(self, inputs: Tensor,
-              data_samples: SampleList | None = None) -> Output:
+    def teach(self, inputs: Tensor) -> Output:
         """What the teacher would have the student predict.
 
         Args:
             inputs (Tensor): Preprocessed images in shape [B, 3, H, W].
-            data_samples (list[:obj:`PoseDataSample`], optional): Their
-                samples, which bring it where there is a ``teacher_cache``.
 
         Returns:
             Tensor or tuple[Tensor]: Heatmaps in shape [B, K, h, w], or
             distributions over x and y in shapes [B, K, Wx] and [B, K, Wy].
         """
-        return self.teacher(
-            inputs if self.teacher_cache is None else data_samples)
+        return self.teacher(inputs)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Losses of a batch, of which any part may be labelled.
@@ -267,7 +251,7 @@ class FastPoseDistiller(BaseModel):
         """
         labeled = [bool(sample.metainfo.get('labeled', True))
                    for sample in data_samples]
-        targets = (self.teach(inputs, data_samples)
+        targets = (self.teach(inputs)
                    if self.needs_teacher(not all(labeled)) else None)
         if not all(labeled) or (targets is not None and (
                 self.teach_all_joints or self.keypoint_mapping)):

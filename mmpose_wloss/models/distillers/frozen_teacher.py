@@ -12,7 +12,7 @@ from mmengine.runner import CheckpointLoader
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from ..pose_estimators.keypoint_outputs import Output, keypoint_outputs
+from ..heads.keypoint_outputs import Output, keypoint_outputs
 from .input_mapping import InputMapping
 from .target_mapping import TargetMapping
 

@@ -6,7 +6,7 @@ import torch
 from mmpose.codecs import MegviiHeatmap
 from torch import Tensor, nn
 
-from ..pose_estimators.keypoint_outputs import (
+from ..heads.keypoint_outputs import (
     HeatmapOutputs,
     KeypointOutputs,
     Output,

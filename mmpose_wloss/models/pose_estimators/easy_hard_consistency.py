@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...compat.private_api import turns_channels
 from ..hard_views import HardView
 from ..hard_views.hard_view import compose, invert, move
-from .keypoint_outputs import (
+from ..heads.keypoint_outputs import (
     Output,
     at_least_float32,
     average,

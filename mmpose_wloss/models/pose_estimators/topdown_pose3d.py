@@ -6,7 +6,7 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from ...structures import back_project
+from ...common.camera import back_project
 
 
 @MODELS.register_module()

@@ -5,7 +5,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from mmpose_wloss.engine.launch import add_unreadable_images_hook
+from mmpose_wloss.preflight import add_unreadable_images_hook
 
 import cv2
 import numpy as np

@@ -8,17 +8,17 @@ from mmpose_wloss.models import FastPoseDistiller
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from packaging.version import Version
-
-from ..test_pose_estimators.conftest import (
+from small_networks import (
     KEYPOINTS,
     NETWORKS,
     batch_for,
+    checkpoint_of,
+    distiller,
     heatmap_network,
     hourglass_network,
 )
@@ -50,26 +50,6 @@ def fixed_network(shape, loss='KeypointMSELoss'):
         head=dict(type='CPMHead', in_channels=joints, out_channels=joints,
                   num_stages=stages, final_layer=None, decoder=codec,
                   loss=dict(type=loss, use_target_weight=True)))
-
-
-def checkpoint_of(config, folder, seed=1, name='teacher.pth', **content):
-    init_default_scope('mmpose')
-    torch.manual_seed(seed)
-    model = MODELS.build(config)
-    model.init_weights()
-    torch.save(dict(state_dict=model.state_dict(), **content), folder / name)
-    return str(folder / name)
-
-
-def distiller(student, teacher, folder, seed=0, **arguments):
-    init_default_scope('mmpose')
-    if 'teacher_checkpoint' not in arguments:
-        arguments['teacher_checkpoint'] = checkpoint_of(teacher, folder)
-    torch.manual_seed(seed)
-    model = MODELS.build(dict(type='FastPoseDistiller', student=student,
-                              teacher=teacher, **arguments))
-    model.init_weights()
-    return model
 
 
 def losses_of(model, data):

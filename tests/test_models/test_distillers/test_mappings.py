@@ -6,7 +6,7 @@ from mmpose_wloss.models.distillers.target_mapping import (
     TargetMapping,
     joint_sources,
 )
-from mmpose_wloss.models.pose_estimators.keypoint_outputs import (
+from mmpose_wloss.models.heads.keypoint_outputs import (
     keypoint_outputs,
 )
 
@@ -16,9 +16,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
-
-from ..test_pose_estimators.conftest import KEYPOINTS, NETWORKS
-from .test_fast_pose_distiller import distiller
+from small_networks import KEYPOINTS, NETWORKS, distiller
 
 SIZE = (48, 64)
 # joints in pixels of an input of that size

@@ -13,9 +13,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmpose.codecs import SimCCLabel
 from mmpose.registry import MODELS
-from torch import nn
-
-from .conftest import (
+from small_networks import (
     KEYPOINTS,
     MEGVII,
     MSRA,
@@ -27,6 +25,13 @@ from .conftest import (
     heatmap_network,
     losses_of,
 )
+from torch import nn
+
+
+@pytest.fixture
+def dual():
+    return build()
+
 
 AFFINE = [dict(type='HardAffine')]
 EMA = dict(type='ExponentialMovingAverage', momentum=0.1)

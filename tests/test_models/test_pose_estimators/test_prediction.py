@@ -2,15 +2,14 @@
 
 import copy
 
-from mmpose_wloss.engine.export import network_state
+from mmpose_wloss.models.wrapped_networks import network_state
 
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-
-from .conftest import NETWORKS, batch_for, build, heatmap_network
+from small_networks import NETWORKS, batch_for, build, heatmap_network
 
 EMA = dict(type='ExponentialMovingAverage', momentum=0.1)
 

@@ -1,4 +1,4 @@
-from mmpose_wloss.structures import back_project
+from mmpose_wloss.common.camera import back_project
 
 import numpy as np
 import pytest

@@ -1,0 +1,408 @@
+"""The data set: which pictures are there, which are missing, who draws them.
+
+Every picture depends on (seed, split, index) alone. So pictures can be drawn
+in any order by any number of processes, at any time.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .body import MissingAnnyError, anny_version
+from .poses import DEFAULT_CLASS_SHARES
+
+FORMAT_VERSION = 1
+SPLITS = ('train', 'val', 'unlabeled')
+_THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
+                     'MKL_NUM_THREADS')
+
+
+class RenderInterrupted(KeyboardInterrupt):
+    """Raised on Ctrl-C, once everything that is finished is on disk."""
+
+
+@dataclass(frozen=True)
+class RenderParameters:
+    """What the pictures look like.
+
+    Args:
+        seed (int): Everything random comes from it. Not negative.
+        size (int): Width and height of the pictures, pixels, at least 32.
+        class_shares (Mapping[str, float]): Probability of each class of pose;
+            sums to 1. Each person's class is drawn from it, so that the
+            shares in a data set are near these, not equal to them.
+        yaw (float): How far bodies turn from facing the camera at most,
+            degrees, 0 to 180.
+        occluders (float): Probability of a thing in front of the people.
+        people (float): Probability of a second person in a picture.
+
+    Raises:
+        ValueError: If a value is outside its range.
+    """
+    seed: int = 0
+    size: int = 128
+    class_shares: Mapping[str, float] = field(
+        default_factory=lambda: dict(DEFAULT_CLASS_SHARES))
+    yaw: float = 60.
+    occluders: float = 0.15
+    people: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f'seed must not be negative, got {self.seed}')
+        if self.size < 32:
+            raise ValueError(f'size must be at least 32, got {self.size}')
+        if not 0 <= self.yaw <= 180:
+            raise ValueError(f'yaw must be 0 to 180 degrees, got {self.yaw}')
+        for name in ('occluders', 'people'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} is a probability, 0 to 1, got '
+                                 f'{getattr(self, name)}')
+        unknown = sorted(set(self.class_shares) - set(DEFAULT_CLASS_SHARES))
+        if unknown:
+            raise ValueError(
+                f'unknown pose class {", ".join(unknown)}; there are '
+                f'{", ".join(DEFAULT_CLASS_SHARES)}')
+        if any(share < 0 for share in self.class_shares.values()):
+            raise ValueError('shares of pose classes must not be negative')
+        total = sum(self.class_shares.values())
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise ValueError(
+                f'shares of pose classes must sum to 1, got {total:g}')
+        # One form for one meaning: parameters are compared.
+        object.__setattr__(
+            self, 'class_shares', {
+                name: float(self.class_shares[name])
+                for name in DEFAULT_CLASS_SHARES
+                if self.class_shares.get(name)
+            })
+
+
+def render_dataset(out: str | os.PathLike,
+                   counts: Mapping[str, int],
+                   parameters: RenderParameters | None = None,
+                   workers: int = 2,
+                   progress: bool = True) -> dict:
+    """Render what is missing of a data set and write its annotations.
+
+    An interrupted call loses nothing that is finished; the same call goes on
+    from there. Asking for more pictures adds to those that are there, asking
+    for fewer leaves them.
+
+    Args:
+        out (str | os.PathLike): Folder of the data set.
+        counts (Mapping[str, int]): Pictures per split (train, val,
+            unlabeled).
+        parameters (RenderParameters | None): What they look like. None takes
+            the defaults.
+        workers (int): Processes, at least 1. They change nothing but time.
+        progress (bool): Show a progress bar on stderr.
+
+    Returns:
+        dict: ``images`` and ``people`` per split, ``rendered``, ``seconds``,
+        ``class_shares`` and ``visible_share`` (of the joints, over the splits
+        with labels), ``contact_sheet`` (a path, or None without labels).
+
+    Raises:
+        ValueError: If a count is negative, or the folder holds a data set of
+            other parameters.
+        OSError: If the folder cannot be written.
+        MissingAnnyError: If there is something to render and ``anny`` is not
+            installed.
+        RenderInterrupted: On Ctrl-C.
+        RuntimeError: If a rendering process is killed.
+    """
+    start = time.monotonic()
+    parameters = parameters or RenderParameters()
+    _check_request(counts, workers)
+    out = Path(out)
+    _claim(out, parameters)
+    records = {split: _read_records(out, split) for split in SPLITS}
+    tasks = [(split, index) for split in SPLITS
+             for index in range(counts.get(split, 0))
+             if index not in records[split]]
+    if tasks:
+        anny_version()
+        _render(out, tasks, parameters, workers, progress, records)
+    _write_annotations(out, records, parameters, bool(tasks))
+    return _summary(out, records, len(tasks), time.monotonic() - start)
+
+
+def _check_request(counts, workers):
+    for split, count in counts.items():
+        if split not in SPLITS:
+            raise ValueError(
+                f'unknown split {split}; there are {", ".join(SPLITS)}')
+        if count < 0:
+            raise ValueError(
+                f'the number of {split} images must not be negative, got '
+                f'{count}')
+    if not any(counts.values()):
+        raise ValueError('nothing to render: every count is 0')
+    if workers < 1:
+        raise ValueError(f'workers must be at least 1, got {workers}')
+
+
+def _claim(out, parameters):
+    """Make the folders, or check that they hold these parameters."""
+    wanted = dict(format_version=FORMAT_VERSION, **asdict(parameters))
+    try:
+        wanted['anny'] = anny_version()
+    except MissingAnnyError:
+        # A finished data set can be used without the body model.
+        wanted['anny'] = None
+    path = out / 'parameters.json'
+    if path.exists():
+        found = json.loads(path.read_text())
+        different = [
+            f'{key}: {found.get(key)} there, {value} asked for'
+            for key, value in wanted.items()
+            if found.get(key) != value and not (key == 'anny' and not value)
+        ]
+        if different:
+            raise ValueError(
+                f'{out} holds a data set made with other parameters; '
+                'nothing was changed. Choose another folder, or: ' +
+                '; '.join(different))
+        return
+    if not wanted['anny']:
+        anny_version()
+    from .coco import write_json
+    try:
+        for folder in ('annotations', 'records', *SPLITS):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        write_json(path, wanted)
+    except OSError as error:
+        raise OSError(f'cannot write to {out}: {error}') from error
+
+
+def _record_file(out, split):
+    return out / 'records' / f'{split}.jsonl'
+
+
+def _read_records(out, split):
+    """Read what is finished; a line or picture that is not counts as missing.
+    """
+    path = _record_file(out, split)
+    if not path.exists():
+        return {}
+    pictures = set(os.listdir(out / split))
+    records, whole = {}, 0
+    with open(path, 'rb+') as file:
+        for line in file:
+            if not line.endswith(b'\n'):
+                # Cut off, or the next line would be glued to it.
+                file.truncate(whole)
+                break
+            whole += len(line)
+            record = json.loads(line)
+            if record['image']['file_name'] in pictures:
+                records[record['index']] = record
+    return records
+
+
+def _render(out, tasks, parameters, workers, progress, records):
+    """Render the tasks and add what is known of each to the records."""
+    from tqdm import tqdm
+    context = multiprocessing.get_context('spawn')
+    executor = ProcessPoolExecutor(
+        min(workers, len(tasks)), context, _start_worker,
+        (str(out), parameters, context.Lock()))
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(
+                total=len(tasks),
+                unit='image',
+                desc='loading the body model (the first time: one minute)',
+                disable=not progress))
+        files = {
+            split: stack.enter_context(open(_record_file(out, split), 'a'))
+            for split in dict.fromkeys(split for split, _ in tasks)
+        }
+
+        def keep(future: Future) -> None:
+            split, record = future.result()
+            files[split].write(json.dumps(record) + '\n')
+            files[split].flush()
+            records[split][record['index']] = record
+            bar.set_description(split, refresh=False)
+            bar.update()
+
+        pending: set[Future] = set()
+        try:
+            with _environment_of_workers():
+                for task in tasks:
+                    pending.add(executor.submit(_render_task, *task))
+            for future in as_completed(list(pending)):
+                pending.discard(future)
+                keep(future)
+        except KeyboardInterrupt:
+            bar.set_description('stopping after the images at work')
+            executor.shutdown(wait=True, cancel_futures=True)
+            for future in pending:
+                if future.done() and not future.cancelled():
+                    keep(future)
+            raise RenderInterrupted(
+                f'interrupted; {bar.n} of {len(tasks)} missing images were '
+                f'finished and are kept in {out}. The same command goes on '
+                'from there.') from None
+        except BrokenProcessPool:
+            raise RuntimeError(
+                f'a rendering process ended unexpectedly; {bar.n} of '
+                f'{len(tasks)} missing images were finished and are kept in '
+                f'{out}. The same command goes on from there, with fewer '
+                'workers if memory was short.') from None
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _environment_of_workers():
+    """Processes started within leave Ctrl-C to their parent, one core each.
+
+    NumPy's linear algebra reads its number of threads when it is loaded.
+    """
+    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, '1'))
+    # Only the main thread may set handlers, and only it gets Ctrl-C.
+    main = threading.current_thread() is threading.main_thread()
+    if main:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, previous)
+        for name, value in saved.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_worker: dict = {}
+
+
+def _end_with_parent():
+    """A killed parent cannot stop its processes; they stop themselves."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _start_worker(out, parameters, lock):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import cv2
+    import torch
+
+    from .body import BodyModel
+    from .scene import SceneRenderer
+
+    # One thread each: the processes share the cores, and sums of floats come
+    # out the same everywhere.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    # Rendering writes nowhere but to its folder.
+    os.environ.setdefault('ANNY_CACHE_DIR', str(Path(out).resolve() / 'cache'))
+    with lock:
+        # The first to load the model writes the cache the others read.
+        model = BodyModel()
+    _worker['out'] = Path(out)
+    _worker['seed'] = parameters.seed
+    _worker['renderer'] = SceneRenderer(
+        model, parameters.size, dict(parameters.class_shares), parameters.yaw,
+        parameters.occluders, parameters.people)
+
+
+def _render_task(split: str, index: int) -> tuple[str, dict]:
+    import cv2
+    import numpy as np
+
+    from . import coco
+    seed = np.random.SeedSequence(
+        _worker['seed'], spawn_key=(SPLITS.index(split), index))
+    image, camera, labels = _worker['renderer'].render(
+        np.random.default_rng(seed))
+    _, encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    coco.write_bytes(_worker['out'] / split / coco.file_name(index),
+                     encoded.tobytes())
+    record = dict(index=index, image=coco.image_entry(index, camera))
+    if split == 'unlabeled':
+        record['boxes'] = coco.box_entries(index, labels)
+    else:
+        record['annotations'] = coco.annotation_entries(index, labels)
+    return split, record
+
+
+def _write_annotations(out, records, parameters, changed):
+    from . import coco
+    info = dict(
+        description='People rendered from the parametric body model anny',
+        version=str(FORMAT_VERSION),
+        contributor='annypose',
+        license_note=coco.LICENSE['name'],
+        **json.loads((out / 'parameters.json').read_text()))
+    folder = out / 'annotations'
+    for split in SPLITS:
+        ordered = [records[split][i] for i in sorted(records[split])]
+        if not ordered:
+            continue
+        if split == 'unlabeled':
+            path = folder / 'person_boxes_unlabeled.json'
+            if changed or not path.exists():
+                coco.write_unlabeled(folder, ordered, info)
+        else:
+            path = folder / f'person_keypoints_{split}.json'
+            if changed or not path.exists():
+                coco.write_labeled(path, ordered, info)
+        if changed:
+            # In order, whichever process was faster.
+            lines = ''.join(json.dumps(x) + '\n' for x in ordered)
+            coco.write_bytes(_record_file(out, split), lines.encode())
+            # A killed run may leave a picture half written.
+            for leftover in (out / split).glob('.*'):
+                leftover.unlink()
+    sheet = out / 'contact_sheet.jpg'
+    labeled = next((s for s in ('train', 'val') if records[s]), None)
+    if labeled and (changed or not sheet.exists()):
+        from .contact_sheet import write_contact_sheet
+        first = sorted(records[labeled])[:32]
+        write_contact_sheet(sheet, out / labeled,
+                            [records[labeled][i] for i in first])
+
+
+def _summary(out, records, rendered, seconds):
+    people = [
+        annotation for split in ('train', 'val')
+        for record in records[split].values()
+        for annotation in record['annotations']
+    ]
+    classes = Counter(person['pose_class'] for person in people)
+    visible = sum(
+        flag == 2 for person in people for flag in person['keypoints'][2::3])
+    sheet = out / 'contact_sheet.jpg'
+    return dict(
+        images={split: len(records[split]) for split in SPLITS},
+        people={
+            split: sum(
+                len(record.get('annotations', record.get('boxes')))
+                for record in records[split].values())
+            for split in SPLITS
+        },
+        rendered=rendered,
+        seconds=seconds,
+        class_shares={
+            name: count / len(people) for name, count in classes.most_common()
+        },
+        visible_share=visible / (17 * len(people)) if people else None,
+        contact_sheet=str(sheet) if sheet.exists() else None)

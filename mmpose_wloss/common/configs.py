@@ -1,0 +1,72 @@
+"""What a config names: its components, its data sets, their files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# keys of a data set under which annotation files may stand
+ANNOTATION_KEYS = ('ann_file', 'extended_ann_file')
+
+
+def is_of_class(config: Any, name: str) -> bool:
+    """Whether a config is one of a class, by its name or, lazy, by itself."""
+    kind = config.get('type') if isinstance(config, dict) else None
+    kind = getattr(kind, '__name__', kind)
+    return isinstance(kind, str) and kind.rpartition('.')[2] == name
+
+
+def components(config: Any, key: str = '') -> Iterator[tuple[str, dict]]:
+    """Each dict within a config, the outer ones first.
+
+    Args:
+        config (Any): A config, or any part of one.
+        key (str): Its own key, which the others begin with. Defaults to none.
+
+    Yields:
+        tuple[str, dict]: Key, joined by dots, and the dict.
+    """
+    if isinstance(config, dict):
+        yield key, config
+        parts = config.items()
+    else:
+        parts = enumerate(config if isinstance(config, (list, tuple)) else ())
+    for part, value in parts:
+        yield from components(value, f'{key}.{part}' if key else str(part))
+
+
+def components_of_class(config: Any, name: str,
+                        key: str = '') -> Iterator[tuple[str, dict]]:
+    """Each component of a class within a config, as :func:`components`."""
+    return ((key_of, one) for key_of, one in components(config, key)
+            if is_of_class(one, name))
+
+
+def data_sets(config: dict, key: str = '') -> Iterator[tuple[str, dict]]:
+    """Each data set that reads files, within those that combine or wrap.
+
+    Args:
+        config (dict): Config of a data set.
+        key (str): Its own key. Defaults to none.
+
+    Yields:
+        tuple[str, dict]: Key, joined by dots, and config.
+    """
+    wrapped = [(f'{key}.dataset', config['dataset'])
+               ] if config.get('dataset') else []
+    wrapped += [(f'{key}.datasets.{index}', one)
+                for index, one in enumerate(config.get('datasets') or ())]
+    for key_of, one in wrapped:
+        yield from data_sets(one, key_of)
+    if not wrapped:
+        yield key, config
+
+
+def annotation_files(config: dict) -> list[Path]:
+    """The annotation files of a data set's config, each once, in order."""
+    files = []
+    for _, one in data_sets(config):
+        for name in ANNOTATION_KEYS:
+            paths = one.get(name) or []
+            for path in [paths] if isinstance(paths, str) else paths:
+                files.append(Path(one.get('data_root') or '', path))
+    return list(dict.fromkeys(files))

@@ -1,0 +1,108 @@
+"""Files: written whole or not at all, known by a digest, listed in order."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import MissingFile, UserError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+
+
+@contextmanager
+def replaced_whole(*paths: str | Path) -> Iterator[Path | list[Path]]:
+    """Write files under other names, which become theirs where all ends well.
+
+    A failed write leaves old files whole and no part of new ones.
+
+    Args:
+        *paths (str or Path): The files. Their folders are made.
+
+    Yields:
+        Path or list[Path]: Where to write meanwhile, with the same suffixes:
+        of one file its path, of several a list.
+    """
+    paths = [Path(path) for path in paths]
+    partials = [path.with_name(f'{path.stem}.partial{path.suffix}')
+                for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partials[0] if len(partials) == 1 else partials
+        for partial, path in zip(partials, paths, strict=True):
+            if partial.exists():
+                os.replace(partial, path)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Write a file; a failed write leaves an old one whole.
+
+    Args:
+        path (str or Path): The file. Its folder is made.
+        content (str or bytes): What it is to hold.
+    """
+    with replaced_whole(path) as partial:
+        if isinstance(content, str):
+            partial.write_text(content)
+        else:
+            partial.write_bytes(content)
+
+
+def digest_of_file(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with open(path, 'rb') as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of_files(paths: Sequence[str | Path]) -> str:
+    """SHA-256 of a file, of several that of their digests, in their order."""
+    digests = [digest_of_file(path) for path in paths]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
+
+
+def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """The images in a folder, by their suffix, in the order of their names.
+
+    Args:
+        folder (str or Path): The folder.
+        recursive (bool): Whether to look into its folders, too. Defaults to
+            ``False``.
+
+    Raises:
+        MissingFile: If there is no such folder.
+        UserError: If it has no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingFile(f'there is no folder {folder}')
+    files = sorted(file for file in folder.glob('**/*' if recursive else '*')
+                   if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise UserError(f'{folder} has no image that ends in '
+                        f'{", ".join(IMAGE_SUFFIXES)}')
+    return files
+
+
+def existing_file(path: str | Path, what: str = 'file') -> Path:
+    """A path whose file is there.
+
+    Args:
+        path (str or Path): The file.
+        what (str): What it is, for the error. Defaults to ``'file'``.
+
+    Raises:
+        MissingFile: If it is not there.
+    """
+    if not Path(path).is_file():
+        raise MissingFile(f'there is no {what} {path}')
+    return Path(path)

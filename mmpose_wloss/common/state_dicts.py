@@ -1,0 +1,68 @@
+"""States of models, compared before they are loaded."""
+
+from collections.abc import Mapping
+
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+
+from .errors import UserError
+
+SHOWN = 5
+
+
+def differences(state: Mapping[str, Tensor],
+                needed: Mapping[str, Tensor]) -> list[str]:
+    """What keeps a state from loading strictly, a line for each key.
+
+    Args:
+        state (Mapping): The state to load.
+        needed (Mapping): The state of the model that is to take it.
+
+    Returns:
+        list[str]: Keys with the shape in the checkpoint and in the model.
+    """
+    theirs, ours = ({key: tuple(value.shape) for key, value in one.items()}
+                    for one in (state, needed))
+    return [f'{key}: {theirs.get(key, "absent")} in the checkpoint, '
+            f'{ours.get(key, "absent")} in the model'
+            for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+
+
+def check_fits(state: Mapping[str, Tensor], needed: Mapping[str, Tensor],
+               source: str, advice: str) -> None:
+    """Check that a state loads strictly; MMEngine would load what fits.
+
+    Args:
+        state (Mapping): The state to load.
+        needed (Mapping): The state of the model that is to take it.
+        source (str): Where the state is from, for the error.
+        advice (str): What to do about it, for the error.
+
+    Raises:
+        UserError: If names or shapes differ; it shows the first.
+    """
+    differing = differences(state, needed)
+    if differing:
+        lines = '\n'.join(f'  {line}' for line in differing[:SHOWN])
+        raise UserError(
+            f'{source} is of another model: {len(differing)} of its '
+            f'parameters differ, first\n{lines}\n{advice}')
+
+
+def check_same_model(runner, checkpoint: dict, how: str) -> None:
+    """Check that a training resumes with the model that it began with.
+
+    Args:
+        runner (Runner): The runner of the training process.
+        checkpoint (dict): What is going to be loaded.
+        how (str): How such a training can be resumed, for the error.
+
+    Raises:
+        UserError: If names or shapes of parameters differ.
+    """
+    model = (runner.model.module if is_model_wrapper(runner.model)
+             else runner.model)
+    check_fits(checkpoint['state_dict'], model.state_dict(),
+               'the checkpoint to resume from',
+               f'A training resumes {how}. Set another work_dir to begin anew, '
+               'or load_from and no --resume to start from those that fit')

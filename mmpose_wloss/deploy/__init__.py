@@ -1,0 +1,3 @@
+from .onnx_pose_estimator import OnnxPoseEstimator
+
+__all__ = ['OnnxPoseEstimator']

@@ -1,3 +1,0 @@
-from .camera import back_project
-
-__all__ = ['back_project']

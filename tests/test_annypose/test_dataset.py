@@ -1,0 +1,263 @@
+import filecmp
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from annypose import (
+    DEFAULT_CLASS_SHARES,
+    MissingAnnyError,
+    RenderParameters,
+    dataset,
+    render_dataset,
+)
+from annypose.body import JOINT_NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(out, name):
+    return json.loads((out / 'annotations' / name).read_text())
+
+
+def assert_same_files(one, two):
+    files = [sorted(p.relative_to(x) for p in x.rglob('*') if p.is_file())
+             for x in (one, two)]
+    assert files[0] == files[1]
+    _, different, errors = filecmp.cmpfiles(one, two, files[0], shallow=False)
+    assert not different and not errors
+
+
+def test_layout_and_counts(rendered, counts):
+    out, summary = rendered
+    assert summary['images'] == counts
+    assert summary['rendered'] == sum(counts.values())
+    for split, count in counts.items():
+        names = sorted(os.listdir(out / split))
+        assert names == [f'{i + 1:012d}.jpg' for i in range(count)]
+        assert cv2.imread(str(out / split / names[0])).shape == (64, 64, 3)
+    assert Path(summary['contact_sheet']).exists()
+    assert sum(summary['class_shares'].values()) == pytest.approx(1)
+    assert 0.4 < summary['visible_share'] < 1
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_annotations_are_consistent(rendered, counts, split):
+    out, _ = rendered
+    content = load(out, f'person_keypoints_{split}.json')
+    images = {image['id']: image for image in content['images']}
+    assert len(images) == counts[split]
+    category, = content['categories']
+    assert category['name'] == 'person'
+    assert category['keypoints'] == list(JOINT_NAMES)
+    assert len(category['skeleton']) == 19
+    ids = [person['id'] for person in content['annotations']]
+    assert len(set(ids)) == len(ids)
+    assert {p['image_id'] for p in content['annotations']} == set(images)
+    for person in content['annotations']:
+        keypoints = np.reshape(person['keypoints'], (17, 3))
+        joints = np.array(person['keypoints_3d'])
+        camera = images[person['image_id']]['camera']
+        projected = (joints[:, :2] / joints[:, 2:] * camera['f'] +
+                     camera['c'])
+        inside = keypoints[:, 2] > 0
+        np.testing.assert_allclose(
+            keypoints[inside, :2], projected[inside], atol=0.01)
+        assert (keypoints[~inside] == 0).all()
+        outside = ((projected < 0) | (projected > 63)).any(axis=1)
+        np.testing.assert_array_equal(inside, ~outside)
+        assert set(keypoints[:, 2]) <= {0, 1, 2}
+        assert person['num_keypoints'] == inside.sum() > 0
+        assert person['pose_class'] in DEFAULT_CLASS_SHARES
+        assert 0 <= person['occlusion'] <= 1
+        x, y, width, height = person['bbox']
+        assert 0 <= x < x + width <= 63 and 0 <= y < y + height <= 63
+        thigh = np.linalg.norm(joints[11] - joints[13])
+        assert 200 < thigh < 600
+
+
+def test_info_says_how_it_was_made(rendered, parameters):
+    out, _ = rendered
+    info = load(out, 'person_keypoints_train.json')['info']
+    assert info['format_version'] == dataset.FORMAT_VERSION
+    assert info['seed'] == parameters.seed
+    assert info['size'] == parameters.size
+    assert info['class_shares'] == dict(parameters.class_shares)
+    assert info['anny'] == importlib.metadata.version('anny')
+    assert 'Apache-2.0' in info['license_note']
+
+
+@pytest.mark.parametrize('package', ['pycocotools', 'xtcocotools'])
+def test_coco_tools_read_it(rendered, package):
+    coco_module = pytest.importorskip(f'{package}.coco')
+    out, _ = rendered
+    coco = coco_module.COCO(
+        str(out / 'annotations/person_keypoints_train.json'))
+    overlaps = []
+    for person in coco.loadAnns(coco.getAnnIds(catIds=coco.getCatIds())):
+        mask = coco.annToMask(person)
+        assert mask.shape == (64, 64)
+        overlaps.append(mask.sum() / person['area'])
+    assert np.mean(overlaps) == pytest.approx(1, abs=0.1)
+
+    unlabeled = coco_module.COCO(
+        str(out / 'annotations/image_info_unlabeled.json'))
+    boxes = unlabeled.loadRes(
+        str(out / 'annotations/person_boxes_unlabeled.json'))
+    assert set(boxes.getImgIds()) == set(unlabeled.getImgIds())
+
+
+def test_the_unlabeled_split_carries_no_label(rendered, counts):
+    out, _ = rendered
+    content = load(out, 'image_info_unlabeled.json')
+    assert 'annotations' not in content
+    assert len(content['images']) == counts['unlabeled']
+    boxes = load(out, 'person_boxes_unlabeled.json')
+    assert all(set(box) == {'image_id', 'category_id', 'bbox', 'score'}
+               for box in boxes)
+    for path in [*out.glob('annotations/*unlabeled*'),
+                 out / 'records/unlabeled.jsonl']:
+        text = path.read_text()
+        for word in ('pose_class"', 'keypoints"', 'keypoints_3d"',
+                     'segmentation"'):
+            # The category lists the joints' names, as COCO's own file does.
+            assert text.count(word) <= (word == 'keypoints"')
+
+
+def test_neither_processes_nor_the_order_of_requests_matter(
+        rendered, counts, parameters, tmp_path):
+    out = tmp_path / 'set'
+    render_dataset(out, dict(train=7), parameters, workers=1, progress=False)
+    render_dataset(out, counts, parameters, workers=1, progress=False)
+    assert_same_files(rendered[0], out)
+
+
+def test_killed_runs_lose_nothing_and_repeat_nothing(
+        rendered, counts, parameters, tmp_path):
+    out = tmp_path / 'set'
+    command = [
+        sys.executable, ROOT / 'tools/render_dataset.py', '--out', out,
+        '--seed', parameters.seed, '--size', parameters.size, '--people',
+        parameters.people, '--occluders', parameters.occluders, '--workers', 1
+    ]
+    for split, count in counts.items():
+        command += [f'--{split}', count]
+    records = out / 'records/train.jsonl'
+    written = 0
+    for sent in (signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stderr=subprocess.PIPE,
+            text=True,
+            # Children of a background job inherit that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            env=os.environ | dict(PYTHONPATH=os.pathsep.join(
+                [str(ROOT), os.environ.get('PYTHONPATH', '')])))
+        deadline = time.monotonic() + 120
+        while not records.exists() or (
+                records.read_bytes().count(b'\n') < written + 3):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(sent)
+        _, messages = process.communicate(timeout=60)
+        if sent == signal.SIGINT:
+            assert process.returncode == 130
+            assert 'goes on from there' in messages
+            assert 'Traceback' not in messages
+        written = records.read_bytes().count(b'\n')
+        assert written < counts['train']
+    with open(records, 'a') as file:
+        file.write('{"index": 19, "image": {"file_na')
+    (out / 'train/.000000000020.jpg.123').write_bytes(b'half a pic')
+
+    summary = render_dataset(
+        out, counts, parameters, workers=1, progress=False)
+    assert summary['rendered'] == sum(counts.values()) - written
+    assert_same_files(rendered[0], out)
+
+
+def test_a_finished_data_set_starts_nothing(rendered, counts, parameters,
+                                            monkeypatch):
+    monkeypatch.setattr(dataset, 'ProcessPoolExecutor', None)
+    out, _ = rendered
+    before = {path: path.stat().st_mtime_ns for path in out.rglob('*')}
+    summary = render_dataset(out, counts, parameters, progress=False)
+    assert summary['rendered'] == 0
+    fewer = render_dataset(out, dict(train=3), parameters, progress=False)
+    assert fewer['images'] == counts
+    assert {p: p.stat().st_mtime_ns for p in out.rglob('*')} == before
+
+
+def test_other_parameters_are_refused(rendered, counts):
+    out, _ = rendered
+    before = sorted(out.rglob('*'))
+    with pytest.raises(ValueError) as error:
+        render_dataset(
+            out, counts, RenderParameters(seed=4, size=64, people=0.3))
+    message = str(error.value)
+    assert 'seed: 3 there, 4 asked for' in message
+    assert 'occluders: 0.3 there, 0.15 asked for' in message
+    assert 'size' not in message.replace(str(out), '')
+    assert sorted(out.rglob('*')) == before
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(seed=-1), 'seed'),
+    (dict(size=16), 'at least 32'),
+    (dict(yaw=200), '0 to 180'),
+    (dict(yaw=float('nan')), '0 to 180'),
+    (dict(occluders=1.5), 'occluders'),
+    (dict(people=-0.1), 'people'),
+    (dict(class_shares=dict(flying=1.)), 'unknown pose class flying'),
+    (dict(class_shares=dict(standing=0.5)), 'sum to 1, got 0.5'),
+    (dict(class_shares=dict(standing=1.5, lying=-0.5)), 'negative'),
+])
+def test_bad_parameters(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RenderParameters(**arguments)
+
+
+def test_classes_without_a_share_need_not_be_named():
+    named = RenderParameters(class_shares=dict(standing=1, lying=0))
+    assert named == RenderParameters(class_shares=dict(standing=1.))
+
+
+@pytest.mark.parametrize('counts, workers, message', [
+    (dict(train=-1), 1, 'train images must not be negative'),
+    (dict(test=1), 1, 'unknown split test'),
+    (dict(train=0), 1, 'nothing to render'),
+    (dict(train=1), 0, 'workers'),
+])
+def test_bad_requests(tmp_path, counts, workers, message):
+    with pytest.raises(ValueError, match=message):
+        render_dataset(tmp_path / 'set', counts, workers=workers)
+    assert not (tmp_path / 'set').exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    pytest.importorskip('anny', reason='the body model is not installed')
+    file = tmp_path / 'file'
+    file.write_text('')
+    with pytest.raises(OSError, match='cannot write to'):
+        render_dataset(file / 'set', dict(train=1))
+
+
+def test_without_anny(tmp_path, monkeypatch):
+
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, 'version', version)
+    with pytest.raises(
+            MissingAnnyError,
+            match='"anny".*pip install "anny>='):
+        render_dataset(tmp_path / 'set', dict(train=1))
+    assert not (tmp_path / 'set').exists()
