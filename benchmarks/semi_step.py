@@ -17,8 +17,8 @@ from pathlib import Path
 import mmpose_wloss
 from mmpose_wloss.models.heads.keypoint_outputs import at_least_float32
 from mmpose_wloss.models.losses import heatmap_consistency_loss
+from mmpose_wloss.models.module_contexts import recorded
 from mmpose_wloss.models.pose_estimators.easy_hard_consistency import take
-from mmpose_wloss.models.pose_estimators.module_contexts import recorded
 
 import torch
 from loss_overhead import measure

@@ -1,10 +1,12 @@
 """Files: written whole or not at all, known by a digest, listed in order."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import MissingFile, UserError
 
@@ -106,3 +108,21 @@ def existing_file(path: str | Path, what: str = 'file') -> Path:
     if not Path(path).is_file():
         raise MissingFile(f'there is no {what} {path}')
     return Path(path)
+
+
+def read_json(path: str | Path, what: str = 'file') -> Any:
+    """Read a JSON file.
+
+    Args:
+        path (str or Path): The file.
+        what (str): What it is, for errors. Defaults to ``'file'``.
+
+    Raises:
+        MissingFile: If it is not there.
+        UserError: If it is no JSON; says where.
+    """
+    text = existing_file(path, what).read_bytes()
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} is no JSON {what}: {error}') from error

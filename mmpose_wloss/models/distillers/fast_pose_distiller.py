@@ -17,7 +17,7 @@ from ..heads.keypoint_outputs import (
     check_weighted,
     keypoint_outputs,
 )
-from ..pose_estimators.module_contexts import recorded
+from ..module_contexts import recorded
 from .frozen_teacher import FrozenTeacher
 
 

@@ -20,7 +20,7 @@ from ..heads.keypoint_outputs import (
     cloned,
     keypoint_outputs,
 )
-from .module_contexts import evaluation, recorded
+from ..module_contexts import evaluation, recorded
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import copy
 from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
 from mmpose_wloss.models.hard_views.hard_view import invert, move
 from mmpose_wloss.models.losses import heatmap_consistency_loss
-from mmpose_wloss.models.pose_estimators.module_contexts import recorded
+from mmpose_wloss.models.module_contexts import recorded
 
 import numpy as np
 import pytest
