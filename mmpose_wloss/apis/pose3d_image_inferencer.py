@@ -14,6 +14,7 @@ from mmpose.registry import INFERENCERS
 from mmpose.structures import PoseDataSample
 from torch import nn
 
+from ..common.boxes import check_boxes
 from ..common.camera import camera_parameters
 from ..visualization.pose3d_image_visualizer import Pose3DImageVisualizer
 
@@ -380,35 +381,6 @@ def read_json(path: str):
         return json.loads(Path(path).read_text())
     except ValueError as error:
         raise ValueError(f'{path} is no JSON file: {error}') from None
-
-
-def check_boxes(bboxes: Sequence, name: str) -> np.ndarray:
-    """Check the boxes of an image.
-
-    Args:
-        bboxes (Sequence): Left, top, right, bottom in pixels, and perhaps a
-            score, of each person; empty without people.
-        name (str): The image, for the error.
-
-    Returns:
-        np.ndarray: In shape [N, 5], float32.
-
-    Raises:
-        ValueError: If they are something else.
-    """
-    try:
-        boxes = np.asarray(bboxes, np.float32)
-    except (TypeError, ValueError):
-        boxes = np.zeros(())
-    if boxes.shape == (0, ):
-        boxes = np.zeros((0, 4), np.float32)
-    if boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or not np.isfinite(
-            boxes).all() or (boxes[:, 2:4] <= boxes[:, :2]).any():
-        raise ValueError(
-            f'the boxes of {name} must be a list of [left, top, right, '
-            f'bottom] in pixels, one for each person, but are {bboxes}')
-    scores = np.ones((len(boxes), 1), np.float32)
-    return np.concatenate([boxes, scores], 1)[:, :5]
 
 
 def check_root_depth(root_depth: float | Sequence, people: int,
