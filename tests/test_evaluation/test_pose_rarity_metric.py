@@ -444,6 +444,18 @@ def test_padding_is_cut():
     assert padded.evaluate(10) == evaluate(PCK, samples)
 
 
+@pytest.mark.parametrize('metric, missing', [
+    (dict(type='JhmdbPCKAccuracy'), 'Head PCK'), (COCO, 'coco/AP (L)')])
+def test_what_cannot_be_measured_is_no_figure_of_a_part(metric, missing, log):
+    samples = crowd()
+    for sample in samples:  # JHMDB's head; and nobody is large for COCO
+        sample.gt_instances.keypoints_visible[0, 2] = 0
+    result = evaluate(metric, samples, bins=ALL)
+    assert result[missing] == -1
+    assert f'all_of_them/{missing}' not in result
+    assert missing not in next(text for text in log if 'poses' in text)
+
+
 @pytest.fixture
 def log():
     class Lines(logging.Handler):

@@ -23,7 +23,7 @@ from ..functional import (
     fit_error_line,
     mean_with_interval,
 )
-from .metric_parts import build_partial, quiet, taken_of
+from .metric_parts import build_partial, is_measured, quiet, taken_of
 
 BINS = dict(rare=(0., .1), middle=(.1, .5), common=(.5, 1.))
 PICTURE = 'pose_rarity'
@@ -367,7 +367,7 @@ class PoseRarityMetric(BaseMetric):
         columns = []
         for index, metric in enumerate(self.metrics):
             measured = [name for name, value in rows[0].figures[index].items()
-                        if _is_measured(metric, value)]
+                        if is_measured(metric, value)]
             # a figure of all has a shorter name than those of its parts
             shortest = sorted(measured, key=len)[:TABLE_FIGURES]
             columns += [(index, name) for name in measured if name in shortest]
@@ -537,14 +537,7 @@ def _compute(metric: BaseMetric, index: int, people: list[dict], name: str
     if not name:
         return figures
     return {key: float(value) for key, value in figures.items()
-            if _is_measured(metric, value)}
-
-
-def _is_measured(metric: BaseMetric, value: float) -> bool:
-    """Whether there was something to measure; COCO writes -1 if not."""
-    value = float(value)
-    return bool(np.isfinite(value)) and not (
-        value == -1 and isinstance(metric, CocoMetric))
+            if is_measured(metric, value)}
 
 
 def _ground_truth(coco: COCO, people: set | None) -> COCO:
