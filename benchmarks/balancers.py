@@ -7,7 +7,6 @@ weights, with its quartiles.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -17,6 +16,7 @@ import mmpose_wloss
 from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
 
 import torch
+from json_rows import write_rows
 from loss_overhead import measure
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -111,12 +111,12 @@ def main() -> None:
                             quartiles=[low, high], ratio_of_fastest=fastest)
     print(tabulate(rows, ['balancer', 'step, ms', 'over fixed weights',
                           'fastest over fastest'], tablefmt='github'))
-    RESULTS.write_text(json.dumps(dict(
+    write_rows(RESULTS, dict(
         format=1, balancers=result, config=CONFIG, batch=args.batch,
         rounds=args.rounds, device=args.device,
         threads=torch.get_num_threads(), load_before=round(load, 2),
         versions=dict(torch=torch.__version__, python=platform.python_version(),
-                      mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
+                      mmpose_wloss=mmpose_wloss.__version__)))
 
 
 if __name__ == '__main__':

@@ -20,9 +20,9 @@ import time
 from collections import Counter
 
 import mmpose_wloss
-from mmpose_wloss.common.files import write_whole
 
 import torch
+from json_rows import write_rows
 from loss_overhead import measure
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -175,8 +175,7 @@ def main() -> None:
                 env=dict(os.environ, TORCHINDUCTOR_CACHE_DIR=cache),
                 check=True, stdout=subprocess.PIPE, text=True).stdout
         rows[name] = json.loads(output.splitlines()[-1])
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        write_whole(FILE, json.dumps(dict(format=1, rows=rows), indent=1) + '\n')
+        write_rows(FILE, dict(format=1, rows=rows))
     print(tabulate(
         [[name, *(f'{row["milliseconds"][what]:.0f}'
                   for what in ('eager', 'compiled')),

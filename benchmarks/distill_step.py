@@ -8,7 +8,6 @@ is the median over rounds, with its quartiles.
 """
 
 import argparse
-import json
 import logging
 import platform
 import statistics
@@ -17,6 +16,7 @@ import tempfile
 import mmpose_wloss
 
 import torch
+from json_rows import write_rows
 from loss_overhead import measure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -129,13 +129,12 @@ def main() -> None:
         ['config', 'step, ms', 'labelled, over its passes',
          'mixed, over its passes', 'the passes, over themselves',
          "over the student's own step"], tablefmt='github'))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f'distill_step_{device.type}.json').write_text(json.dumps(dict(
+    write_rows(RESULTS / f'distill_step_{device.type}.json', dict(
         format=1, batch=args.batch, rounds=args.rounds, device=args.device,
         rows=rows, threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__,
                       python=platform.python_version(),
-                      mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
+                      mmpose_wloss=mmpose_wloss.__version__)))
 
 
 if __name__ == '__main__':

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
-from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.models.heads import soft_argmax
 
 import torch
+from json_rows import write_rows
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
@@ -159,13 +159,13 @@ def main() -> None:
          for name, each in integrals.items()],
         ['', 's', 'over softmax', 'peak, MB', 'volumes'],
         tablefmt='github', floatfmt='.3g'))
-    write_whole(RESULTS, json.dumps(dict(
+    write_rows(RESULTS, dict(
         format=1, heads=heads, integrals=integrals, volumes=VOLUMES,
         batch=args.batch, device=args.device,
         threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__,
                       python=platform.python_version(),
-                      mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
+                      mmpose_wloss=mmpose_wloss.__version__)))
 
 
 if __name__ == '__main__':

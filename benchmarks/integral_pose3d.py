@@ -10,9 +10,9 @@ Render the data first: python tools/render_dataset.py --out data/annypose
 import json
 
 from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
-from mmpose_wloss.visualization import draw_comparison, draw_term_curves
 
 import numpy as np
+from figures import draw_comparison, draw_term_curves
 from mmpose.evaluation.functional import keypoint_mpjpe
 from study import ROOT, Study
 from tabulate import tabulate

@@ -6,7 +6,6 @@ quartiles.
 """
 
 import argparse
-import json
 import platform
 import statistics
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import mmpose_wloss
 
 import torch
+from json_rows import write_rows
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
@@ -131,12 +131,11 @@ def main() -> None:
         rows.append(row)
     print(tabulate(rows, ['loss', 'alone, ms', 'over stock', 'step, ms',
                           'over stock'], tablefmt='github'))
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(dict(
+    write_rows(RESULTS, dict(
         format=1, losses=result, shape=SHAPE, batch=args.batch,
         device=args.device, threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__, python=platform.python_version(),
-                      mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
+                      mmpose_wloss=mmpose_wloss.__version__)))
 
 
 if __name__ == '__main__':

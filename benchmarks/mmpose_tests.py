@@ -222,11 +222,11 @@ def main() -> None:
         if args.selection:
             show({args.name or 'this': stack})
             return
-        from mmpose_wloss.common.files import write_whole
+        from json_rows import write_rows
         stacks[args.name] = stack
-        write_whole(RESULTS, json.dumps(
-            dict(format=1, mmpose=stack['versions']['mmpose'], stacks=stacks),
-            indent=1, ensure_ascii=False) + '\n')
+        write_rows(RESULTS, dict(
+            format=1, mmpose=stack['versions']['mmpose'], stacks=stacks),
+            levels=4)
     show(stacks)
 
 

@@ -10,7 +10,6 @@ median over rounds of the stand-in over compiled, with its quartiles.
 
 import argparse
 import itertools
-import json
 import os
 import platform
 import statistics
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mmpose_wloss
-from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.compat import mmcv_ext as stand_in
 from mmpose_wloss.compat.stand_ins import is_stand_in
 from mmpose_wloss.engine.speed import processor_name
@@ -28,6 +26,7 @@ from mmpose_wloss.engine.speed import processor_name
 import mmcv
 import torch
 import torchvision
+from json_rows import write_rows
 from loss_overhead import measure
 from mmcv import ops
 from tabulate import tabulate
@@ -321,10 +320,10 @@ def main() -> None:
           f'difference {largest:.1e}: {"within" if within else "ABOVE"} '
           f'{TOLERANCE:.0e}\n{processor_name()}, {args.threads} threads, load '
           f'{load:.1f} before and {os.getloadavg()[0]:.1f} after; {versions}')
-    write_whole(RESULTS, json.dumps(dict(
+    write_rows(RESULTS, dict(
         format=1, tolerance=TOLERANCE, largest_relative=largest, rows=rows,
         processor=processor_name(), threads=args.threads, rounds=args.rounds,
-        load=[load, os.getloadavg()[0]], versions=versions), indent=1) + '\n')
+        load=[load, os.getloadavg()[0]], versions=versions))
     sys.exit(not within)
 
 

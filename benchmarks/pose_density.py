@@ -7,7 +7,6 @@ the whole of ``PoseDensity.fit`` with its defaults, which adds mirror images.
 """
 
 import argparse
-import json
 import platform
 import resource
 import time
@@ -22,6 +21,7 @@ from mmpose_wloss.pose_density.kernel_density import log_kernel_norm
 
 import numpy as np
 import torch
+from json_rows import write_rows
 from scipy.io import loadmat
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity
@@ -140,11 +140,10 @@ def main() -> None:
     print(tabulate([[row.get(name, '') for name in names] for row in rows],
                    names, tablefmt='github'))
     if not args.no_write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(dict(
+        write_rows(RESULTS, dict(
             poses='LSP and LSP-extended' if args.lsp else 'generated',
             threads=torch.get_num_threads(), torch=torch.__version__,
-            python=platform.python_version(), rows=rows), indent=1) + '\n')
+            python=platform.python_version(), rows=rows))
 
 
 if __name__ == '__main__':

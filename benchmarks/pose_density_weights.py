@@ -13,9 +13,9 @@ import json
 
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
 from mmpose_wloss.pose_density import annotation_digest
-from mmpose_wloss.visualization import draw_comparison
 
 import numpy as np
+from figures import draw_comparison
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS

@@ -7,7 +7,6 @@ network on the embedded data set.
 """
 
 import argparse
-import json
 import platform
 import tempfile
 import time
@@ -18,6 +17,7 @@ from mmpose_wloss.engine.hooks import PoseDensityHook
 
 import numpy as np
 import torch
+from json_rows import write_rows
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -121,10 +121,10 @@ def main() -> None:
                 ratio=np.median(ratios),
                 low=np.quantile(ratios, 0.25), high=np.quantile(ratios, 0.75)))
     print(tabulate(rows, 'keys', tablefmt='github', floatfmt='.4g'))
-    RESULTS.write_text(json.dumps(dict(
+    write_rows(RESULTS, dict(
         rounds=args.rounds, threads=torch.get_num_threads(),
         torch=torch.__version__, python=platform.python_version(),
-        rows=rows), indent=1) + '\n')
+        rows=rows))
 
 
 if __name__ == '__main__':

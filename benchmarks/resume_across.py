@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from json_rows import write_rows
 from mmengine.config import Config
 from tabulate import tabulate
 
@@ -176,7 +177,7 @@ def main() -> None:
                     continue
                 row = resume(family, writer, reader, folder)
                 rows = [other for other in rows if other not in known] + [row]
-                RESULTS.write_text(json.dumps(rows, indent=1) + '\n')
+                write_rows(RESULTS, rows)
                 print(f'{family}: {writer.name} to {reader.name}, losses differ '
                       f'by up to {differences(row)[1]:.1e}', flush=True)
     print(tabulate(

@@ -8,7 +8,6 @@ median over rounds, with its quartiles.
 
 import argparse
 import contextlib
-import json
 import logging
 import platform
 import statistics
@@ -21,6 +20,7 @@ from mmpose_wloss.models.module_contexts import recorded
 from mmpose_wloss.models.pose_estimators.easy_hard_consistency import take
 
 import torch
+from json_rows import write_rows
 from loss_overhead import measure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -221,15 +221,14 @@ def main() -> None:
           f'supervised step of one network on as many images '
           f'{memory["network"] / 2**20:.0f} MiB: {ratio:.2f} x')
 
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f'semi_step_{device.type}.json').write_text(json.dumps(dict(
+    write_rows(RESULTS / f'semi_step_{device.type}.json', dict(
         format=1, config=CONFIG, batch=[args.batch, args.batch],
         rounds=args.rounds, device=args.device, settings=settings,
         hard_views=views, peak_memory=memory,
         threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__,
                       python=platform.python_version(),
-                      mmpose_wloss=mmpose_wloss.__version__)), indent=1) + '\n')
+                      mmpose_wloss=mmpose_wloss.__version__)))
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
 
+from json_rows import write_rows
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,7 +123,7 @@ def main() -> int:
         row = run_suite(folder, args.processes)
         failed += row['failed']
         rows = [other for other in rows if key(other) != key(row)] + [row]
-        RESULTS.write_text(json.dumps(rows, indent=1) + '\n')
+        write_rows(RESULTS, rows)
         print('\n'.join(row['failures']))
     text = table(rows)
     print(text)

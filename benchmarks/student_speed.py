@@ -9,7 +9,6 @@ brackets, the lowest and the highest.
 
 import argparse
 import copy
-import json
 import os
 import platform
 import statistics
@@ -19,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
-from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.deploy.onnx_export import Network, export_model
 from mmpose_wloss.deploy.onnx_network import (
     OnnxNetwork,
@@ -30,6 +28,7 @@ from mmpose_wloss.engine.speed import alternating_speeds, processor_name
 
 import mmpose
 import torch
+from json_rows import write_rows
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -194,10 +193,10 @@ def main() -> None:
     print(f'\n{processor_name()}, {args.threads} threads, {args.clock} clock, '
           f'load {load:.1f} before and {os.getloadavg()[0]:.1f} after; '
           f'{versions}')
-    write_whole(RESULTS, json.dumps(dict(
+    write_rows(RESULTS, dict(
         format=1, rows=rows, processor=processor_name(), threads=args.threads,
         clock=args.clock, seconds=args.seconds, rounds=args.rounds,
-        load=[load, os.getloadavg()[0]], versions=versions), indent=1) + '\n')
+        load=[load, os.getloadavg()[0]], versions=versions))
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ by row. Not a script itself; the studies beside it use it.
 """
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -15,15 +14,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpose_wloss.common.files import write_whole
-from mmpose_wloss.trainings import (
-    Training,
-    annotation_files,
-    run_trainings,
-)
+from mmpose_wloss.common.configs import annotation_files
+from mmpose_wloss.common.files import digest_of_file
+from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import draw_curves
 
 import numpy as np
+from json_rows import write_rows
 from mmengine.config import Config
 from tabulate import tabulate
 
@@ -72,8 +69,8 @@ class Study:
         self.inputs = inputs
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
         # of several sets the first
-        self.annotations = annotation_files(
-            Config.fromfile(str(ROOT / config)))[0]
+        self.annotations = annotation_files(Config.fromfile(
+            str(ROOT / config)).train_dataloader.dataset)[0]
 
     def rows(self) -> list[dict]:
         """The rows that are there."""
@@ -85,12 +82,11 @@ class Study:
         """Write one more row; a failed write leaves the old file whole."""
         content = dict(format=1, study=self.name, config=self.config,
                        rows=[*self.rows(), row])
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.file, json.dumps(content, indent=1) + '\n')
+        write_rows(self.file, content)
 
     def data_digest(self) -> str:
         """SHA-256 of the annotations that are trained on."""
-        return hashlib.sha256(self.annotations.read_bytes()).hexdigest()
+        return digest_of_file(self.annotations)
 
     def fits(self, row: dict) -> bool:
         """Whether a row is one of this study's, as it is defined now."""

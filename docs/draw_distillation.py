@@ -8,11 +8,7 @@ import sys
 from pathlib import Path
 
 from mmpose_wloss.commands.demo import one_of_each_class
-from mmpose_wloss.visualization import (
-    draw_comparison,
-    draw_heatmap_sheet,
-    predict,
-)
+from mmpose_wloss.visualization import draw_heatmap_sheet, predict
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -22,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 
 from distillation import STUDENT, STUDY, TEACHER, UNLABELED  # noqa: E402
+from figures import draw_comparison  # noqa: E402
 
 IMAGES = ROOT / 'docs' / 'images'
 SHOWN = {'teacher': TEACHER, 'student, labels': STUDENT,

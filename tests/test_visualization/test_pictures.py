@@ -5,7 +5,6 @@ from mmpose_wloss.visualization import (
     draw_hard_views,
     draw_heatmap_sheet,
     draw_predictions,
-    draw_term_curves,
 )
 from mmpose_wloss.visualization.hard_view_sheet import pixels
 
@@ -103,20 +102,3 @@ def test_pixels_are_those_of_the_image():
                         joints=torch.zeros(1, 1, 0, 2), rgb=rgb)
         expected = (image if rgb else image.flip(1))[0].permute(1, 2, 0)
         assert torch.allclose(255 * pixels(view, 0), expected, atol=1e-3)
-
-
-def test_term_curves_show_every_term_and_configuration(tmp_path):
-    def seed(*terms):
-        return {f'{figure}_{term}': {1: 1., 2: 10.**index}
-                for figure in ('weight', 'grad_norm')
-                for index, term in enumerate(terms)}
-
-    def draw(name, curves):
-        draw_term_curves(curves, dict(weight='weight', grad_norm='gradient'),
-                         ('a', 'b'), str(tmp_path / name))
-        return tmp_path / name
-
-    both = draw('both.png', {'I1': [seed('a', 'b')] * 2, 'H1': [seed('a')]})
-    one = draw('one.png', {'I1': [seed('a')], 'H1': [seed('a')]})
-    assert share_of(both, BLUE) > 0.001 and share_of(both, ORANGE) > 0.001
-    assert share_of(one, ORANGE) == 0
