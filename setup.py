@@ -120,6 +120,8 @@ setup(
     # says that the layout is flat, so that an editable install puts the
     # checkout on the path (see point_to_mim_folder)
     package_dir={'': '.'},
+    entry_points={
+        'console_scripts': ['mmpose-wloss = mmpose_wloss.__main__:main']},
     python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
     extras_require={

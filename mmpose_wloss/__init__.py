@@ -6,6 +6,7 @@ before ``mmpose``: it stands in for what the installed stack lacks.
 """
 
 import sys
+from pathlib import Path
 
 from .compat import prepare_stack
 from .version import __version__
@@ -33,6 +34,6 @@ def register_all_modules() -> None:
     )
 
 
-# python -m mmpose_wloss tells what is wrong with a stack that does not fit
-if sys.argv[:1] != ['-m']:
+# as a program it also tells what is wrong with a stack that does not fit
+if Path(sys.argv[0] if sys.argv else '').name not in ('-m', 'mmpose-wloss'):
     register_all_modules()

@@ -4,7 +4,22 @@ import argparse
 import importlib
 import sys
 
-VERBS = dict(doctor='tell what is installed, what fits, and what mends the rest')
+VERBS = dict(
+    train='train a model, with checks before it starts',
+    test='evaluate a checkpoint or an ONNX file',
+    recipe='turn a stock config into one of this package',
+    demo='train two small networks on the embedded data set and compare them',
+    doctor='tell what is installed, what fits, and what mends the rest',
+    subset='write a part of the annotations, and the rest without labels',
+    density='fit, compare and draw densities of poses, and the weights',
+    browse='draw the hard views that a training would see',
+    curriculum='train 3D networks whose depth grows from stage to stage',
+    compare='compare models by size, accuracy and speed',
+    export='write a network out of a checkpoint, for MMPose or as ONNX',
+    convert='turn a checkpoint of the original code into one of MMPose',
+    video='predict the poses in a video',
+    pose3d='predict 3D poses in images',
+    render='render the embedded data set, or a clip with known joints')
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,17 +29,44 @@ def main(arguments: list[str] | None = None) -> int:
         arguments (List[str], optional): Those of the command line by default.
 
     Returns:
-        int: The exit status.
+        int: The exit status: 1 where the user can mend what went wrong, which
+        is then printed without a traceback; 130 where Ctrl-C ended it.
     """
+    width = max(map(len, VERBS))
     parser = argparse.ArgumentParser(
-        prog='python -m mmpose_wloss',
+        prog='mmpose_wloss', description='Unbalanced training for MMPose.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='\n'.join(f'{verb}  {what}' for verb, what in VERBS.items()))
-    parser.add_argument('verb', choices=VERBS)
+        epilog='\n'.join(f'{verb:{width}}  {what}'
+                         for verb, what in VERBS.items()))
+    parser.add_argument('verb', choices=VERBS, metavar='VERB',
+                        help='one of those below; VERB --help tells the rest')
     parser.add_argument('arguments', nargs=argparse.REMAINDER)
     args = parser.parse_args(arguments)
-    command = importlib.import_module(f'mmpose_wloss.commands.{args.verb}')
-    return command.main(args.arguments)
+    return run(args.verb, args.arguments)
+
+
+def run(verb: str, arguments: list[str] | None = None) -> int:
+    """Run a verb, given its own arguments, as :func:`main`.
+
+    Args:
+        verb (str): One of ``VERBS``.
+        arguments (List[str], optional): Those of the command line by default.
+    """
+    if verb != 'doctor':
+        # not before: doctor runs where the stack does not fit
+        from mmpose_wloss import register_all_modules
+        register_all_modules()
+    command = importlib.import_module(f'mmpose_wloss.commands.{verb}')
+    from mmpose_wloss.common.errors import UserError
+    try:
+        return command.main(arguments)
+    except (UserError, OSError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('\nInterrupted. The same command goes on from here where it '
+              'keeps what is done.', file=sys.stderr)
+        return 130
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
-"""Test a checkpoint: MMPose's own tool, with checks before it starts."""
+"""As MMPose's users expect it: ``python -m mmpose_wloss test``."""
 
-from mmpose_wloss.preflight import run_tool
+import sys
+
+from mmpose_wloss.__main__ import run
 
 if __name__ == '__main__':
-    run_tool('test')
+    sys.exit(run('test'))

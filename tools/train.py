@@ -1,6 +1,8 @@
-"""Train a model: MMPose's own tool, with checks before it starts."""
+"""As MMPose's users expect it: ``python -m mmpose_wloss train``."""
 
-from mmpose_wloss.preflight import run_tool
+import sys
+
+from mmpose_wloss.__main__ import run
 
 if __name__ == '__main__':
-    run_tool('train')
+    sys.exit(run('train'))

@@ -1,4 +1,4 @@
-"""Process groups that end before the interpreter does.
+"""Process groups that begin without GPUs and end before the interpreter does.
 
 MMEngine leaves them open. Beside torch 2.14 a thread of gloo may then release a
 tensor while the interpreter ends, which aborts the process: a training that
@@ -9,8 +9,24 @@ import gc
 import time
 
 import torch
+from mmengine.config import Config
+from mmengine.device import get_device
 
 RELEASE = 0.1  # seconds
+
+
+def start_cpu_processes(cfg: Config) -> None:
+    """Start a distributed run without GPUs, which MMEngine cannot by itself.
+
+    It takes a GPU for each process; what is initialized already it leaves.
+
+    Args:
+        cfg (Config): Config of a run, changed in place.
+    """
+    if cfg.launcher == 'pytorch' and get_device() == 'cpu':
+        torch.distributed.init_process_group('gloo')
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel', device_ids=None))
 
 
 def end_process_groups() -> None:

@@ -1,0 +1,88 @@
+"""MMPose's arguments that ``train`` and ``test`` share, and what they change."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from ..common.errors import UserError
+from ..preflight import check_config_path
+
+
+def run_parser(verb: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments of MMPose's own tools.
+
+    Args:
+        verb (str): ``'train'`` or ``'test'``.
+        description (str): What it does.
+    """
+    parser = argparse.ArgumentParser(prog=f'mmpose_wloss {verb}',
+                                     description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints. '
+                        'Default: work_dirs/NAME_OF_THE_CONFIG')
+    parser.add_argument('--show-dir', help='folder of pictures')
+    parser.add_argument('--show', action='store_true',
+                        help='show predictions in a window')
+    parser.add_argument('--interval', type=int, default=1,
+                        help='draw every so many samples')
+    parser.add_argument('--wait-time', type=float, default=1,
+                        help='seconds that a window stays')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='keys of the config to change, key=value; a list is key="[a,b]", '
+        'without spaces')
+    parser.add_argument('--launcher', default='none', choices=[
+        'none', 'pytorch', 'slurm', 'mpi'], help='what started the processes')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load a config and apply the arguments of :func:`run_parser`.
+
+    Args:
+        args (argparse.Namespace): What the parser gave.
+
+    Raises:
+        UserError: If there is no such config, or if it has no hook that draws
+            and pictures are asked for.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    check_config_path(args.config)
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(
+        Path('work_dirs', Path(args.config).stem))
+    if args.show or args.show_dir:
+        _hook(cfg, 'visualization', 'PoseVisualizationHook').update(
+            enable=True, show=args.show, out_dir=args.show_dir,
+            interval=args.interval,
+            **(dict(wait_time=args.wait_time) if args.show else {}))
+    return cfg
+
+
+def analyze_bad_cases(cfg: Config, args: argparse.Namespace) -> None:
+    """Let MMPose's ``BadcaseAnalyzeHook`` draw instead.
+
+    Args:
+        cfg (Config): Config of a test, changed in place.
+        args (argparse.Namespace): What :func:`run_parser` gave.
+    """
+    hook = _hook(cfg, 'badcase', 'BadcaseAnalyzeHook')
+    if args.show_dir:
+        cfg.default_hooks.visualization.show = False
+    hook.update(enable=True, show=args.show, interval=args.interval,
+                **(dict(wait_time=args.wait_time) if args.show else {}))
+    if not hook.get('metric'):
+        by_loss = hook.get('metric_type', 'loss') == 'loss'
+        hook.metric = cfg.model.head.loss if by_loss else cfg.test_evaluator
+
+
+def _hook(cfg: Config, name: str, kind: str) -> dict:
+    hooks = cfg.get('default_hooks') or {}
+    if name not in hooks:
+        raise UserError(f'{cfg.filename} has no default_hooks.{name}. Add '
+                        f"default_hooks = dict({name}=dict(type='{kind}'))")
+    return hooks[name]

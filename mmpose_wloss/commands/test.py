@@ -1,0 +1,71 @@
+"""``python -m mmpose_wloss test CONFIG CHECKPOINT``: evaluate a model."""
+
+import mmengine
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..common.configs import is_of_class
+from ..common.errors import UserError
+from ..common.files import replaced_whole
+from ..compat.process_groups import end_process_groups, start_cpu_processes
+from ..deploy.onnx_evaluation import with_onnx_file
+from ..preflight import check_components, check_files
+from .arguments import analyze_bad_cases, load_config, run_parser
+
+
+class _Figures(Hook):
+    """Keeps what the evaluators found."""
+
+    figures = None
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        self.figures = metrics
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Evaluate a checkpoint, with MMPose's arguments.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    parser = run_parser('test', 'Evaluate a checkpoint or an ONNX file.')
+    parser.add_argument('checkpoint', help='checkpoint, or file of ONNX')
+    parser.add_argument('--out', help='file for the figures, as JSON, YAML or pickle')
+    parser.add_argument('--dump', help='pickle file for the predictions')
+    parser.add_argument('--badcase', action='store_true',
+                        help='draw the samples with the highest losses')
+    args = parser.parse_args(arguments)
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.badcase:
+        analyze_bad_cases(cfg, args)
+    if args.dump:
+        if not args.dump.endswith(('.pkl', '.pickle')):
+            raise UserError(f'--dump must end in .pkl, but it is {args.dump}')
+        if is_of_class(cfg.test_evaluator, 'NetworksEvaluator'):
+            # the pickle holds one prediction a sample
+            cfg.test_evaluator = cfg.test_evaluator['metrics']
+        metrics = cfg.test_evaluator
+        cfg.test_evaluator = [
+            *(metrics if isinstance(metrics, (list, tuple)) else [metrics]),
+            dict(type='DumpResults', out_file_path=args.dump)]
+    cfg.merge_from_dict(args.cfg_options)
+    if args.checkpoint.endswith('.onnx'):
+        cfg = with_onnx_file(cfg, args.checkpoint)
+
+    check_components(cfg)
+    check_files(cfg, ['test'])
+    start_cpu_processes(cfg)
+    runner = Runner.from_cfg(cfg)
+    figures = _Figures()
+    runner.register_hook(figures, 'LOWEST')
+    runner.test()
+    if args.out and is_main_process():
+        with replaced_whole(args.out) as partial:
+            mmengine.dump(figures.figures, partial)
+    end_process_groups()
+    return 0

@@ -1,0 +1,74 @@
+"""``python -m mmpose_wloss train CONFIG``: train a model."""
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ..common.errors import UserError
+from ..compat.process_groups import end_process_groups, start_cpu_processes
+from ..preflight import add_hooks, check_components, check_files
+from .arguments import load_config, run_parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train a model, with MMPose's arguments.
+
+    The config is checked before anything is built: files that it names are
+    there, and components fit together. Hooks that its components need are
+    added, and a :class:`ResumableRandomnessHook`.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    parser = run_parser('train', 'Train a model, or go on with --resume.')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', help='go on from this checkpoint, '
+        'or without a value from the last one of the work directory')
+    parser.add_argument('--amp', action='store_true',
+                        help='train in mixed precision')
+    parser.add_argument('--no-validate', action='store_true',
+                        help='evaluate no checkpoint')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale '
+                        'the learning rate by the actual batch size')
+    args = parser.parse_args(arguments)
+    cfg = load_config(args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        train_in_mixed_precision(cfg)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+    cfg.merge_from_dict(args.cfg_options)
+    if 'preprocess_cfg' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.preprocess_cfg)
+
+    check_components(cfg)
+    check_files(cfg, ['train', 'val'])
+    add_hooks(cfg)
+    start_cpu_processes(cfg)
+    Runner.from_cfg(cfg).train()
+    end_process_groups()
+    return 0
+
+
+def train_in_mixed_precision(cfg: Config) -> None:
+    """Take an ``AmpOptimWrapper`` in place of the ``OptimWrapper``.
+
+    Args:
+        cfg (Config): Config of a training, changed in place.
+
+    Raises:
+        UserError: If the config has a wrapper of its own.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    kind = getattr(kind, '__name__', kind)
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise UserError(f'--amp takes the place of an OptimWrapper, but '
+                        f'optim_wrapper.type is {kind}')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

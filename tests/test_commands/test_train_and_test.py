@@ -1,0 +1,105 @@
+"""The commands that MMPose's users know, from the shell."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import mmpose
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools'
+STOCK = Path(mmpose.__file__).parent / '.mim' / 'tools'
+
+
+def run(*command, cwd, status=0):
+    environment = dict(os.environ, OMP_NUM_THREADS='1',
+                       PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    result = subprocess.run(
+        list(map(str, command)), cwd=cwd, text=True, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    assert result.returncode == status, result.stdout[-3000:]
+    return result.stdout
+
+
+@pytest.mark.parametrize('verb', ['train', 'test'])
+def test_the_arguments_are_those_of_mmpose(verb, tmp_path):
+    if not STOCK.exists():
+        pytest.skip('MMPose is installed without its tools')
+    arguments = re.compile(r'--[a-z-]+')
+    ours, stock = (set(arguments.findall(run(
+        sys.executable, folder / f'{verb}.py', '--help', cwd=tmp_path)))
+        for folder in (TOOLS, STOCK))
+    assert ours == stock > {'--work-dir', '--cfg-options'}
+
+
+def test_an_error_that_a_user_can_mend_has_no_traceback(tmp_path):
+    text = run(sys.executable, '-m', 'mmpose_wloss', 'train',
+               ROOT / 'configs' / 'hrnet_fmse_coco.py', cwd=tmp_path, status=1)
+    assert 'train_dataloader.dataset.ann_file: data/coco/annotations' in text
+    assert text.startswith('error: ') and 'Traceback' not in text
+    assert not list(tmp_path.iterdir())
+    text = run(sys.executable, '-m', 'mmpose_wloss', 'trian', cwd=tmp_path,
+               status=2)
+    assert 'curriculum' in text
+
+
+def test_two_processes_train_and_test(tmp_path, demo_configs, free_port):
+    """The shell scripts, over gloo on the CPU."""
+    port = f'PORT={free_port}'
+    text = run('env', port, 'bash', TOOLS / 'dist_train.sh',
+               demo_configs['fmse'], 2, '--work-dir', 'work', cwd=tmp_path)
+    assert 'Distributed launcher: pytorch' in text
+    assert 'Epoch(val) [2]' in text
+    # 6 people, 2 processes, 2 a batch
+    state = torch.load(tmp_path / 'work' / 'epoch_2.pth')
+    assert state['meta']['iter'] == 4
+    run('env', port, 'bash', TOOLS / 'dist_test.sh', demo_configs['fmse'],
+        'work/epoch_2.pth', 2, '--work-dir', 'work', '--out', 'figures.json',
+        cwd=tmp_path)
+    assert 'coco/AP' in json.loads((tmp_path / 'figures.json').read_text())
+
+
+def test_the_stock_tool_takes_the_config_that_a_training_wrote(
+        tmp_path, demo_configs):
+    """Also where the stock config did not import this package."""
+    if not STOCK.exists():
+        pytest.skip('MMPose is installed without its tools')
+    stock = Config.fromfile(demo_configs['mse'])
+    stock.pop('custom_imports')
+    stock.train_cfg.max_epochs = 1
+    stock.dump(str(tmp_path / 'stock.py'))
+    run(sys.executable, TOOLS / 'train.py', 'stock.py', '--work-dir', 'work',
+        '--no-validate', cwd=tmp_path)
+    assert torch.load(tmp_path / 'work' / 'epoch_1.pth')['optimizer']
+    run(sys.executable, '-c', 'import mmpose_wloss, runpy, sys; '
+        f'sys.argv.pop(0); runpy.run_path({str(STOCK / "test.py")!r}, '
+        'run_name="__main__")', STOCK / 'test.py', 'work/stock.py',
+        'work/epoch_1.pth', cwd=tmp_path)
+
+
+def test_dump_beside_the_evaluator_of_networks(tmp_path, coco_root,
+                                               demo_configs):
+    base = ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py'
+    (tmp_path / 'dual.py').write_text(f"""
+_base_ = {str(base)!r}
+test_dataloader = dict(dataset=dict(
+    data_root={str(coco_root)!r}, data_prefix=dict(img='val2017/'),
+    ann_file='annotations/person_keypoints_val2017.json'))
+test_evaluator = dict(metrics=[dict(type='PCKAccuracy', thr=0.1)])
+""")
+    config = Config.fromfile(tmp_path / 'dual.py')
+    init_default_scope('mmpose')
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()),
+               tmp_path / 'dual.pth')
+    text = run(sys.executable, TOOLS / 'test.py', 'dual.py', 'dual.pth',
+               '--dump', 'out.pkl', cwd=tmp_path)
+    assert ' PCK: ' in text
+    assert (tmp_path / 'out.pkl').exists()
