@@ -1,0 +1,52 @@
+"""Walks over configs, and states that do not fit."""
+
+from pathlib import Path
+
+from mmpose_wloss.common.configs import (
+    annotation_files,
+    components_of_class,
+    data_sets,
+    is_of_class,
+)
+from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.common.state_dicts import check_fits, differences
+
+import pytest
+import torch
+from torch import nn
+
+LSP = dict(type='LSPDataset', data_root='lsp', ann_file='joints.mat',
+           extended_ann_file='extended/joints.mat')
+HUMAN36M = dict(type='Human36mImageDataset', ann_file=['a.npz', 'b.npz'])
+NESTED = dict(type='RepeatDataset', dataset=dict(
+    type='CombinedDataset', datasets=[LSP, HUMAN36M, LSP]))
+
+
+def test_data_sets_are_found_within_those_that_wrap():
+    assert [key for key, _ in data_sets(NESTED, 'here')] == [
+        f'here.dataset.datasets.{index}' for index in range(3)]
+    assert list(data_sets(LSP, 'here')) == [('here', LSP)]
+    assert annotation_files(NESTED) == [
+        Path('lsp/joints.mat'), Path('lsp/extended/joints.mat'),
+        Path('a.npz'), Path('b.npz')]
+
+
+def test_components_are_found_by_class_or_name():
+    assert is_of_class(dict(type=nn.Linear), 'Linear')
+    assert is_of_class(dict(type='torch.Linear'), 'Linear')
+    assert not is_of_class(dict(type='Linear2'), 'Linear')
+    assert not is_of_class(None, 'Linear')
+    assert [key for key, _ in components_of_class(NESTED, 'LSPDataset', 'x')
+            ] == ['x.dataset.datasets.0', 'x.dataset.datasets.2']
+
+
+def test_states_that_do_not_fit_are_told_by_key_and_shape():
+    small, large = nn.Linear(2, 3).state_dict(), nn.Linear(4, 3).state_dict()
+    assert not differences(small, small)
+    line, = differences(small, large)
+    assert line.startswith('weight: (3, 2)') and '(3, 4)' in line
+    large['extra'] = torch.zeros(1)
+    with pytest.raises(UserError, match=r'it\.pth.*\n.*weight') as error:
+        check_fits(small, large, 'it.pth', 'do this')
+    assert str(error.value).endswith('do this')
+    assert 'extra: absent' in str(error.value)

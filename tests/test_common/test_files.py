@@ -1,0 +1,71 @@
+"""Files are written whole or not at all."""
+
+import hashlib
+
+from mmpose_wloss.common.errors import MissingFile, UserError
+from mmpose_wloss.common.files import (
+    digest_of_file,
+    digest_of_files,
+    list_images,
+    read_json,
+    replaced_whole,
+    write_whole,
+)
+
+import pytest
+
+
+def test_a_failed_write_leaves_old_files_whole(tmp_path):
+    files = [tmp_path / 'new' / name for name in ('a.json', 'b.png')]
+    for file in files:
+        write_whole(file, 'old')
+    with pytest.raises(RuntimeError):
+        with replaced_whole(*files) as partials:
+            assert [file.suffix for file in partials] == ['.json', '.png']
+            partials[0].write_text('new')
+            raise RuntimeError
+    assert [file.read_text() for file in files] == ['old', 'old']
+    assert len(list((tmp_path / 'new').iterdir())) == 2
+    with replaced_whole(*files) as partials:
+        for partial in partials:
+            partial.write_text('new')
+    assert [file.read_text() for file in files] == ['new', 'new']
+    write_whole(files[0], b'\0')
+    assert files[0].read_bytes() == b'\0'
+
+
+def test_digests_are_sha256(tmp_path):
+    files = [tmp_path / 'a', tmp_path / 'b']
+    for file in files:
+        file.write_text(file.name)
+    digests = [hashlib.sha256(file.name.encode()).hexdigest() for file in files]
+    assert [digest_of_file(file) for file in files] == digests
+    assert digest_of_files(files[:1]) == digests[0]
+    assert digest_of_files(files) == hashlib.sha256(
+        '\n'.join(digests).encode()).hexdigest()
+
+
+def test_images_are_listed_in_order_and_their_absence_is_named(tmp_path):
+    with pytest.raises(MissingFile, match='none'):
+        list_images(tmp_path / 'none')
+    with pytest.raises(UserError, match=str(tmp_path)):
+        list_images(tmp_path)
+    for name in ('b.JPG', 'a.png', 'notes.txt'):
+        (tmp_path / name).touch()
+    (tmp_path / 'more').mkdir()
+    (tmp_path / 'more' / 'c.webp').touch()
+    assert [file.name for file in list_images(tmp_path)] == ['a.png', 'b.JPG']
+    assert [file.name for file in list_images(tmp_path, recursive=True)] == [
+        'a.png', 'b.JPG', 'c.webp']
+
+
+def test_json_that_is_none_is_named(tmp_path):
+    file = tmp_path / 'boxes.json'
+    with pytest.raises(MissingFile, match='boxes.json'):
+        read_json(file)
+    for content in (b'{"a": ', b'\xff\xfe'):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match='boxes.json'):
+            read_json(file)
+    file.write_text('{"a": 1}')
+    assert read_json(file) == dict(a=1)
