@@ -34,14 +34,14 @@ def non_negative(**arguments: float) -> None:
                'a number of at least 0', value)
 
 
-def within(low: float, high: float, **arguments: float) -> None:
+def within(low: float, high: float, /, **arguments: float) -> None:
     """Check that numbers are from ``low`` to ``high``, both included."""
     for name, value in arguments.items():
         _check(_is_number(value) and low <= value <= high, name,
                f'a number from {low} to {high}', value)
 
 
-def whole(minimum: int = 1, **arguments: int) -> None:
+def whole(minimum: int = 1, /, **arguments: int) -> None:
     """Check that numbers are whole and at least ``minimum``."""
     for name, value in arguments.items():
         _check(isinstance(value, int) and not isinstance(value, bool)
@@ -49,7 +49,7 @@ def whole(minimum: int = 1, **arguments: int) -> None:
                f'a whole number of at least {minimum}', value)
 
 
-def interval(low: float = -math.inf, high: float = math.inf,
+def interval(low: float = -math.inf, high: float = math.inf, /,
              **arguments: tuple[float, float]) -> None:
     """Check that arguments are ordered pairs of numbers within a range."""
     for name, value in arguments.items():
@@ -59,7 +59,7 @@ def interval(low: float = -math.inf, high: float = math.inf,
         _check(fits, name, f'two numbers in order, from {low} to {high}', value)
 
 
-def one_of(choices: Collection, **arguments: Any) -> None:
+def one_of(choices: Collection, /, **arguments: Any) -> None:
     """Check that arguments are among the choices."""
     for name, value in arguments.items():
         _check(value in choices, name,
