@@ -13,12 +13,13 @@ PROCESSES ?= 2
 TESTS ?= tests
 PYTEST = bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TESTS)
 
-.PHONY: help demo test test-oldest test-compiled lint docs clean
+.PHONY: help demo test test-slow test-oldest test-compiled lint docs clean
 
 help:
 	@echo 'make demo           train two small networks, MSE and focal MSE, and compare them'
 	@echo 'make test           run the tests (PROCESSES=2 at a time); another Python:'
 	@echo '                    make test PYTHON=python3.12 VENV=.venv-3.12'
+	@echo 'make test-slow      train the largest recipes, too, for some minutes'
 	@echo 'make test-oldest    run them beside torch 2.1 and NumPy 1.26'
 	@echo 'make test-compiled  run them beside compiled mmcv and xtcocotools'
 	@echo 'make lint           check the style'
@@ -26,11 +27,15 @@ help:
 
 demo:
 	@$(MAIN)
-	@$(VENV)/bin/python tools/demo.py
+	@$(VENV)/bin/python -m mmpose_wloss demo
 
 test:
 	@$(MAIN)
 	@$(VENV)/$(PYTEST)
+
+test-slow:
+	@$(MAIN)
+	@$(VENV)/$(PYTEST) -m slow
 
 test-oldest:
 	@$(OLDEST) requirements/environment.py oldest
