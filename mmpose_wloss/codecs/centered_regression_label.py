@@ -1,11 +1,15 @@
 import numpy as np
+from mmengine.config import Config
 from mmpose.codecs import RegressionLabel
 from mmpose.registry import KEYPOINT_CODECS
+
+from ..common.configs import components, is_of_class
+from ..common.errors import UserError
 
 
 @KEYPOINT_CODECS.register_module()
 class CenteredRegressionLabel(RegressionLabel):
-    r"""Keypoint coordinates from -1 to 1, with 0 at the image's centre.
+    r"""Keypoint coordinates from -1 to 1, with 0 at the image's center.
 
     .. math:: y = 2 x / s - 1
 
@@ -16,13 +20,36 @@ class CenteredRegressionLabel(RegressionLabel):
     To average over the flipped image (``flip_test``), the stock
     ``RegressionHead`` takes :math:`1 - y` for the mirrored coordinate, which
     is right in [0, 1] only. Use :class:`CenteredRegressionHead` for it;
-    ``tools/train.py`` and ``tools/test.py`` refuse the stock head with
-    ``flip_test``.
+    trainings and tests refuse the stock head with ``flip_test``.
 
     Args:
         input_size (tuple[int, int]): Width and height of the model's input in
             pixels.
     """
+
+    @classmethod
+    def check_config(cls, component: dict, key: str, cfg: Config) -> None:
+        """Check that a head mirrors coordinates as this codec scales them.
+
+        Args:
+            component (dict): Config of the codec.
+            key (str): Its key.
+            cfg (Config): The whole config.
+
+        Raises:
+            UserError: If another head than :class:`CenteredRegressionHead`
+                has it for its decoder, and its model a ``flip_test``.
+        """
+        for place, model in components(cfg.get('model'), 'model'):
+            if key == f'{place}.head.decoder' and not is_of_class(
+                    model['head'], 'CenteredRegressionHead') and (
+                        model.get('test_cfg') or {}).get('flip_test'):
+                raise UserError(
+                    f"{place}.test_cfg.flip_test: {model['head'].get('type')} "
+                    'mirrors a coordinate x to 1 - x, which is wrong for those '
+                    f'of {key}, CenteredRegressionLabel, from -1 to 1. Set the '
+                    "head's type to CenteredRegressionHead or flip_test to "
+                    'False')
 
     def encode(self,
                keypoints: np.ndarray,
@@ -32,7 +59,7 @@ class CenteredRegressionLabel(RegressionLabel):
         Args:
             keypoints (np.ndarray): Coordinates in pixels in shape [N, K, 2].
             keypoints_visible (np.ndarray, optional): Visibilities in shape
-                [N, K]. Defaults to ``None``: all visible.
+                [N, K]; by default all are visible.
 
         Returns:
             dict: ``keypoint_labels`` in shape [N, K, 2], from -1 to 1 within
@@ -50,10 +77,8 @@ class CenteredRegressionLabel(RegressionLabel):
                 with their standard deviations, in the units of the labels.
 
         Returns:
-            tuple[np.ndarray]:
-
-            - keypoints: coordinates in pixels of the input in shape [N, K, 2]
-            - scores: in shape [N, K], 1 without deviations
+            tuple[np.ndarray]: Keypoints in pixels of the input in shape
+            [N, K, 2], and scores in shape [N, K], 1 without deviations.
         """
         unit = encoded / 2
         unit[..., :2] += 0.5

@@ -6,7 +6,10 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-# a person is no deeper than that; a range in metres is far below it
+from ..common import checks
+from ..common.errors import UserError
+
+# a person is no deeper than that; a range in meters is far below it
 LEAST_DEPTH_EXTENT = 100.
 
 
@@ -22,34 +25,32 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         y = \frac{v}{H_{in} - 1}, \quad
         d = \frac{z - z_0}{z_1 - z_0}
 
-    of the volume's width, height and depth, from 0 at the centres of the first
-    bins to 1 at the centres of the last: a mean over bins (the integral)
+    of the volume's width, height and depth, from 0 at the centers of the first
+    bins to 1 at the centers of the last: a mean over bins (the integral)
     reaches all of the input and of the depth range. Use ``TopdownAffine``
     with ``use_udp=True``.
 
     Samples carry these three numbers per joint, which are the same for every
-    size of the volume: where d2 grows, the pipeline stays. The 2D and 3D
-    Gaussians that a network learns are drawn from them on the device, by
-    :meth:`heatmaps` and :meth:`volumes`. A batch of 32 with 17 joints is
+    size of the volume. :meth:`heatmaps` and :meth:`volumes` draw the Gaussians
+    that a network learns, on the device: a batch of 32 with 17 joints is
     6.5 kB so, and 570 MB as volumes of 64 × 64 × 64 in float32.
 
-    Joints outside the depth range keep their place in the image:
-    :meth:`within_depth_range` tells a loss which ones have a depth. So do
-    joints without a 3D annotation, whose depth is NaN.
+    Joints outside the depth range keep their place in the image
+    (:meth:`within_depth_range`). So do joints without a 3D annotation, whose
+    depth is NaN.
 
     Args:
         input_size (tuple[int, int]): Width and height of the model's input in
             pixels.
         heatmap_size (tuple[int, int, int]): W, H and D, each at least 2.
         sigma (float): Standard deviation of the Gaussians in bins, along every
-            axis. Defaults to 2.
+            axis.
         depth_range (tuple[float, float]): Depths :math:`z_0 < z_1` of the
             first and of the last bin relative to the root joint, in mm.
-            Defaults to (-1000, 1000).
 
     Raises:
-        ValueError: If sizes, sigma or the depth range make no sense, one in
-            metres among them.
+        UserError: If sizes, sigma or the depth range make no sense, one in
+            meters among them.
     """
 
     def __init__(self,
@@ -58,25 +59,19 @@ class IntegralPose3DLabel(BaseKeypointCodec):
                  sigma: float = 2.,
                  depth_range: Sequence[float] = (-1000., 1000.)) -> None:
         super().__init__()
-        if len(input_size) != 2 or len(heatmap_size) != 3:
-            raise ValueError(
-                'input_size is (width, height) and heatmap_size is (width, '
-                f'height, depth), but they are {tuple(input_size)} and '
-                f'{tuple(heatmap_size)}')
-        if min(heatmap_size) < 2 or min(input_size) < 2:
-            raise ValueError(
-                'every side of heatmap_size and input_size must be at least '
-                f'2, but they are {tuple(heatmap_size)} and '
-                f'{tuple(input_size)}')
-        if sigma <= 0:
-            raise ValueError(f'sigma must be above 0, but it is {sigma}')
+        checks.positive(sigma=sigma)
+        for name, size, sides in (('input_size', input_size, 'W, H'),
+                                  ('heatmap_size', heatmap_size, 'W, H, D')):
+            if len(size) != len(sides.split()) or min(size) < 2:
+                raise UserError(f'{name} must be ({sides}), each at least 2, '
+                                f'but it is {tuple(size)}')
         nearest, farthest = depth_range
         if not farthest - nearest >= LEAST_DEPTH_EXTENT:
-            raise ValueError(
-                'depth_range is from the nearest to the farthest depth '
-                'relative to the root joint in millimetres, at least '
-                f'{LEAST_DEPTH_EXTENT:g} mm long, but it is '
-                f'{tuple(depth_range)}: is it in metres?')
+            raise UserError(
+                'depth_range must go from the nearest to the farthest depth '
+                'relative to the root joint in millimeters, at least '
+                f'{LEAST_DEPTH_EXTENT:g} mm, but it is {tuple(depth_range)}: '
+                'is it in meters?')
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = sigma
@@ -100,7 +95,7 @@ class IntegralPose3DLabel(BaseKeypointCodec):
             keypoints (np.ndarray): Pixels and depth relative to the root in
                 mm, in shape [N, K, 3]. The depth may be NaN: not annotated.
             keypoints_visible (np.ndarray, optional): Visibilities in shape
-                [N, K]. Defaults to ``None``: all visible.
+                [N, K]; by default all are visible.
 
         Returns:
             dict: ``keypoint_labels``, places in shape [N, K, 3], from 0 to 1
@@ -108,21 +103,21 @@ class IntegralPose3DLabel(BaseKeypointCodec):
             [N, K], both float32. Joints outside the input have the weight 0.
 
         Raises:
-            ValueError: If keypoints have no depth, or one in metres.
+            UserError: If keypoints have no depth, or one in meters.
         """
         if keypoints.ndim != 3 or keypoints.shape[-1] != 3:
-            raise ValueError(
+            raise UserError(
                 'IntegralPose3DLabel needs keypoints of shape [N, K, 3] with '
                 'the depth as third coordinate, as Human36mImageDataset and '
                 f'CocoStyle3DDataset give them, but got {keypoints.shape}')
         depths = np.abs(keypoints[..., 2])
-        # of a single joint it would say nothing
+        # the depth of a single joint would say nothing
         if (keypoints.shape[1] > 2 and np.isfinite(depths).any()
                 and 0 < np.nanmax(depths) < 3):
-            raise ValueError(
-                'depths relative to the root joint must be in millimetres, '
+            raise UserError(
+                'depths relative to the root joint must be in millimeters, '
                 f'but the greatest is {np.nanmax(depths):.3g}: are they in '
-                'metres?')
+                'meters?')
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2], np.float32)
         # half a pixel belongs to the outermost ones
@@ -130,9 +125,8 @@ class IntegralPose3DLabel(BaseKeypointCodec):
                   (keypoints[..., :2] <= self._extent[:2] + 0.5)).all(-1)
         labels = (keypoints - self._origin) / self._extent
         weights = np.where(inside, keypoints_visible, 0)
-        return dict(
-            keypoint_labels=labels.astype(np.float32),
-            keypoint_weights=weights.astype(np.float32))
+        return dict(keypoint_labels=labels.astype(np.float32),
+                    keypoint_weights=weights.astype(np.float32))
 
     def decode(self, encoded: np.ndarray,
                scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,18 +137,14 @@ class IntegralPose3DLabel(BaseKeypointCodec):
             scores (np.ndarray): Scores in shape [K] or [N, K].
 
         Returns:
-            tuple[np.ndarray]:
-
-            - keypoints: pixels of the input, from 0 to its width and height
-              as the stock estimators take them, and depth relative to the
-              root in mm, in shape [N, K, 3]
-            - scores: in shape [N, K]
+            tuple[np.ndarray]: Pixels of the input and depth relative to the
+            root in mm in shape [N, K, 3], and scores in shape [N, K]. Pixels
+            are from 0 to the input's width and height.
         """
         fractions = encoded / (np.array(self.heatmap_size) - 1)
         # pixels as the stock estimator takes them: a crop is W wide, where
         # TopdownAffine with UDP makes it W - 1
-        extent = self._extent + (1, 1, 0)
-        keypoints = fractions * extent + self._origin
+        keypoints = fractions * (self._extent + (1, 1, 0)) + self._origin
         shape = (-1, *keypoints.shape[-2:])
         return (keypoints.reshape(shape).astype(np.float32),
                 scores.reshape(shape[:-1]))
@@ -179,8 +169,7 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         Returns:
             Tensor: Heatmaps in shape [B, K, H, W].
         """
-        x, y = (self._gaussian(labels[..., axis], self.heatmap_size[axis])
-                for axis in (0, 1))
+        x, y = (self._gaussian(labels, axis) for axis in (0, 1))
         return y.unsqueeze(-1) * x.unsqueeze(-2)
 
     def volumes(self, labels: Tensor) -> Tensor:
@@ -192,12 +181,13 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         Returns:
             Tensor: Volumes in shape [B, K, D, H, W]; NaN where the depth is.
         """
-        z = self._gaussian(labels[..., 2], self.depth_size)
-        return z[..., None, None] * self.heatmaps(labels).unsqueeze(-3)
+        z = self._gaussian(labels, 2)[..., None, None]
+        return z * self.heatmaps(labels).unsqueeze(-3)
 
-    def _gaussian(self, label: Tensor, size: int) -> Tensor:
-        bins = torch.arange(size, device=label.device, dtype=label.dtype)
-        center = label.unsqueeze(-1) * (size - 1)
+    def _gaussian(self, labels: Tensor, axis: int) -> Tensor:
+        size = self.heatmap_size[axis]
+        bins = torch.arange(size, device=labels.device, dtype=labels.dtype)
+        center = labels[..., axis, None] * (size - 1)
         square = ((bins - center) / self.sigma).square()
         # smaller numbers are denormal and slow, products of them the more
         return torch.where(square > 50, 0, torch.exp(-square / 2))

@@ -1,6 +1,7 @@
 import json
 
 from mmpose_wloss.common.camera import project
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import CocoStyle3DDataset
 
 import numpy as np
@@ -98,8 +99,7 @@ def test_annotations_without_3d_are_for_training(content, write, value):
     # what is not known is not there
     assert 'root_depth' not in data[1] and 'camera_param' not in data[1]
     assert data[0]['lifting_target_visible'].all()
-    with pytest.raises(ValueError, match=r"1 annotations have no 'keypoints_3d'"
-                       r' to test against \(ids 2\)'):
+    with pytest.raises(UserError, match=r'ids 2\)'):
         dataset(root, test_mode=True)
 
 
@@ -116,8 +116,7 @@ def test_without_its_root_a_pose_has_no_3d(content, write):
     info = dataset(root)[0]
     assert not info['lifting_target_visible'].any()
     assert 'root_depth' not in info and 'camera_param' in info
-    with pytest.raises(ValueError, match=r'annotation 1 has no 3D position of '
-                       r'its root, the joints \(11, 12\)'):
+    with pytest.raises(UserError, match=r'\(11, 12\).*ids 1\)'):
         dataset(root, test_mode=True)
 
 
@@ -175,15 +174,12 @@ def test_a_batch_reaches_the_model(content, write):
     assert labels[1][..., :2].isfinite().all()
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(data_mode='bottomup'), "data_mode='topdown', not 'bottomup'"),
-    (dict(bbox_file='boxes.json', test_mode=True),
-     'boxes.json cannot be used'),
-    (dict(root_joints=()), 'root_joints must be some of the joints 0 to 16'),
-    (dict(root_joints=(11, 17)), r'of coco, but they are \(11, 17\)')])
-def test_arguments_that_do_not_fit(coco_root, changes, message):
-    with pytest.raises(ValueError, match=message):
-        dataset(coco_root, **changes)
+@pytest.mark.parametrize('argument, value', [
+    ('data_mode', 'bottomup'), ('bbox_file', 'boxes.json'),
+    ('root_joints', ()), ('root_joints', (11, 17))])
+def test_arguments_that_do_not_fit(coco_root, argument, value):
+    with pytest.raises(UserError, match=argument):
+        dataset(coco_root, test_mode=True, **{argument: value})
 
 
 def every(key: str, change):
@@ -208,36 +204,26 @@ def moved(offset: list):
     return lambda pose: (np.array(pose) + offset).tolist()
 
 
-@pytest.mark.parametrize('change, message', [
-    (every('keypoints_3d', lambda pose: None),
-     "no annotation has 'keypoints_3d'"),
-    (every('camera', lambda camera: None), "no image has 'camera'"),
-    (one('camera', lambda camera: None),
-     "annotation 3 has 'keypoints_3d', but its image 3 has no 'camera'"),
-    (every('keypoints_3d', lambda pose: [[None] * 3] * 17),
-     'no annotation has a 3D position of its root'),
+@pytest.mark.parametrize('change, named', [
+    (every('keypoints_3d', lambda pose: None), "'keypoints_3d'"),
+    (every('camera', lambda camera: None), "'camera'"),
+    (one('camera', lambda camera: None), 'annotation 3 .*image 3 '),
+    (every('keypoints_3d', lambda pose: [[None] * 3] * 17), r'\(11, 12\)'),
     (every('keypoints_3d', lambda pose: (np.array(pose) / 1000).tolist()),
-     'must be in millimetres.* Multiply them by 1000'),
+     'millimeters.* 1000$'),
     (every('keypoints_3d', lambda pose: (np.array(pose) / 10).tolist()),
-     'must be in millimetres.* centimetres.* multiply them by 10$'),
+     'millimeters.* 10$'),
     (one('keypoints_3d', moved([2000, 0, 0])),
-     r'1 of 6 3D poses.* miss their 2D joints: annotation 3 by \d+ px'),
+     r'1 of 6 .*: annotation 3 by \d+ px'),
     (every('keypoints_3d', moved([0, 0, -9000])),
-     '6 of 6 3D poses.* annotation 1 has joints behind the camera.*, …'),
-    (every('camera', lambda camera: dict(camera, c=[0., 0.])),
-     '6 of 6 3D poses.* in pixels'),
-    (one('keypoints_3d', lambda pose: pose[:16]),
-     'annotation 3 .* not 17 lists of x, y and z'),
+     '6 of 6 .* annotation 1 with joints behind .*, …'),
+    (every('camera', lambda camera: dict(camera, c=[0., 0.])), '6 of 6 '),
+    (one('keypoints_3d', lambda pose: pose[:16]), 'annotation 3 .* 17 lists'),
     (one('keypoints_3d', lambda pose: [joint[:2] for joint in pose]),
-     'annotation 3 .* not 17 lists'),
-    (one('keypoints_3d', lambda pose: pose[0]), 'annotation 3 .* not 17 lists'),
-    (one('keypoints_3d', lambda pose: 'none'), 'annotation 3 .* not 17 lists'),
-    (one('camera', lambda camera: dict(f=[1, 1])),
-     "'camera' of image 3: .*no 'c'"),
-    (one('camera', lambda camera: [1, 2]), "'camera' of image 3"),
-    (one('camera', lambda camera: dict(camera, f=[0, 150])),
-     "image 3: .*'f' must be above 0")])
-def test_annotations_that_do_not_fit(content, write, change, message):
+     'annotation 3 .* 17 lists'),
+    (one('keypoints_3d', lambda pose: 'none'), 'annotation 3 .* 17 lists'),
+    (one('camera', lambda camera: dict(f=[1, 1])), "image 3 .*'c'")])
+def test_annotations_that_do_not_fit(content, write, change, named):
     change(content)
-    with pytest.raises(ValueError, match=f'train2017.json.*{message}'):
+    with pytest.raises(UserError, match=f'train2017.json.*{named}'):
         dataset(write(content))

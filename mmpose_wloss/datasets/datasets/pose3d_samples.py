@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...common.camera import project
+from ...common.errors import UserError
 
-# the longest of people's distances from joint to root, in metres, is shorter
-METRES = 10
-# in millimetres, their median is longer
-MILLIMETRES = 100
-# how far a pose's projection may be from its 2D joints: in pixels, and as a
-# part of its box
+# joints' median distance from the root is shorter in meters, and longer in
+# millimeters
+METERS, MILLIMETERS = 10, 100
+# how far projected joints may be off: pixels, and part of the box
 PIXELS, PART_OF_BOX = 5, 0.05
-# of wrong samples an error names so many
+# an error names so many samples
 NAMED = 5
 
 
@@ -52,20 +51,30 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
         root_depth=root[:, 0, 2])
 
 
-def median_root_distance(lifting_target: np.ndarray,
-                         visible: np.ndarray) -> float:
-    """How far joints are from their root, by which units are told apart.
+def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
+                         where: str) -> float:
+    """Find the unit of poses by their size.
 
     Args:
-        lifting_target (np.ndarray): In shape [..., 3].
+        lifting_target (np.ndarray): Relative to the root, in shape [..., 3].
         visible (np.ndarray): Which joints count, in shape [...].
+        where (str): What holds the poses, for the error.
 
     Returns:
-        float: The median over the joints that count.
+        float: 1000 for meters, 1 for millimeters.
+
+    Raises:
+        UserError: If the poses are neither.
     """
     distances = np.linalg.norm(lifting_target[visible > 0], axis=-1)
     # the root itself says nothing
-    return float(np.median(distances[distances > 0]))
+    distance = np.median(distances[distances > 0])
+    if METERS <= distance <= MILLIMETERS:
+        raise UserError(
+            f'{where} must be in millimeters, but half of the joints are '
+            f'closer than {distance:.3g} to their root: they seem to be in '
+            'centimeters. Multiply them by 10')
+    return 1000. if distance < METERS else 1.
 
 
 def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
@@ -86,15 +95,14 @@ def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
     """
     known = np.isfinite(keypoints_3d).all(-1)
     points = np.where(known[..., None], keypoints_3d, 1.)
-    behind = (known & (points[..., 2] <= 0)).any(1)
+    behind = (points[..., 2] <= 0).any(1)
     points[behind] = 1.
     compared = known & (visible > 0)
     distances = np.linalg.norm(project(points, camera) - keypoints, axis=-1)
     distances = np.sort(np.where(compared, distances, np.inf), axis=1)
     counts = compared.sum(1)
-    middles = np.maximum(counts - 1, 0) // 2
-    errors = distances[np.arange(len(distances)), middles]
-    return np.where(behind, np.inf, np.where(counts > 0, errors, 0.))
+    medians = distances[np.arange(len(counts)), np.maximum(counts - 1, 0) // 2]
+    return np.where(behind, np.inf, np.where(counts > 0, medians, 0.))
 
 
 def check_projections(errors: np.ndarray, boxes: np.ndarray,
@@ -109,22 +117,22 @@ def check_projections(errors: np.ndarray, boxes: np.ndarray,
         file (str): Where they are from.
 
     Raises:
-        ValueError: If one is further away than 5 pixels and 5 % of its box.
+        UserError: If one is further off than 5 pixels and 5 % of its box.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
-    wrong = np.flatnonzero(errors > np.maximum(PIXELS, PART_OF_BOX * sides))
-    if not len(wrong):
-        return
-    raise ValueError(
-        f'{file}: {len(wrong)} of {len(errors)} 3D poses, projected by their '
-        'cameras, miss their 2D joints: ' + first([
-            f'{names[index]} by {errors[index]:.0f} px'
-            if np.isfinite(errors[index]) else
-            f'{names[index]} has joints behind the camera' for index in wrong
-        ]) + '. 3D joints must be in camera space (x right, y down, z away '
-        'from the camera), not in world space, and in the order of the 2D '
-        "joints; the camera's parameters must be those of the image at its "
-        'size, in pixels and as OpenCV defines them')
+    wrong = [
+        f'{names[index]} ' + (f'by {errors[index]:.0f} px' if np.isfinite(
+            errors[index]) else 'with joints behind the camera')
+        for index in np.flatnonzero(
+            errors > np.maximum(PIXELS, PART_OF_BOX * sides))]
+    if wrong:
+        raise UserError(
+            f'{file}: {len(wrong)} of {len(errors)} 3D poses, projected by '
+            f'their cameras, miss their 2D joints: {first(wrong)}. 3D joints '
+            'must be in camera space (x right, y down, z away from the '
+            'camera), not in world space, and in the order of the 2D joints; '
+            "the camera's parameters must be those of the image at its size, "
+            'in pixels and as OpenCV defines them')
 
 
 def first(words: Sequence) -> str:

@@ -8,13 +8,11 @@ from mmpose.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackPose3DInputs(PackPoseInputs):
-    """Pack an image with its 2D and 3D pose.
+    """Pack an image with its 2D and 3D pose, in place of ``PackPoseInputs``.
 
-    It stands in place of ``PackPoseInputs`` and packs what that does, and
-
-    - ``lifting_target`` and ``lifting_target_visible`` into ``gt_instances``,
-      where ``MPJPE`` finds them,
-    - the camera, the root joints and their depth into the metainfo.
+    Beside what that packs, ``gt_instances`` have ``lifting_target`` and
+    ``lifting_target_visible``, where ``MPJPE`` finds them, and the metainfo
+    has the camera, the root joints and their depth.
 
     ``lifting_target`` and ``camera_param`` are of the image as it is in its
     file, and no transform turns them. Of a sample that was flipped or rotated
@@ -22,17 +20,11 @@ class PackPose3DInputs(PackPoseInputs):
     ``keypoints``, whose depth is the same, and evaluation neither flips nor
     rotates.
 
-    Required Keys:
-
-        - those of ``PackPoseInputs``
-        - lifting_target (optional)
-        - lifting_target_visible (optional)
-
     Args:
         meta_keys (Sequence[str], optional): Keys that are packed as metainfo
-            if the sample has them. Defaults to ``None``: those of
-            ``PackPoseInputs``, ``camera_param``, ``root_depth``,
-            ``root_joints`` and ``target_img_path``.
+            if the sample has them; by default those of ``PackPoseInputs``,
+            ``camera_param``, ``root_depth``, ``root_joints`` and
+            ``target_img_path``.
         pack_transformed (bool): As in ``PackPoseInputs``.
     """
 
@@ -51,10 +43,10 @@ class PackPose3DInputs(PackPoseInputs):
             pack_transformed=pack_transformed)
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample.
+        """Pack one sample of a pipeline.
 
         Args:
-            results (dict): The sample, from the pipeline.
+            results (dict): The sample.
 
         Returns:
             dict: ``inputs``, the image as a tensor in shape [3, H, W], and

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from mmpose.models.heads import RegressionHead
 from mmpose.models.utils.tta import flip_coordinates
 from mmpose.registry import MODELS
-from torch import Tensor
 
 
 @MODELS.register_module()
@@ -11,10 +10,10 @@ class CenteredRegressionHead(RegressionHead):
     """A ``RegressionHead`` for coordinates from -1 to 1.
 
     It differs from its parent in the flip test alone: the parent mirrors a
-    coordinate x to 1 - x, which is right for coordinates from 0 to 1. Its
-    parameters and its loss are the parent's, so checkpoints of either load
-    into the other. The accuracy ``acc_pose`` in the log counts joints that
-    are less than 0.05 away, here 2.5 % of the input's side.
+    coordinate x to 1 - x, which is right for coordinates from 0 to 1.
+    Checkpoints of either load into the other. The accuracy ``acc_pose`` in the
+    log counts joints that are less than 0.05 away, here 2.5 % of the input's
+    side.
 
     Args:
         in_channels, num_joints, loss, decoder, init_cfg: As in
@@ -43,14 +42,10 @@ class CenteredRegressionHead(RegressionHead):
             return super().predict(feats, batch_data_samples, test_cfg)
         direct, flipped = (self.forward(each) for each in feats)
         metainfo = batch_data_samples[0].metainfo
-        flipped = _to_centered(
-            flip_coordinates(
-                (flipped + 1) / 2,
-                flip_indices=metainfo['flip_indices'],
-                shift_coords=test_cfg.get('shift_coords', True),
-                input_size=metainfo['input_size']))
+        # which mirrors in [0, 1]
+        flipped = 2 * flip_coordinates(
+            (flipped + 1) / 2,
+            flip_indices=metainfo['flip_indices'],
+            shift_coords=test_cfg.get('shift_coords', True),
+            input_size=metainfo['input_size']) - 1
         return self.decode(((direct + flipped) / 2).unsqueeze(1))
-
-
-def _to_centered(unit: Tensor) -> Tensor:
-    return 2 * unit - 1

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...codecs import IntegralPose3DLabel
+from ...common import checks
+from ...common.configs import is_of_class
+from ...common.errors import UserError
 from ..losses.loss_balancers.loss_balancer import measurable
 from .soft_argmax import soft_argmax
 
 TERMS = ('heatmap2d', 'heatmap3d', 'joint2d_from_volume', 'depth_from_volume',
          'joint2d_from_heatmap')
 MODES = {'H1': TERMS[:2], 'I1': TERMS}
-DEPTH_GROWTH = (None, 'random', 'interpolate')
 
 
 @MODELS.register_module()
@@ -26,7 +28,7 @@ class IntegralPose3DHead(HeatmapHead):
 
     Features → 2D heatmaps [B, K, H, W] and a volume [B, K, D, H, W] of each
     joint; a soft-argmax (:func:`soft_argmax`) of both gives joints. Five terms
-    can be learnt, each against its truth:
+    can be learned, each against its truth:
 
     ======================== ==============================================
     ``heatmap2d``            heatmaps, Gaussians of the codec
@@ -39,47 +41,44 @@ class IntegralPose3DHead(HeatmapHead):
     Integrals are in bins of the heatmaps, and depths in the unit by which the
     depth range is as long as the heatmaps are wide, so that it is the same
     for every D. Joints outside the depth range, or without a depth, have no
-    ``heatmap3d`` and ``depth_from_volume``; the log has their number as
-    ``joints_outside_depth_range``. Joints with weight 0 have no term at all.
+    ``heatmap3d`` and ``depth_from_volume``. Joints with weight 0 have no term.
 
     Without ``stage2`` volume and heatmaps come from the same features. With it
     the network is coarse to fine: the second stage sees features and heatmaps
     of the first and gives the volume.
 
     A stock ``HeatmapHead``'s checkpoint loads as the part that makes 2D
-    heatmaps. A checkpoint of another D is refused, unless ``depth_growth``
-    says how its volume layer becomes the new one.
+    heatmaps. A checkpoint of another D is refused, unless a training starts
+    from it and ``depth_growth`` says how its volume layer becomes the new one.
 
     Args:
         in_channels (int): Channels of the features.
         out_channels (int): Number of joints, K.
         mode (str): ``'H1'``: the two heatmap terms; ``'I1'``: all five;
-            ``'manual'``: those that the balancer has ratios for. Defaults to
-            ``'I1'``.
-        balancer (dict, optional): Config of a :class:`LossBalancer`. Defaults
-            to ``None``: :class:`AdaptiveBalancer`; ``mode='manual'`` needs a
+            ``'manual'``: those that the balancer has ratios for.
+        balancer (dict, optional): Config of a :class:`LossBalancer`; by
+            default an :class:`AdaptiveBalancer`. ``mode='manual'`` needs a
             :class:`ManualBalancer`.
         stage2 (dict, optional): Config of the second stage, such as
             :class:`HourglassStage`, a module with ``out_channels`` that takes
-            features and heatmaps. Defaults to ``None``.
+            features and heatmaps.
         beta (float): What the volume is multiplied by before its softmax.
-            Defaults to 30.
-        beta2d (float, optional): The same for the heatmaps. Defaults to
-            ``None``: ``beta``.
+        beta2d (float, optional): The same for the heatmaps; by default
+            ``beta``.
         heatmap2_init_std (float): The volume layer ("heatmap2") is drawn from
-            N(0, this²). Defaults to 0.01.
-        depth_growth (str, optional): What to do with a checkpoint of another
-            D: ``'random'`` draws the volume layer anew, as the source does;
-            ``'interpolate'`` interpolates it linearly along depth; ``None``
-            refuses it. All else loads as it is. Defaults to ``None``.
+            N(0, this²).
+        depth_growth (str, optional): What a training does with a checkpoint of
+            another D: ``'random'`` draws the volume layer anew, as the
+            original code does; ``'interpolate'`` interpolates it linearly
+            along depth; ``None`` refuses it.
         decoder (dict): Config of an :class:`IntegralPose3DLabel`.
-        init_cfg (dict | list[dict], optional): Config of the initialisation of
+        init_cfg (dict | list[dict], optional): Config of the initialization of
             all but the volume layer.
         **kwargs: Deconvolutions, convolutions and ``final_layer`` before the
             2D heatmaps, as for ``HeatmapHead``.
 
     Raises:
-        ValueError: If mode, balancer and terms do not fit, or a checkpoint's
+        UserError: If mode, balancer and terms do not fit, or a checkpoint's
             volume layer.
     """
 
@@ -97,18 +96,16 @@ class IntegralPose3DHead(HeatmapHead):
                  decoder: dict | None = None,
                  init_cfg: dict | list | None = None,
                  **kwargs) -> None:
-        if depth_growth not in DEPTH_GROWTH:
-            raise ValueError(f'depth_growth must be one of {DEPTH_GROWTH}, '
-                             f'but it is {depth_growth!r}')
+        beta2d = beta if beta2d is None else beta2d
+        checks.one_of((*MODES, 'manual'), mode=mode)
+        checks.one_of((None, 'random', 'interpolate'),
+                      depth_growth=depth_growth)
+        checks.positive(beta=beta, beta2d=beta2d,
+                        heatmap2_init_std=heatmap2_init_std)
         if 'loss' in kwargs:
-            raise ValueError(
+            raise UserError(
                 'IntegralPose3DHead has no loss, but a balancer of its terms: '
                 'remove loss, or replace a stock head with _delete_=True')
-        if not (beta > 0 and (beta2d is None or beta2d > 0) and
-                heatmap2_init_std > 0):
-            raise ValueError(
-                'beta, beta2d and heatmap2_init_std must be above 0, but they '
-                f'are {beta}, {beta2d} and {heatmap2_init_std}')
         init_cfg = init_cfg or self.default_init_cfg
         if not isinstance(init_cfg, (list, tuple)):
             init_cfg = [init_cfg]
@@ -118,16 +115,15 @@ class IntegralPose3DHead(HeatmapHead):
                 type='Normal', std=heatmap2_init_std,
                 override=dict(name='volume_layer'))], **kwargs)
         if not isinstance(self.decoder, IntegralPose3DLabel):
-            raise ValueError('the decoder of IntegralPose3DHead must be an '
-                             f'IntegralPose3DLabel, but it is {decoder}')
+            raise UserError('decoder must be an IntegralPose3DLabel, but it '
+                            f'is {decoder}')
         del self.loss_module  # the terms are the balancer's
-        channels = self.final_layer.in_channels
         self.stage2 = MODELS.build(stage2) if stage2 else None
-        if self.stage2 is not None:
-            channels = self.stage2.out_channels
         self.volume_layer = nn.Conv2d(
-            channels, out_channels * self.decoder.depth_size, 1)
-        # of a place, and what is learnt: depth as if it had as many bins as
+            self.stage2.out_channels if stage2 else
+            self.final_layer.in_channels,
+            out_channels * self.decoder.depth_size, 1)
+        # of a place, and what is learned: depth as if it had as many bins as
         # there are columns
         width, height, depth = (
             side - 1. for side in self.decoder.heatmap_size)
@@ -136,12 +132,13 @@ class IntegralPose3DHead(HeatmapHead):
         self.register_buffer('unit', torch.tensor([width, height, width]),
                              persistent=False)
         self.beta = beta
-        self.beta2d = beta if beta2d is None else beta2d
+        self.beta2d = beta2d
         self.heatmap2_init_std = heatmap2_init_std
         self.depth_growth = depth_growth
-        self.terms, balancer = _terms(mode, balancer)
+        self.terms = MODES.get(mode) or _terms_with_ratios(balancer)
         self.balancer = MODELS.build(
-            balancer, default_args=dict(terms=self.terms))
+            balancer or dict(type='AdaptiveBalancer'),
+            default_args=dict(terms=self.terms))
         self._register_load_state_dict_pre_hook(self._fit_volume_layer)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -185,32 +182,29 @@ class IntegralPose3DHead(HeatmapHead):
             term; ``acc_pose``, the part of visible joints whose place in the
             image is less than 0.05 of the heatmap's sides off, and
             ``depth_error``, the mean error of depth in mm, both of the
-            volume's integral; ``joints_outside_depth_range``.
+            volume's integral; ``joints_outside_depth_range``, their number.
         """
         features = self._features(feats)
         heatmaps, volume = self._outputs(features)
-        labels = torch.cat([
-            sample.gt_instance_labels.keypoint_labels
-            for sample in batch_data_samples
-        ])
-        weights = torch.cat([
-            sample.gt_instance_labels.keypoint_weights
-            for sample in batch_data_samples
-        ])
+        labels, weights = (
+            torch.cat([sample.gt_instance_labels[key]
+                       for sample in batch_data_samples])
+            for key in ('keypoint_labels', 'keypoint_weights'))
         size = (*volume.shape[:1:-1], )
         if size != self.decoder.heatmap_size:
-            raise ValueError(
+            raise UserError(
                 f'the network makes volumes of {size} (width, height, depth), '
                 f'but the codec of {self.decoder.heatmap_size}: set '
                 'heatmap_size or the number of deconvolutions')
         within = self.decoder.within_depth_range(labels)
         weights_3d = weights * within
         measured = (train_cfg or {}).get('compute_acc', True)
-        if measured or set(self.terms) & {'joint2d_from_volume',
-                                          'depth_from_volume'}:
+        if measured or {*self.terms} & {'joint2d_from_volume',
+                                        'depth_from_volume'}:
             joints = soft_argmax(volume, self.beta)
             places = joints * (self.unit / self.bins)
         truth = labels * self.unit
+        # only those that are balanced are made
         terms = {
             'heatmap2d': lambda: (heatmaps, self.decoder.heatmaps(labels),
                                   weights),
@@ -235,7 +229,7 @@ class IntegralPose3DHead(HeatmapHead):
 
     def _accuracy(self, joints: Tensor, labels: Tensor, weights: Tensor,
                   within: Tensor) -> dict[str, Tensor]:
-        """Of joints that are visible; on the device, without waiting for it."""
+        """Accuracy of visible joints, computed without waiting for a device."""
         error = joints - labels
         visible = weights > 0
         close = error[..., :2].norm(dim=-1) < 0.05
@@ -291,66 +285,57 @@ class IntegralPose3DHead(HeatmapHead):
         return heatmaps.float(), soft_argmax(volume, self.beta)
 
     def _fit_volume_layer(self, state_dict: dict, prefix: str, *_) -> None:
-        """Let a checkpoint of another D load, or refuse it."""
+        """Let a training start from a checkpoint of another D, or refuse it."""
         key = f'{prefix}volume_layer.'
-        weight = state_dict.get(f'{key}weight')
-        mine = self.volume_layer.weight
-        if weight is None or weight.shape == mine.shape:
+        old, layer = state_dict.get(f'{key}weight'), self.volume_layer
+        if old is None or old.shape == layer.weight.shape:
             return
-        before, rest = divmod(weight.shape[0], self.out_channels)
-        if rest or weight.shape[1:] != mine.shape[1:]:
-            raise ValueError(
-                f'the volume layer of the checkpoint is {tuple(weight.shape)},'
-                f' that of the model {tuple(mine.shape)}: it is of another '
-                'number of joints or of another network')
+        before, rest = divmod(old.shape[0], self.out_channels)
+        if rest or old.shape[1:] != layer.weight.shape[1:]:
+            raise UserError(
+                f'the volume layer of the checkpoint is {tuple(old.shape)}, '
+                f'that of the model {tuple(layer.weight.shape)}: it is of '
+                'another number of joints or of another network')
         now = self.decoder.depth_size
-        if self.depth_growth is None:
-            raise ValueError(
+        # weights are initialized before a training loads a checkpoint
+        if self.depth_growth is None or not self.is_init:
+            raise UserError(
                 f'the checkpoint has d2 = {before} bins of depth, the model '
-                f"{now}. Set the head's depth_growth to 'random' or "
-                "'interpolate' to start from it, or heatmap_size and "
-                'depth_range of the codec to those that it was trained with')
+                f'{now}. Set heatmap_size and depth_range of the codec to '
+                'those that it was trained with; a training can start from it '
+                "with the head's depth_growth 'random' or 'interpolate'")
         if self.depth_growth == 'random':
-            nn.init.normal_(mine, std=self.heatmap2_init_std)
+            nn.init.normal_(layer.weight, std=self.heatmap2_init_std)
             # processes may have seeds of their own, and DDP has made them
             # equal before a checkpoint loads
-            broadcast(mine.detach())
-            nn.init.zeros_(self.volume_layer.bias)
-            for name, value in self.volume_layer.state_dict().items():
-                state_dict[key + name] = value
+            broadcast(layer.weight.detach())
+            nn.init.zeros_(layer.bias)
+            grown = layer.state_dict()
             how = f'drawn from N(0, {self.heatmap2_init_std}²)'
         else:
+            grown = {}
             for name in ('weight', 'bias'):
                 old = state_dict[key + name]
-                layers = old.reshape(self.out_channels, before, -1).mT
-                layers = functional.interpolate(
-                    layers, size=now, mode='linear', align_corners=True)
-                state_dict[key + name] = layers.mT.reshape(
-                    -1, *old.shape[1:])
+                bins = old.reshape(self.out_channels, before, -1).mT
+                bins = functional.interpolate(
+                    bins, size=now, mode='linear', align_corners=True)
+                grown[name] = bins.mT.reshape(-1, *old.shape[1:])
             how = f'interpolated from d2 = {before}'
+        state_dict.update((key + name, grown[name]) for name in grown)
         print_log(
             f'depth_growth: the volume layer of d2 = {now} was {how}; all '
             'other weights are taken from the checkpoint as they are',
             'current')
 
 
-def _terms(mode: str, balancer: dict | None) -> tuple[tuple[str, ...], dict]:
-    """The terms to make, and the config of what balances them."""
-    if mode in MODES:
-        return MODES[mode], balancer or dict(type='AdaptiveBalancer')
-    if mode != 'manual':
-        raise ValueError(
-            f"mode must be 'H1', 'I1' or 'manual', but it is {mode!r}")
+def _terms_with_ratios(balancer: dict | None) -> tuple[str, ...]:
+    """The terms of ``mode='manual'``."""
     ratios = (balancer or {}).get('ratios')
-    kind = (balancer or {}).get('type')
-    if not ratios or getattr(kind, '__name__', kind) != 'ManualBalancer':
-        raise ValueError(
+    if not ratios or not is_of_class(balancer, 'ManualBalancer'):
+        raise UserError(
             "mode='manual' needs a balancer with ratios, such as dict(type="
             "'ManualBalancer', ratios=dict(heatmap2d=1., heatmap3d=0.1)), but "
             f'it is {balancer}')
-    unknown = [name for name in ratios if name not in TERMS]
-    if unknown:
-        raise ValueError(
-            f'the balancer has a ratio for {", ".join(unknown)}, which '
-            f'IntegralPose3DHead does not make: it makes {", ".join(TERMS)}')
-    return tuple(ratios), balancer
+    for name in ratios:
+        checks.one_of(TERMS, **{'a name of ratios': name})
+    return tuple(ratios)

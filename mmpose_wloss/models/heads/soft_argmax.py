@@ -5,6 +5,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ...common.errors import UserError
+
 # so many parts of a volume are multiplied at a time
 PARTS = 32
 
@@ -18,25 +20,23 @@ def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
 
     over all bins i of one joint, whose indices along each axis are
     :math:`x_i` (`Integral Human Pose Regression
-    <https://arxiv.org/abs/1711.08229>`_, eq. 3). The adaptive loss balance's
-    source multiplies by :math:`\beta` = 30 before the softmax.
+    <https://arxiv.org/abs/1711.08229>`_, eq. 3). The original code of the
+    adaptive loss balance multiplies by :math:`\beta` = 30.
 
-    Beside the heatmaps it holds one tensor of their size at a time, in the
-    forward and in the backward pass (of their size in float32, where they are
-    of half precision): the softmax is not kept but computed again.
+    Beside the heatmaps it holds one float32 tensor of their size at a time, in
+    the forward and in the backward pass: the softmax is computed again.
 
     Args:
         heatmaps (Tensor): Heatmaps in shape [B, K, H, W] or volumes in shape
-            [B, K, D, H, W], of any floating type; half precision is computed
-            in float32.
-        beta (float): What they are multiplied by. Defaults to 30.
+            [B, K, D, H, W]; half precision is computed in float32.
+        beta (float): What they are multiplied by.
 
     Returns:
         Tensor: Places in bins in shape [B, K, 2] as (x, y) or [B, K, 3] as
         (x, y, z), at least float32.
 
     Raises:
-        ValueError: If the shape is another.
+        UserError: If the shape is another.
 
     Example:
         >>> import torch
@@ -46,7 +46,7 @@ def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
         tensor([[[3., 2.]]])
     """
     if heatmaps.ndim not in (4, 5):
-        raise ValueError(
+        raise UserError(
             'heatmaps must have the shape [B, K, H, W] or [B, K, D, H, W], '
             f'but it is {tuple(heatmaps.shape)}')
     return _SoftArgmax.apply(heatmaps, beta)
@@ -56,8 +56,8 @@ class _SoftArgmax(Function):
 
     @staticmethod
     def forward(ctx, heatmaps: Tensor, beta: float) -> Tensor:
-        shares, top = _scaled(heatmaps, beta)
-        total = _exponential(shares).flatten(2).sum(-1)
+        shares, top = _exponentials(heatmaps, beta)
+        total = shares.flatten(2).sum(-1)
         places = []
         for axis, bins in _axes(shares):
             others = [dim for dim in range(2, shares.ndim) if dim != axis]
@@ -71,17 +71,15 @@ class _SoftArgmax(Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         heatmaps, top, total, places = ctx.saved_tensors
-        shares, _ = _scaled(heatmaps, ctx.beta, top)
-        _exponential(shares)
+        shares, _ = _exponentials(heatmaps, ctx.beta, top)
         # d place / d h_i = beta * share_i * (x_i - place), for all axes at once
         grad = grad * (ctx.beta / total).unsqueeze(-1)
         slopes = []
         for column, (axis, bins) in enumerate(_axes(shares)):
-            shape = [1] * shares.ndim
-            shape[axis] = -1
-            outer = (slice(None), slice(None), *[None] * (shares.ndim - 2))
-            slopes.append(grad[..., column][outer] *
-                          (bins.view(shape) - places[..., column][outer]))
+            slope = (bins - places[..., column, None]) * grad[..., column, None]
+            shape = [1] * (shares.ndim - 2)
+            shape[axis - 2] = -1
+            slopes.append(slope.unflatten(-1, shape))
         plane = slopes[0] + slopes[1]
         if shares.ndim == 4:
             shares.mul_(plane)
@@ -93,21 +91,18 @@ class _SoftArgmax(Function):
         return shares.to(heatmaps.dtype), None
 
 
-def _scaled(heatmaps: Tensor, beta: float,
-            top: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The heatmaps times beta, less their greatest; and their greatest."""
+def _exponentials(heatmaps: Tensor, beta: float,
+                  top: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """exp(beta h - top), in at least float32, and the top of beta h."""
     dtype = torch.promote_types(heatmaps.dtype, torch.float32)
     scaled = (heatmaps.to(dtype).mul_(beta) if heatmaps.dtype != dtype else
               heatmaps * beta)
     if top is None:
         top = scaled.flatten(2).amax(-1)
-    return scaled.sub_(top[(..., *[None] * (scaled.ndim - 2))]), top
-
-
-def _exponential(scaled: Tensor) -> Tensor:
+    scaled.sub_(top[(..., *[None] * (scaled.ndim - 2))])
     # denormal results would be slow
-    lowest = -87. if scaled.dtype == torch.float32 else -700.
-    return scaled.clamp_(min=lowest).exp_()
+    lowest = -87. if dtype == torch.float32 else -700.
+    return scaled.clamp_(min=lowest).exp_(), top
 
 
 def _axes(volume: Tensor) -> list[tuple[int, Tensor]]:

@@ -6,7 +6,9 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
+from ...common import checks
 from ...common.camera import back_project
+from ...common.errors import UserError
 
 
 @MODELS.register_module()
@@ -31,8 +33,7 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
 
     - ``keypoints`` [N, K, 3]: camera space relative to the root, in mm; what
       the stock metrics ``MPJPE`` and the 3D visualizer take
-    - ``transformed_keypoints`` [N, K, 2]: pixels of the image; what the 3D
-      visualizer draws on the image
+    - ``transformed_keypoints`` [N, K, 2]: pixels of the image
     - ``keypoints_cam`` [N, K, 3]: absolute places in camera space in mm,
       where camera and root depth are known
     - ``keypoint_scores``, ``keypoints_visible`` [N, K], ``bboxes``,
@@ -40,13 +41,13 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
 
     Args:
         root_joints (Sequence[int]): The joints whose mean is the root: (0, )
-            for Human3.6M, the hips (11, 12) for COCO. Defaults to (0, ).
+            for Human3.6M, the hips (11, 12) for COCO.
         crop_extent (float): How much the longer side of a crop is taken to
-            show where the camera is not known, in mm. Defaults to 2000.
+            show where the camera is not known, in mm.
         **kwargs: As for ``TopdownPoseEstimator``.
 
     Raises:
-        ValueError: In evaluation, if a sample has a 3D truth but no camera or
+        UserError: In evaluation, if a sample has a 3D truth but no camera or
             root depth, or if its data set has another root.
     """
 
@@ -56,10 +57,9 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
                  crop_extent: float = 2000.,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if not root_joints or crop_extent <= 0:
-            raise ValueError(
-                'root_joints must name a joint and crop_extent must be above '
-                f'0, but they are {root_joints} and {crop_extent}')
+        checks.positive(crop_extent=crop_extent)
+        if not root_joints:
+            raise UserError('root_joints must name a joint')
         self.root_joints = list(root_joints)
         self.crop_extent = crop_extent
 
@@ -84,12 +84,11 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
         return samples
 
     def _lift(self, instances: InstanceData, sample: PoseDataSample) -> None:
-        known = self._known(sample)
+        camera, root_depth = self._camera_and_root_depth(sample)
         pixels, depths = instances.keypoints[..., :2], instances.keypoints[..., 2]
         depths = depths - self._root(depths)
-        if len(known) == 2:
-            places = back_project(pixels, known['root_depth'] + depths,
-                                  known['camera_param'])
+        if camera is not None and root_depth is not None:
+            places = back_project(pixels, root_depth + depths, camera)
             instances.keypoints_cam = places.astype(np.float32)
         else:
             scale = self.crop_extent / np.max(sample.metainfo['input_scale'])
@@ -101,26 +100,25 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
     def _root(self, joints: np.ndarray) -> np.ndarray:
         return joints[:, self.root_joints].mean(1, keepdims=True)
 
-    def _known(self, sample: PoseDataSample) -> dict:
-        """Camera and depth of the root, as far as they are known."""
+    def _camera_and_root_depth(
+            self, sample: PoseDataSample) -> tuple[dict | None, float | None]:
+        """Both as far as they are known; an evaluation needs them."""
         metainfo = sample.metainfo
         name = metainfo.get('img_path', 'the sample')
         root = metainfo.get('root_joints', self.root_joints)
         if sorted(root) != sorted(self.root_joints):
-            raise ValueError(
+            raise UserError(
                 f'the model takes the joints {self.root_joints} for the root, '
                 f'but the data set of {name} the joints {list(root)}: give '
                 'both the same root_joints')
-        known = {key: metainfo[key] for key in ('camera_param', 'root_depth')
-                 if metainfo.get(key) is not None}
-        if np.isnan(known.get('root_depth', 0.)):
-            del known['root_depth']
-        if 'lifting_target' in sample.get('gt_instances', ()):
-            missing = {'camera_param', 'root_depth'} - set(known)
-            if missing:
-                raise ValueError(
-                    f'{name} has a 3D truth, but no '
-                    f'{" and no ".join(sorted(missing))}, without which a '
-                    'prediction in mm would be a guess: add them to the data '
-                    'set, and pack samples with PackPose3DInputs')
-        return known
+        camera, depth = metainfo.get('camera_param'), metainfo.get('root_depth')
+        if depth is not None and np.isnan(depth):
+            depth = None
+        if (camera is None or depth is None) and (
+                'lifting_target' in sample.get('gt_instances', ())):
+            raise UserError(
+                f'{name} has a 3D truth, but not both camera_param and '
+                'root_depth, without which a prediction in mm would be a '
+                'guess: add them to the data set, and pack samples with '
+                'PackPose3DInputs')
+        return camera, depth

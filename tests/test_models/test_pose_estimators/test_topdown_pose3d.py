@@ -1,4 +1,5 @@
 from mmpose_wloss.common.camera import back_project
+from mmpose_wloss.common.errors import UserError
 
 import numpy as np
 import pytest
@@ -110,24 +111,25 @@ def with_truth(places, **metainfo):
     return one
 
 
-def test_evaluation_needs_camera_and_root_depth():
+@pytest.mark.parametrize('missing', ['camera_param', 'root_depth'])
+def test_evaluation_needs_camera_and_root_depth(missing):
     places = person()
-    for missing in ('camera_param', 'root_depth'):
-        with pytest.raises(ValueError, match=f'1.jpg.*no {missing}'):
-            model().add_pred_to_datasample(
-                [prediction(places)], None,
-                [with_truth(places, **{missing: None})])
+    with pytest.raises(UserError, match=f'1.jpg.*{missing}'):
+        model().add_pred_to_datasample(
+            [prediction(places)], None,
+            [with_truth(places, **{missing: None})])
 
 
 def test_another_root_than_the_data_sets_is_refused():
-    with pytest.raises(ValueError, match=r'\[1, 2\].*\[0\].*root_joints'):
+    with pytest.raises(UserError, match=r'\[1, 2\].*\[0\].*root_joints'):
         lifted(person(), root_joints=(0, ))
 
 
-def test_wrong_options_are_refused():
-    for options in (dict(root_joints=()), dict(crop_extent=0.)):
-        with pytest.raises(ValueError, match='root_joints must'):
-            model(**options)
+@pytest.mark.parametrize('argument, value', [
+    ('root_joints', ()), ('crop_extent', 0.)])
+def test_wrong_options_are_refused(argument, value):
+    with pytest.raises(UserError, match=argument):
+        model(**{argument: value})
 
 
 def test_it_is_the_stock_estimator_in_training_and_predicts_images():
