@@ -64,3 +64,11 @@ def one_of(choices: Collection, /, **arguments: Any) -> None:
     for name, value in arguments.items():
         _check(value in choices, name,
                f'one of {", ".join(map(repr, choices))}', value)
+
+
+def same_shape(**arguments: Any) -> None:
+    """Check that arrays or tensors have one shape."""
+    shapes = {name: tuple(each.shape) for name, each in arguments.items()}
+    if len(set(shapes.values())) > 1:
+        raise UserError(f'{" and ".join(shapes)} must have the same shape, but '
+                        f'have {" and ".join(map(str, shapes.values()))}')

@@ -6,6 +6,7 @@ import re
 from mmpose_wloss.common import checks
 from mmpose_wloss.common.errors import MissingFile, UserError
 
+import numpy as np
 import pytest
 
 WRONG = {
@@ -26,7 +27,13 @@ def test_wrong_arguments_are_named_with_their_value(check, value):
         check(some_name=value)
 
 
+def test_shapes_that_differ_are_named():
+    with pytest.raises(UserError, match=r'one and two .*\(2,\) and \(2, 1\)'):
+        checks.same_shape(one=np.zeros(2), two=np.zeros((2, 1)))
+
+
 def test_right_arguments_pass():
+    checks.same_shape(one=np.zeros(2), two=np.ones(2), three=np.ones(2))
     checks.positive(one=1e-9, two=3)
     checks.non_negative(zero=0)
     checks.within(0, 1, low=0, high=1)

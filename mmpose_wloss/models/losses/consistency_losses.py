@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from ...common import checks
+from ...common.errors import UserError
+
 
 def heatmap_consistency_loss(student: Tensor,
                              teacher: Tensor,
@@ -25,7 +28,7 @@ def heatmap_consistency_loss(student: Tensor,
         teacher (Tensor): Heatmaps of the teacher on the easy view, warped to
             the hard one, in shape [B, K, H, W]. They get no gradient.
         target_weights (Tensor, optional): Weights of keypoints in shape
-            [B, K]. Defaults to ``None``: all 1.
+            [B, K]. ``None``: all 1.
 
     Returns:
         Tensor: The loss, a scalar of at least float32.
@@ -43,16 +46,11 @@ def heatmap_consistency_loss(student: Tensor,
         >>> heatmap_consistency_loss(student, teacher, weights)
         tensor(0.0312)
     """
-    if student.shape != teacher.shape:
-        raise ValueError(
-            'student and teacher must have the same shape, but the student '
-            f'is {tuple(student.shape)} and the teacher '
-            f'{tuple(teacher.shape)}')
+    checks.same_shape(student=student, teacher=teacher)
     if target_weights is not None and target_weights.shape != student.shape[:2]:
-        raise ValueError(
-            f'target_weights must have the shape {tuple(student.shape[:2])} '
-            f'of batch and keypoints, but they are '
-            f'{tuple(target_weights.shape)}')
+        raise UserError(
+            f'target_weights must have the shape {tuple(student.shape[:2])} of '
+            f'batch and keypoints, but it is {tuple(target_weights.shape)}')
     # the square of a half precision difference underflows
     difference = student.to(torch.promote_types(student.dtype, torch.float32))
     difference = difference - teacher.detach()

@@ -6,6 +6,8 @@ from mmengine.utils import apply_to
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ...common import checks
+from ...common.errors import UserError
 from ...compat.compilation import is_compiling
 
 
@@ -32,15 +34,12 @@ class InstanceWeightedLoss(nn.Module):
         loss (dict): Config of a loss that is called as
             ``(output, target, target_weights)``.
         reduction (str): How that loss reduces over samples: ``'mean'``, or
-            ``'sum'``, as MMPose's ``KLDiscretLoss``, which needs no wrapper,
-            does. Defaults to ``'mean'``.
+            ``'sum'``, as MMPose's ``KLDiscretLoss``, which needs no wrapper.
     """
 
     def __init__(self, loss: dict | ConfigDict, reduction: str = 'mean'):
         super().__init__()
-        if reduction not in ('mean', 'sum'):
-            raise ValueError("reduction must be 'mean' or 'sum', but it is "
-                             f'{reduction!r}')
+        checks.one_of(('mean', 'sum'), reduction=reduction)
         self.loss = MODELS.build(loss)
         self.reduction = reduction
         self.checked = False
@@ -53,17 +52,16 @@ class InstanceWeightedLoss(nn.Module):
         Args:
             output (Tensor or tuple[Tensor]): Of the head, in shape [B, …].
             target (Tensor or tuple[Tensor]): In the same shape.
-            target_weights (Tensor, optional): In shape [B, K, …]. Defaults to
-                ``None``: the loss as it is.
+            target_weights (Tensor, optional): In shape [B, K, …]. ``None``:
+                the loss as it is.
 
         Returns:
             Tensor: The loss.
 
         Raises:
-            RuntimeError: If the loss cannot be computed on all samples at
-                once: it branches on values.
-            ValueError: If it is no mean (or sum) over samples, or no single
-                number.
+            ValueError: If it is no mean (or sum) over samples, no single
+                number, or branches on values, which ``torch.func.vmap``
+                cannot follow.
         """
         if target_weights is None:
             return self.loss(output, target)
@@ -79,32 +77,31 @@ class InstanceWeightedLoss(nn.Module):
         plain = self.loss(output, target, mask)
         name = type(self.loss).__name__
         if not isinstance(plain, Tensor) or plain.numel() != 1:
-            raise ValueError(
+            raise UserError(
                 f'{name} returns no single number: wrap the losses that it '
                 'is made of, each in an InstanceWeightedLoss')
-        ours = self._weigh(output, target, mask)
+        try:
+            ours = self._weigh(output, target, mask)
+        except RuntimeError as error:
+            raise UserError(
+                f'InstanceWeightedLoss cannot weigh the samples of {name}, '
+                f'which torch.func.vmap cannot compute one by one: {error}'
+            ) from error
         if not torch.allclose(ours.float(), plain.float(), rtol=0.02):
-            raise ValueError(
+            raise UserError(
                 f'{name} of weights 0 and 1 is {plain:.4g}, but the '
                 f'{self.reduction} of its samples is {ours:.4g}: try another '
                 'reduction, or leave a loss that is linear already unwrapped')
 
     def _weigh(self, output, target, target_weights: Tensor) -> Tensor:
         weights = target_weights.flatten(1).amax(1)
-        places = weights.reshape(-1, *[1] * (target_weights.ndim - 1))
-        shares = target_weights / places.where(places > 0,
-                                               torch.ones_like(places))
+        divisors = weights.where(weights > 0, torch.ones_like(weights))
+        shares = target_weights / divisors.reshape(
+            -1, *[1] * (target_weights.ndim - 1))
 
         def of_sample(*inputs) -> Tensor:
             return self.loss(*apply_to(inputs, torch.is_tensor,
                                        lambda each: each[None]))
 
-        try:
-            losses = torch.func.vmap(of_sample)(output, target, shares)
-        except RuntimeError as error:
-            raise RuntimeError(
-                f'{type(self.loss).__name__} cannot be computed for each '
-                'sample by torch.func.vmap, so InstanceWeightedLoss cannot '
-                f'weigh its samples: {error}') from error
-        weighted = weights * losses
+        weighted = weights * torch.func.vmap(of_sample)(output, target, shares)
         return weighted.mean() if self.reduction == 'mean' else weighted.sum()

@@ -4,6 +4,9 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ...common import checks
+from ...common.errors import UserError
+
 
 def masked_mse_loss(output: Tensor,
                     target: Tensor,
@@ -13,18 +16,17 @@ def masked_mse_loss(output: Tensor,
     .. math::
         L = \frac{\sum_i w_i (p_i - y_i)^2}{\sum_i [w_i > 0]}
 
-    over all coordinates of the batch. The weights are above the line alone:
-    other than in a weighted mean, a batch of rare poses has a greater loss
-    than one of common poses. With weights of 0 and 1 this is the mean over the
-    visible joints. The loss of `weighted DeepPose
-    <https://github.com/JindongJiang/WeightedLoss_DeepPose_PyTorch>`_.
+    over all coordinates of the batch. Unlike in a weighted mean, a batch of
+    rare poses has a greater loss than one of common poses. With weights of 0
+    and 1 this is the mean over the visible joints. The loss of `weighted
+    DeepPose <https://github.com/JindongJiang/WeightedLoss_DeepPose_PyTorch>`_.
 
     Args:
         output (Tensor): Predicted coordinates in shape [B, K, D].
         target (Tensor): Their truth in shape [B, K, D].
         target_weights (Tensor, optional): Weights of at least 0 in shape
             [B, K], [B, K, 1] or [B, K, D]. What a joint with the weight 0
-            holds, NaN included, does not count. Defaults to ``None``: all 1.
+            holds, NaN included, does not count. ``None``: all 1.
 
     Returns:
         Tensor: The loss, a scalar of at least float32. 0 with a gradient of 0
@@ -42,32 +44,26 @@ def masked_mse_loss(output: Tensor,
         >>> masked_mse_loss(output, target, torch.tensor([[3., 0.]]))
         tensor(7.5000)
     """
-    if output.shape != target.shape:
-        raise ValueError(
-            'output and target must have the same shape, but the output is '
-            f'{tuple(output.shape)} and the target {tuple(target.shape)}')
+    checks.same_shape(output=output, target=target)
     # the square of a half precision difference underflows
     dtype = torch.promote_types(output.dtype, torch.float32)
     error = output.to(dtype) - target.to(dtype)
     if target_weights is None:
         return error.square().mean()
-    weights = _as_coordinates(target_weights, output).to(dtype)
+    weights = target_weights
+    if weights.ndim == 2:
+        weights = weights.unsqueeze(-1)
+    shape = output.shape
+    if weights.shape not in ((*shape[:2], 1), shape):
+        raise UserError(
+            f'target_weights must have the shape {tuple(shape[:2])}, '
+            f'{(*shape[:2], 1)} or {tuple(shape)}, but it is '
+            f'{tuple(target_weights.shape)}')
+    weights = weights.to(dtype).expand_as(error)
     # so that a weight of NaN is not taken for one of 0
     mask = weights != 0
     error = error.masked_fill(~mask, 0)
     return (weights * error.square()).sum() / mask.sum().clamp(min=1)
-
-
-def _as_coordinates(weights: Tensor, output: Tensor) -> Tensor:
-    if weights.shape == output.shape[:2]:
-        weights = weights.unsqueeze(-1)
-    if (weights.shape[:-1] != output.shape[:-1]
-            or weights.shape[-1] not in (1, output.shape[-1])):
-        raise ValueError(
-            f'target_weights must have the shape {tuple(output.shape[:2])}, '
-            f'{(*output.shape[:2], 1)} or {tuple(output.shape)}, but they are '
-            f'{tuple(weights.shape)}')
-    return weights.expand_as(output)
 
 
 @MODELS.register_module()
@@ -78,16 +74,15 @@ class MaskedMSELoss(nn.Module):
     .. math::
         L = \frac{\sum_i w_i (p_i - y_i)^2}{\sum_i [w_i > 0]}
 
-    ``RegressionHead`` calls it as its stock losses. Beside the stock
+    ``RegressionHead`` calls it as its stock losses. Unlike in the stock
     ``MSELoss(use_target_weight=True)``, the mean is over visible joints, not
     all, and a weight counts once, not squared. With several processes, each
     takes the mean over the joints of its own share of the batch.
 
     Args:
         use_target_weight (bool): ``False`` takes of the weights only whether
-            they are above 0: the source's loss without weighting. Defaults to
-            ``True``.
-        loss_weight (float): Weight of the loss. Defaults to 1.0.
+            they are 0: the original code's loss without weighting.
+        loss_weight (float): Weight of the loss.
     """
 
     def __init__(self,
@@ -101,18 +96,7 @@ class MaskedMSELoss(nn.Module):
                 output: Tensor,
                 target: Tensor,
                 target_weight: Tensor | None = None) -> Tensor:
-        """Forward function of loss.
-
-        Args:
-            output (Tensor): The output coordinates in shape [B, K, D].
-            target (Tensor): The target coordinates in shape [B, K, D].
-            target_weight (Tensor, optional): The weights of keypoints in
-                shape [B, K], [B, K, 1] or [B, K, D].
-
-        Returns:
-            Tensor: The calculated loss, a scalar.
-        """
+        """Forward function of loss, as :func:`masked_mse_loss`."""
         if target_weight is not None and not self.use_target_weight:
             target_weight = (target_weight != 0).to(target_weight.dtype)
-        return masked_mse_loss(output, target,
-                               target_weight) * self.loss_weight
+        return self.loss_weight * masked_mse_loss(output, target, target_weight)

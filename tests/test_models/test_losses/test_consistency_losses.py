@@ -1,3 +1,5 @@
+"""The consistency loss: reference values, gradients, numbers."""
+
 import doctest
 from pathlib import Path
 
@@ -24,7 +26,7 @@ def tensors(file, *names, prefix=''):
     ('dual_cons2', 'dual_warp1', 'dual_grad_cons2', 'dual_unsup_weight', 1),
     ('dual_sup1', 'dual_gt', 'dual_grad_sup1', 'dual_weight', 0.5),
 ])
-def test_gradients_are_those_of_the_source(student, teacher, gradient,
+def test_gradients_are_those_of_the_original_code(student, teacher, gradient,
                                            weights, share):
     """On a part of the reference values: gradients are elementwise."""
     student, teacher, gradient, weights, elements = tensors(
@@ -44,7 +46,7 @@ def test_gradients_are_those_of_the_source(student, teacher, gradient,
 
 @pytest.mark.skipif(not SHARED.exists(), reason='the whole reference values '
                     'are not part of the project')
-def test_the_losses_are_those_of_the_source():
+def test_the_losses_are_those_of_the_original_code():
     def loss(file, *names):
         return heatmap_consistency_loss(*tensors(file, *names)).item()
 

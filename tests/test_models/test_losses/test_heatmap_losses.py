@@ -1,3 +1,5 @@
+"""Heatmap losses: fixtures and equations, the stock loss, codecs, numbers."""
+
 import doctest
 import math
 from pathlib import Path
@@ -24,7 +26,7 @@ SHAPE = (2, 3, 16, 12)
 LOSSES = {
     'focus': dict(type='FocusMSELoss'),
     'focus_neutral': dict(type='FocusMSELoss', gamma=0),
-    'focus_fractional': dict(type='FocusMSELoss', gamma=1.5, delta=0.1),
+    'focus_fractional': dict(type='FocusMSELoss', gamma=1.5, delta=0),
     'focus_no_offset': dict(type='FocusMSELoss', gamma=2, delta=0),
     'focus_normalized': dict(type='FocusMSELoss', normalize=True),
     'weight_adaptive': dict(type='WeightAdaptiveMSELoss'),
@@ -42,9 +44,9 @@ def heatmaps(dtype=torch.float32, shape=SHAPE, seed=0):
     batch, keypoints, height, width = shape
     x = torch.arange(width).view(1, 1, 1, -1)
     y = torch.arange(height).view(1, 1, -1, 1)
-    centre = torch.rand(batch, keypoints, 1, 1, 2, generator=generator)
-    squares = ((x - centre[..., 0] * width)**2 +
-               (y - centre[..., 1] * height)**2)
+    center = torch.rand(batch, keypoints, 1, 1, 2, generator=generator)
+    squares = ((x - center[..., 0] * width)**2 +
+               (y - center[..., 1] * height)**2)
     target = torch.exp(-squares / 8)
     target[target < 1e-2] = 0
     output = target + 0.3 * torch.randn(shape, generator=generator)
@@ -60,7 +62,7 @@ def value_and_gradient(loss, output, *args, **kwargs):
     return value.detach(), output.grad
 
 
-# Faithful to the sources
+# Fixtures and equations
 
 
 def test_focus_matches_reference_values():
@@ -71,44 +73,35 @@ def test_focus_matches_reference_values():
     for gamma, delta, loss, gradient in data['gamma_delta_loss_absgradsum']:
         module = FocusMSELoss(gamma=gamma, delta=delta, use_target_weight=True)
         value, grad = value_and_gradient(module, output, target, weights)
-        assert value.item() == pytest.approx(loss, rel=1e-5)
-        assert grad.abs().sum().item() == pytest.approx(gradient, rel=1e-5)
+        assert value.item() == pytest.approx(loss, rel=1e-6)
+        assert grad.abs().sum().item() == pytest.approx(gradient, rel=1e-6)
 
 
-@pytest.mark.parametrize('gamma, delta', [(1, 1), (2, 0.5), (0.7, 0.1)])
-def test_focus_is_its_equation(gamma, delta):
+def focus(gamma, delta):
+    return FocusMSELoss(gamma, delta), lambda p, y: (y + delta)**gamma
+
+
+def weight_adaptive(gamma):
+    return WeightAdaptiveMSELoss(gamma), lambda p, y: (
+        y**gamma * (1 - p).abs() + (1 - y**gamma) * p.abs())
+
+
+def weighting(function, transform):
+    return (HeatmapWeightingMSELoss(function),
+            lambda p, y: transform(y) + 1)
+
+
+@pytest.mark.parametrize('module, weight', [
+    focus(1, 1), focus(2, 0.5), focus(0.7, 0.1), weight_adaptive(0.01),
+    weight_adaptive(1.), weighting('linear', lambda y: y),
+    weighting('power', lambda y: y**2), weighting('exponential', torch.exp)])
+def test_it_is_its_equation(module, weight):
     output, target, weights = heatmaps(torch.float64)
-    expected = (weights[..., None, None] * (target + delta)**gamma *
-                (output - target)**2).mean()
-    module = FocusMSELoss(gamma, delta, use_target_weight=True)
-    torch.testing.assert_close(module(output, target, weights), expected)
-
-
-@pytest.mark.parametrize('gamma', [0.01, 1.])
-def test_weight_adaptive_is_its_equation(gamma):
-    output, target, weights = heatmaps(torch.float64)
-
-    def equation(output):
-        power = target**gamma
-        weight = power * (1 - output).abs() + (1 - power) * output.abs()
-        return (weights[..., None, None] * weight *
-                (output - target)**2).mean()
-
-    module = WeightAdaptiveMSELoss(gamma, use_target_weight=True)
     torch.testing.assert_close(
         value_and_gradient(module, output, target, weights),
-        value_and_gradient(equation, output))
-
-
-@pytest.mark.parametrize('function, transform', [
-    ('linear', lambda y: y), ('power', lambda y: y**2),
-    ('exponential', torch.exp)])
-def test_heatmap_weighting_is_its_equation(function, transform):
-    output, target, weights = heatmaps(torch.float64)
-    expected = (weights[..., None, None] * (transform(target) + 1) *
-                (output - target)**2).mean()
-    module = HeatmapWeightingMSELoss(function, use_target_weight=True)
-    torch.testing.assert_close(module(output, target, weights), expected)
+        value_and_gradient(
+            lambda p: (weights[..., None, None] * weight(p, target) *
+                       (p - target)**2).mean(), output))
 
 
 # The neutral setting is the stock loss
@@ -129,11 +122,10 @@ def test_focus_with_gamma_0_is_stock(dtype, skip_empty_channel, weighted,
                 mask=(target > 0.1).to(dtype) if masked else None)
     stock = value_and_gradient(
         KeypointMSELoss(**arguments), output, target, **call)
-    focus = value_and_gradient(
+    ours = value_and_gradient(
         FocusMSELoss(gamma=0, normalize=normalize, **arguments), output,
         target, **call)
-    assert torch.equal(focus[0], stock[0])
-    assert torch.equal(focus[1], stock[1])
+    torch.testing.assert_close(ours, stock, rtol=0, atol=0)
 
 
 def test_heatmap_weighting_is_stock_where_the_target_is_empty():
@@ -144,17 +136,17 @@ def test_heatmap_weighting_is_stock_where_the_target_is_empty():
         KeypointMSELoss()(output, target))
 
 
-# Gradients
+# Gradients and numbers
 
 
+@pytest.mark.parametrize('peak', [1., 255.])
 @every_loss
-def test_gradcheck(config):
-    module = MODELS.build(dict(config, use_target_weight=True))
+def test_gradcheck(config, peak):
+    module = MODELS.build(dict(config, heatmap_max=peak))
     output, target, weights = heatmaps(torch.float64, (1, 2, 5, 4))
-    weights += 0.1
     mask = torch.rand_like(target)
     assert torch.autograd.gradcheck(
-        lambda output: module(output, target, weights, mask),
+        lambda output: module(peak * output, peak * target, weights + 0.1, mask),
         output.requires_grad_())
 
 
@@ -189,11 +181,10 @@ def test_half_precision_agrees_with_float32(config, dtype):
 @every_loss
 def test_autocast(config):
     module = MODELS.build(config)
-    output, target, weights = heatmaps()
-    features = output[:, :, :, :4].reshape(2, 3, -1).requires_grad_()
-    matrix = torch.randn(features.shape[-1], 16 * 12)
+    _, target, weights = heatmaps()
+    features = torch.randn(2, 3, 64, requires_grad=True)
     with torch.autocast('cpu', torch.bfloat16):
-        heatmap = (features @ matrix).view(SHAPE)
+        heatmap = (features @ torch.randn(64, 16 * 12)).view(SHAPE)
         assert heatmap.dtype == torch.bfloat16
         loss = module(heatmap, target, weights)
     loss.backward()
@@ -201,33 +192,26 @@ def test_autocast(config):
     assert loss.isfinite() and features.grad.isfinite().all()
 
 
-# Nothing visible, nothing to divide by
+# Weights and masks
 
 
 @every_loss
 @pytest.mark.parametrize('dtype', [torch.float16, torch.float32])
-def test_no_visible_keypoint_gives_loss_and_gradient_0(config, dtype):
-    module = MODELS.build(dict(config, use_target_weight=True))
+@pytest.mark.parametrize('skip_empty_channel', [False, True])
+def test_nobody_visible_gives_loss_and_gradient_0(config, dtype,
+                                                  skip_empty_channel):
+    module = MODELS.build(dict(config, skip_empty_channel=skip_empty_channel))
     output, target, weights = heatmaps(dtype)
     value, gradient = value_and_gradient(
-        module, output, torch.zeros_like(target), torch.zeros_like(weights))
-    assert value == 0
-    assert (gradient == 0).all()
-
-
-@every_loss
-def test_all_channels_empty_and_skipped(config):
-    module = MODELS.build(dict(config, skip_empty_channel=True))
-    output, target, _ = heatmaps()
-    value, gradient = value_and_gradient(
-        module, output, torch.zeros_like(target))
+        module, output, torch.zeros_like(target),
+        None if skip_empty_channel else torch.zeros_like(weights))
     assert value == 0
     assert (gradient == 0).all()
 
 
 @every_loss
 def test_invisible_keypoints_do_not_count(config):
-    module = MODELS.build(dict(config, use_target_weight=True))
+    module = MODELS.build(config)
     output, target, _ = heatmaps()
     weights = torch.ones(SHAPE[:2])
     weights[:, 1] = 0
@@ -238,19 +222,18 @@ def test_invisible_keypoints_do_not_count(config):
 
 @every_loss
 def test_weights_act_linearly(config):
-    module = MODELS.build(dict(config, use_target_weight=True))
+    module = MODELS.build(config)
     output, target, weights = heatmaps(torch.float64)
-    if module.loss_function.keywords.get('normalize'):
+    normalized = config.get('normalize')
+    if normalized:
         # the mean weight is taken over what is unmasked, so it stays
         weights = torch.ones_like(weights)
-    torch.testing.assert_close(
-        module(output, target, 3 * weights), 3 * module(output, target, weights))
-    keypoints = [
-        module(output, target, weights * torch.eye(3)[k]) for k in range(3)
-    ]
-    if not module.loss_function.keywords.get('normalize'):
-        torch.testing.assert_close(
-            sum(keypoints), module(output, target, weights))
+    loss = module(output, target, weights)
+    torch.testing.assert_close(module(output, target, 3 * weights), 3 * loss)
+    if not normalized:
+        torch.testing.assert_close(sum(
+            module(output, target, weights * torch.eye(3)[k])
+            for k in range(3)), loss)
 
 
 @every_loss
@@ -292,7 +275,7 @@ def test_normalize_ignores_the_masked_share():
 @every_loss
 def test_targets_of_stock_codecs(config, codec):
     codec = codec(input_size=(192, 256), heatmap_size=(48, 64), sigma=2.)
-    # in the middle, at a pixel's centre, at the border and outside
+    # in the middle, at a pixel's center, at the border and outside
     keypoints = np.array([[[96., 128.], [4., 8.], [191., 255.], [500., 9.]]])
     encoded = codec.encode(keypoints, np.ones((1, 4)))
     target = torch.from_numpy(encoded['heatmaps'])[None]
@@ -313,21 +296,17 @@ def test_the_peak_of_megvii_heatmaps_may_be_exceeded(config):
     value, gradient = value_and_gradient(
         MODELS.build(dict(config, heatmap_max=255.)), target + 1, target)
     assert value.isfinite() and gradient.isfinite().all()
-    with pytest.raises(ValueError, match='255 for MegviiHeatmap'):
+    with pytest.raises(ValueError, match='255'):
         MODELS.build(config)(target, target)
 
 
-@pytest.mark.parametrize('name', ['focus', 'weight_adaptive',
-                                  'weighting_power'])
-def test_heatmaps_of_another_peak(name):
+@every_loss
+def test_heatmaps_of_another_peak(config):
     output, target, weights = heatmaps(torch.float64)
-    unit = MODELS.build(LOSSES[name])(output, target, weights)
-    scaled = MODELS.build(dict(LOSSES[name], heatmap_max=255.))(
+    unit = MODELS.build(config)(output, target, weights)
+    scaled = MODELS.build(dict(config, heatmap_max=255.))(
         255 * output, 255 * target, weights)
     torch.testing.assert_close(scaled, 255**2 * unit)
-    module = MODELS.build(dict(LOSSES[name], heatmap_max=255.))
-    assert torch.autograd.gradcheck(
-        lambda output: module(output, 255 * target), output.requires_grad_())
 
 
 @every_loss
@@ -342,19 +321,14 @@ def test_inputs_are_left_as_they_are(config):
 # Wrong input
 
 
-@pytest.mark.parametrize('config, message', [
-    (dict(type='FocusMSELoss', gamma=-1), 'gamma must be at least 0.*-1'),
-    (dict(type='FocusMSELoss', gamma=float('nan')), 'gamma must be at least'),
-    (dict(type='FocusMSELoss', gamma=1.5, delta=0), 'delta must be above 0'),
-    (dict(type='FocusMSELoss', gamma=1.5, delta=-1), 'delta must be at least'),
-    (dict(type='FocusMSELoss', gamma=2, delta=-1), 'delta must be at least'),
-    (dict(type='FocusMSELoss', heatmap_max=0), 'heatmap_max must be above 0'),
-    (dict(type='WeightAdaptiveMSELoss', gamma=0), 'gamma must be above 0'),
-    (dict(type='HeatmapWeightingMSELoss', function='cubic'), 'linear.*cubic'),
-])
-def test_wrong_arguments(config, message):
-    with pytest.raises(ValueError, match=message):
-        MODELS.build(config)
+@pytest.mark.parametrize('kind, name, value', [
+    ('FocusMSELoss', 'gamma', -1), ('FocusMSELoss', 'gamma', math.nan),
+    ('FocusMSELoss', 'delta', -1), ('FocusMSELoss', 'heatmap_max', 0),
+    ('WeightAdaptiveMSELoss', 'gamma', 0),
+    ('HeatmapWeightingMSELoss', 'function', 'cubic')])
+def test_wrong_arguments(kind, name, value):
+    with pytest.raises(ValueError, match=f'{name}.*{value}'):
+        MODELS.build({'type': kind, name: value})
 
 
 @every_loss
@@ -363,28 +337,22 @@ def test_wrong_shapes(config):
     output, target, weights = heatmaps()
     with pytest.raises(ValueError, match=r'\(2, 3, 16, 12\).*\(2, 3, 16, 11'):
         module(output, target[..., :-1])
-    with pytest.raises(AssertionError, match='mismatched shapes'):
+    with pytest.raises(AssertionError):
         module(output, target, weights[:, :2])
 
 
 @every_loss
-@pytest.mark.parametrize('wrong', [-0.1, 1.1, 255., float('nan')])
+@pytest.mark.parametrize('wrong', [-0.1, 1.1, 255., math.nan])
 def test_target_outside_its_range(config, wrong):
     module = MODELS.build(config)
     output, target, weights = heatmaps()
-    module(output, target, weights)
+    # by rounding it may be
+    target[0, 0, 0, 0], target[0, 0, 0, 1] = -1e-6, 1 + 1e-6
+    value, gradient = value_and_gradient(module, output, target, weights)
+    assert value.isfinite() and gradient.isfinite().all()
     target[1, 2, 3, 4] = wrong
     with pytest.raises(ValueError, match='heatmap_max'):
         module(output, target, weights)
-
-
-@every_loss
-def test_target_outside_its_range_by_rounding(config):
-    output, target, weights = heatmaps()
-    target[0, 0, 0, 0], target[0, 0, 0, 1] = -1e-6, 1 + 1e-6
-    value, gradient = value_and_gradient(
-        MODELS.build(config), output, target, weights)
-    assert value.isfinite() and gradient.isfinite().all()
 
 
 def test_modules_show_their_parameters():

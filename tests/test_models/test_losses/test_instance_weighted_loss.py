@@ -21,6 +21,8 @@ LOSSES = [
     (dict(type='WingLoss', use_target_weight=True), COORDINATES),
     (dict(type='SoftWingLoss', use_target_weight=True), COORDINATES),
 ]
+every_loss = pytest.mark.parametrize(
+    'config, shape', LOSSES, ids=[config['type'] for config, _ in LOSSES])
 
 
 @pytest.fixture(autouse=True)
@@ -42,20 +44,17 @@ def inputs(config, shape):
     return output, target, weights[..., None] if len(shape) == 3 else weights
 
 
-@pytest.mark.parametrize('config, shape', LOSSES,
-                         ids=[config['type'] for config, _ in LOSSES])
+@every_loss
 def test_weights_of_zero_and_one_are_neutral(config, shape):
     loss = build(config)
     output, target, weights = inputs(config, shape)
-    ours, = torch.autograd.grad(loss(output, target, weights), output)
-    stock, = torch.autograd.grad(loss.loss(output, target, weights), output)
-    torch.testing.assert_close(loss(output, target, weights),
-                               loss.loss(output, target, weights))
-    torch.testing.assert_close(ours, stock)
+    values = [each(output, target, weights) for each in (loss, loss.loss)]
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*(torch.autograd.grad(value, output)
+                                 for value in values))
 
 
-@pytest.mark.parametrize('config, shape', LOSSES,
-                         ids=[config['type'] for config, _ in LOSSES])
+@every_loss
 def test_a_sample_weighs_by_its_weight(config, shape):
     loss = build(config)
     output, target, weights = inputs(config, shape)
@@ -93,14 +92,12 @@ def test_gradients():
         lambda output: loss(output, target, weights), output)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_half_precision(dtype):
-    if dtype == torch.float16 and not torch.cuda.is_available():
-        dtype = torch.bfloat16  # the CPU has no autocast in float16
+def test_half_precision():
+    """Of bfloat16 alone, since CPUs have no other in all versions of torch."""
     loss = build(dict(type='CombinedTargetMSELoss', use_target_weight=True))
     output, target, weights = inputs(dict(type='Combined'), HEATMAPS)
-    with torch.autocast('cpu', dtype):
-        half = loss(output.to(dtype), target, 2 * weights)
+    with torch.autocast('cpu', torch.bfloat16):
+        half = loss(output.bfloat16(), target, 2 * weights)
     torch.testing.assert_close(half.float(), loss(output, target, 2 * weights),
                                rtol=0.05, atol=0.01)
 
@@ -125,18 +122,18 @@ def test_a_loss_that_branches_is_named():
             return output.mean()
 
     loss = build(dict(type='BranchingLoss'))
-    with pytest.raises(RuntimeError, match='BranchingLoss'):
-        loss(*inputs(dict(type='MSELoss'), COORDINATES))
     MODELS.module_dict.pop('BranchingLoss')
+    with pytest.raises(ValueError, match='BranchingLoss'):
+        loss(*inputs(dict(type='MSELoss'), COORDINATES))
 
 
 def test_a_loss_that_is_no_mean_over_samples_is_refused():
     output, target, weights = inputs(dict(type='MSELoss'), COORDINATES)
-    with pytest.raises(ValueError, match='unwrapped'):
+    with pytest.raises(ValueError, match='MaskedMSELoss'):
         build(dict(type='MaskedMSELoss'))(output, target, weights)
     simcc = torch.randn(4, 6, 32), torch.randn(4, 6, 48)
     target = tuple(torch.rand_like(each).softmax(-1) for each in simcc)
-    with pytest.raises(ValueError, match='another reduction'):
+    with pytest.raises(ValueError, match='KLDiscretLoss'):
         build(dict(type='KLDiscretLoss', use_target_weight=True))(
             simcc, target, weights[..., 0])
 
