@@ -14,7 +14,7 @@ from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
 from ..datasets.poses import joint_names
-from ..models.wrapped_networks import KEYS, load_network, stock_config
+from ..models.wrapped_networks import load_network, stock_config
 from .pose3d_image_inferencer import check_boxes
 from .stopwatch import Stopwatch
 
@@ -179,8 +179,7 @@ def _onnx_config(config: str | Config, onnx_file: str, network: str | None,
         raise FileNotFoundError(f'there is no file {onnx_file}')
     config = (config.copy() if isinstance(config, Config) else
               Config.fromfile(config))
-    if any(key in config.model for key in KEYS):
-        config = stock_config(config)
+    config = stock_config(config)
     config.model = dict(type='OnnxPoseEstimator', network=config.model,
                         onnx_file=str(onnx_file))
     return config

@@ -9,7 +9,7 @@ import re
 import statistics
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +20,12 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from ..common.configs import annotation_files
+from ..common.errors import UserError
 from ..common.files import write_whole
-from ..deploy.onnx_export import Network, export_model, import_onnx
-from ..deploy.onnx_images import input_size
-from ..deploy.onnx_network import (
-    OnnxNetwork,
-    import_onnxruntime,
-)
+from ..deploy.export import OutputNetwork, export_model
+from ..deploy.images import input_size
+from ..deploy.network import OnnxNetwork, import_package
 from ..engine.speed import alternating_speeds
 from ..evaluation.functional.people_split import (
     COUNTS,
@@ -34,7 +33,7 @@ from ..evaluation.functional.people_split import (
     markdown_table,
     people_split_table,
 )
-from ..models.wrapped_networks import load_network, save_whole, stock_checkpoint
+from ..models.wrapped_networks import load_network, stock_checkpoint, write_checkpoint
 from ..preflight import check_config_path, check_data_files
 from ..visualization.accuracy_cost import ModelPoint, draw_accuracy_cost
 
@@ -166,9 +165,9 @@ class ModelComparison:
         self.notes: list[str] = []
         if onnx:
             try:
-                import_onnx()
-                import_onnxruntime()
-            except ImportError as error:
+                import_package('onnx')
+                import_package('onnxruntime')
+            except UserError as error:
                 onnx = False
                 self.notes.append(f'Without the columns of ONNX: {error}.')
         self.onnx = onnx
@@ -268,7 +267,7 @@ class ModelComparison:
     def _network(model: nn.Module, config: Config, checkpoint: Path) -> dict:
         meta = dict(dataset_meta=model.dataset_meta) if getattr(
             model, 'dataset_meta', None) else {}
-        save_whole(stock_checkpoint(model.state_dict(), meta, config),
+        write_checkpoint(stock_checkpoint(model.state_dict(), meta, config),
                    checkpoint)
         best = ((config.get('default_hooks') or {}).get('checkpoint')
                 or {}).get('save_best')
@@ -304,7 +303,7 @@ class ModelComparison:
             width, height = input_size(model)
             images = torch.randn(self.batch_size, 3, height, width)
             runs[digest, 'pytorch'] = functools.partial(
-                Network(model).eval(), images)
+                OutputNetwork(model).eval(), images)
             if self.onnx and 'missing' not in self.known[digest]['onnx']:
                 runs[digest, 'onnx'] = functools.partial(OnnxNetwork(
                     self._folder(candidate, digest) / ONNX,
@@ -391,7 +390,7 @@ def multiply_adds(model: nn.Module) -> int:
         int: The number, as MMEngine's analysis counts it.
     """
     width, height = input_size(model)
-    analysis = FlopAnalyzer(Network(model).eval(),
+    analysis = FlopAnalyzer(OutputNetwork(model).eval(),
                             torch.zeros(1, 3, height, width))
     analysis.unsupported_ops_warnings(False)
     analysis.uncalled_modules_warnings(False)
@@ -446,22 +445,10 @@ def table_figures(row: dict) -> list[str]:
     return sorted(names, key=lambda name: name != main)[:MOST_FIGURES]
 
 
-def _files_of(config: Config) -> Iterator[Path]:
-    """The annotations that a config tests on."""
-    def of(dataset: dict) -> Iterator[Path]:
-        inner = dataset.get('dataset')
-        for each in (*([inner] if inner else []),
-                     *(dataset.get('datasets') or ())):
-            yield from of(each)
-        if dataset.get('ann_file'):
-            yield Path(dataset.get('data_root') or '', dataset['ann_file'])
-
-    yield from of(config.test_dataloader.dataset)
-
-
 def _digest(config: Config, checkpoint: str) -> str:
     digest = hashlib.sha256(config.pretty_text.encode())
-    for file in (*_files_of(config), Path(checkpoint)):
+    files = annotation_files(config.test_dataloader.dataset)
+    for file in (*files, Path(checkpoint)):
         if file.is_file():
             with open(file, 'rb') as content:
                 while block := content.read(1 << 20):

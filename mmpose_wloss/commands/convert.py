@@ -14,7 +14,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from ..models.wrapped_networks import save_whole
+from ..models.wrapped_networks import write_checkpoint
 
 # where a part of the source's network is in ours; of its hourglass, the
 # numbers are levels, the innermost first, and places
@@ -226,7 +226,7 @@ def convert_checkpoint(source: str, out: str, config: str | None = None
     if config is not None:
         meta['cfg'] = _fitting_config(config, network, state).pretty_text
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    save_whole(dict(meta=meta, state_dict=state), Path(out))
+    write_checkpoint(dict(meta=meta, state_dict=state), Path(out))
     return network
 
 

@@ -10,8 +10,8 @@ from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS
 from tabulate import tabulate
 
+from ..common.configs import is_of_class
 from ..common.files import write_whole
-from ..models.wrapped_networks import is_ours
 from ..preflight import check_config_path, check_data_files, check_flip_test
 from ..trainings import Training, run_trainings
 from ..visualization.curves import draw_curves
@@ -171,7 +171,7 @@ def check_stage(config: Config, path: str) -> None:
         WrongStages: If it does not.
     """
     head = (config.get('model') or {}).get('head') or {}
-    if not is_ours(head, 'IntegralPose3DHead'):
+    if not is_of_class(head, 'IntegralPose3DHead'):
         raise WrongStages(
             f'{path}: model.head is {head.get("type")}, but the stages of a '
             'curriculum have an IntegralPose3DHead')

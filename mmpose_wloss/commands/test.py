@@ -9,7 +9,7 @@ from ..common.configs import is_of_class
 from ..common.errors import UserError
 from ..common.files import replaced_whole
 from ..compat.process_groups import end_process_groups, start_cpu_processes
-from ..deploy.onnx_evaluation import with_onnx_file
+from ..deploy import with_onnx_file
 from ..preflight import check_components, check_files
 from .arguments import analyze_bad_cases, load_config, run_parser
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mmengine.model import is_model_wrapper
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import UserError
 
@@ -47,6 +47,27 @@ def check_fits(state: Mapping[str, Tensor], needed: Mapping[str, Tensor],
         raise UserError(
             f'{source} is of another model: {len(differing)} of its '
             f'parameters differ, first\n{lines}\n{advice}')
+
+
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str,
+                  advice: str) -> None:
+    """Load a state that has just the names and shapes of a model.
+
+    Args:
+        model (nn.Module): The model that takes it.
+        state (Mapping): The state; ``module.`` of a wrapped model may stand
+            before all names.
+        source (str): Where the state is from, for the error.
+        advice (str): What to do about it, for the error.
+
+    Raises:
+        UserError: If names or shapes differ; it shows the first.
+    """
+    if state and all(key.startswith('module.') for key in state):
+        state = {key.removeprefix('module.'): value
+                 for key, value in state.items()}
+    check_fits(state, model.state_dict(), source, advice)
+    model.load_state_dict(state)
 
 
 def check_same_model(runner, checkpoint: dict, how: str) -> None:

@@ -1,3 +1,8 @@
-from .onnx_pose_estimator import OnnxPoseEstimator
+"""ONNX files: exported, quantized, and run in the place of a stock model."""
 
-__all__ = ['OnnxPoseEstimator']
+from .export import export_model, export_onnx
+from .pose_estimator import OnnxPoseEstimator, with_onnx_file
+from .quantization import quantize_onnx
+
+__all__ = ['OnnxPoseEstimator', 'export_model', 'export_onnx',
+           'quantize_onnx', 'with_onnx_file']

@@ -1,6 +1,6 @@
 """Networks out of trainings that wrap them, as plain stock checkpoints."""
 
-import os
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
-from mmengine.registry import Registry, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from mmpose.registry import (
@@ -23,12 +23,14 @@ from mmpose.registry import (
 )
 from torch import Tensor, nn
 
+from ..common.configs import components, is_of_class
+from ..common.errors import UserError
+from ..common.files import existing_file, replaced_whole
+from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
-from .distillers.frozen_teacher import load_strictly
 
-# where a checkpoint keeps a network, by the name it is asked for; the average
-# of a single network is simply 'ema'
-PLACES = {
+# where a state has each network; the average of a single one is called 'ema'
+NETWORK_PREFIXES = {
     'first': 'networks.first.',
     'second': 'networks.second.',
     'ema': 'averages.first.module.',
@@ -36,16 +38,27 @@ PLACES = {
     'ema_second': 'averages.second.module.',
     'student': 'student.',
 }
-# what of a test can be of this package
+# where the config of a model has the network that it wraps
+NETWORK_KEYS = ('network', 'student')
+TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper',
+                 'param_scheduler', 'auto_scale_lr', 'load_from', 'resume')
+# what a test builds, and out of what
+TEST_KEYS = ('model', 'val_dataloader', 'test_dataloader', 'val_evaluator',
+             'test_evaluator', 'default_hooks', 'visualizer')
 REGISTRIES = (DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS, MODELS,
               TRANSFORMS, VISUALIZERS)
-# where a config keeps a network
-KEYS = ('network', 'student')
+KEPT_META = ('epoch', 'iter', 'dataset_meta', 'mmengine_version', 'seed')
+
+
+def networks_in(state_dict: dict[str, Tensor]) -> list[str]:
+    """Names of the networks that a training's state holds; none of a stock one."""
+    return [name for name, prefix in NETWORK_PREFIXES.items()
+            if any(key.startswith(prefix) for key in state_dict)]
 
 
 def network_state(state_dict: dict[str, Tensor],
                   name: str) -> 'OrderedDict[str, Tensor]':
-    """The part of a state that belongs to one network, under its own names.
+    """The state of one network, as the stock model has it.
 
     Args:
         state_dict (dict): State of a :class:`PoseCons`, a :class:`PoseDual`
@@ -53,227 +66,178 @@ def network_state(state_dict: dict[str, Tensor],
         name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or
             ``'ema'``), ``'ema_second'``; ``'student'``.
 
-    Returns:
-        OrderedDict: As the stock model's ``state_dict()`` gives it.
-
     Raises:
-        KeyError: If the state has no such network; names those that it has.
+        UserError: If the state has no such network; names those that it has.
     """
     there = networks_in(state_dict)
     if name not in there:
-        raise KeyError(
+        raise UserError(
             f'there is no network {name!r}: ' +
             (f'there are {", ".join(there)}' if there else
              'this is no checkpoint of PoseCons, PoseDual or '
              'FastPoseDistiller'))
-    place = PLACES[name]
-    state = OrderedDict((key[len(place):], value)
+    prefix = NETWORK_PREFIXES[name]
+    state = OrderedDict((key.removeprefix(prefix), value)
                         for key, value in state_dict.items()
-                        if key.startswith(place))
-    keep_module_versions(state, state_dict, place)
+                        if key.startswith(prefix))
+    keep_module_versions(state, state_dict, prefix)
     return state
-
-
-def networks_in(state_dict: dict[str, Tensor]) -> list[str]:
-    """The networks that a state holds beside others; none of a plain one."""
-    return [name for name, place in PLACES.items()
-            if any(key.startswith(place) for key in state_dict)]
 
 
 def stock_config(config: Config) -> Config:
     """The config of the network alone, with its own evaluation.
 
     Args:
-        config (Config): Config of a training that wraps a network.
+        config (Config): Config of any model.
 
     Returns:
-        Config: The same with the stock model, the stock evaluators and
-        without what only trains.
-
-    Raises:
-        KeyError: If the config's model wraps no network.
+        Config: A copy. Where the model wraps a network, it has the stock
+        model and evaluators, and nothing that only trains.
     """
-    key = next((key for key in KEYS if key in config.model), None)
+    stock = copy.deepcopy(config)
+    model = stock.model
+    key = next((key for key in NETWORK_KEYS if key in model), None)
     if key is None:
-        raise KeyError(
-            f'the model {config.model.type} has no `network` and no '
-            '`student`: only PoseCons, PoseDual and FastPoseDistiller have '
-            'networks to export')
-    stock = Config(config.to_dict())
-    stock.model = config.model[key]
-    if config.model.get('data_preprocessor'):
-        stock.model.data_preprocessor = config.model.data_preprocessor
+        return stock
+    stock.model = model[key]
+    if model.get('data_preprocessor'):
+        stock.model.data_preprocessor = model.data_preprocessor
     for key in ('val_evaluator', 'test_evaluator'):
-        if is_ours(stock.get(key), 'NetworksEvaluator'):
+        if is_of_class(stock.get(key), 'NetworksEvaluator'):
             stock[key] = stock[key]['metrics']
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper',
-                'param_scheduler', 'auto_scale_lr', 'load_from', 'resume'):
+    for key in TRAINING_KEYS:
         stock.pop(key, None)
-    stock.custom_hooks = [
-        hook for hook in stock.get('custom_hooks') or []
-        if not any(is_ours(hook, name) for name in names_of_ours(HOOKS))]
-    used = ''.join(str(stock.get(key)) for key in (
-        'model', 'val_dataloader', 'test_dataloader', 'val_evaluator',
-        'test_evaluator', 'default_hooks', 'visualizer'))
-    if not any(f"'{name}'" in used for registry in REGISTRIES
-               for name in names_of_ours(registry)):
+    stock.custom_hooks = [hook for hook in stock.get('custom_hooks') or []
+                          if not _is_of_this_package(hook)]
+    if not any(_is_of_this_package(one) for key in TEST_KEYS
+               for _, one in components(stock.get(key))):
         # MMPose alone can run it
-        imports = stock.get('custom_imports') or dict(imports=[])
+        imports = stock.pop('custom_imports', None) or dict(imports=[])
         others = [name for name in imports['imports']
                   if name != 'mmpose_wloss']
-        stock.pop('custom_imports', None)
         if others:
             stock.custom_imports = dict(imports, imports=others)
     return stock
 
 
-def is_ours(config: dict | None, name: str) -> bool:
-    """Whether a config is one of a class, by its name or, lazy, by itself."""
-    kind = config.get('type') if isinstance(config, dict) else None
-    kind = getattr(kind, '__name__', kind)
-    return isinstance(kind, str) and kind.rpartition('.')[2] == name
+def _is_of_this_package(component: dict) -> bool:
+    kind = component.get('type')
+    kinds = [kind]
+    if isinstance(kind, str):
+        name = kind.rpartition('.')[2]
+        kinds = [registry.module_dict.get(name) for registry in REGISTRIES]
+    return any(getattr(kind, '__module__', '').startswith('mmpose_wloss.')
+               for kind in kinds)
 
 
-def names_of_ours(registry: Registry) -> list[str]:
-    """What this package has registered."""
-    return [name for name, member in registry.module_dict.items()
-            if member.__module__.startswith('mmpose_wloss.')]
-
-
-def save_whole(content: dict, path: Path) -> None:
+def write_checkpoint(content: dict, path: str | Path) -> None:
     """Save a checkpoint; a failed write leaves an old file whole."""
-    partial = path.with_name(f'{path.name}.partial')
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with replaced_whole(path) as partial:
+        torch.save(content, partial)
 
 
-def load_network(config: str | Config, checkpoint: str,
+def load_network(config: str | Config | None, checkpoint: str,
                  name: str | None = None) -> tuple[nn.Module, Config]:
     """Load a stock pose estimator out of any checkpoint that holds it.
 
     Args:
-        config (str or Config): Config that the checkpoint was trained with,
-            or its path: of a stock model, or of one that wraps it.
-        checkpoint (str): A stock checkpoint, or one of a training of
-            :class:`PoseCons`, :class:`PoseDual` or
-            :class:`FastPoseDistiller`.
-        name (str, optional): Which network of the checkpoint, as in
-            :func:`network_state`. Defaults to ``None``: the only one, or the
-            first.
+        config (str | Config, optional): Config of the stock model or of the
+            training that wraps it, or its path; ``None``: the one that the
+            checkpoint holds.
+        checkpoint (str): Path or URL of a checkpoint of either.
+        name (str, optional): Which network, as in :func:`network_state`;
+            ``None``: the student, or the first.
 
     Returns:
         tuple[nn.Module, Config]: The model in evaluation mode on the CPU, and
         its stock config.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
-        KeyError: If the checkpoint holds no such network.
-        ValueError: If it does not fit.
+        MissingFile: If there is no such config or checkpoint.
+        UserError: If the checkpoint holds no such network or no config, or
+            does not fit.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'there is no config {config}')
-        config = Config.fromfile(config)
-    if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
-    if any(key in config.model for key in KEYS):
-        config = stock_config(config)
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    state = content.get('state_dict', content)
+    model, config, _ = _load(config, checkpoint, name)
+    return model, config
+
+
+def read_config(config: str | Config | None, checkpoint: str) -> Config:
+    """A config, its file, or without either the one that a checkpoint holds.
+
+    Raises:
+        MissingFile: If there is no such config or checkpoint.
+        UserError: If the checkpoint holds none.
+    """
+    if isinstance(config, Config):
+        return config
+    if config is not None:
+        return Config.fromfile(existing_file(config, 'config'))
+    meta = _read(checkpoint).get('meta') or {}
+    if 'cfg' not in meta:
+        raise UserError(f'{checkpoint} does not hold the config that it was '
+                        'trained with: name the config too')
+    return Config.fromstring(meta['cfg'], '.py')
+
+
+def _read(checkpoint: str) -> dict:
+    if '://' not in str(checkpoint):
+        existing_file(checkpoint, 'checkpoint')
+    return CheckpointLoader.load_checkpoint(
+        str(checkpoint), map_location='cpu')
+
+
+def _load(config: str | Config | None, checkpoint: str,
+          name: str | None) -> tuple[nn.Module, Config, dict]:
+    config = stock_config(read_config(config, checkpoint))
+    content = _read(checkpoint)
+    meta, state = content.get('meta') or {}, content.get('state_dict', content)
     there = networks_in(state)
     if name is not None or there:
         state = network_state(state, name or there[0])
     init_default_scope(config.get('default_scope', 'mmpose'))
     model = MODELS.build(config.model)
-    load_strictly(model, state, checkpoint)
-    model.dataset_meta = content.get('meta', {}).get('dataset_meta')
-    return model.eval(), config
+    load_strictly(model, state, checkpoint, 'Give the config that it was '
+                  'trained with, or another checkpoint')
+    model.dataset_meta = meta.get('dataset_meta')
+    return model.eval(), config, meta
 
 
-def export_network(checkpoint: str, name: str | None,
-                   out: str) -> tuple[Path, Path]:
+def export_network(config: str | Config | None, checkpoint: str, out: str,
+                   name: str | None = None) -> tuple[Path, Path]:
     """Write one network of a checkpoint as a stock checkpoint and its config.
 
     Args:
-        checkpoint (str): Checkpoint of a training of :class:`PoseCons`,
-            :class:`PoseDual` or :class:`FastPoseDistiller`, which holds its
-            config.
-        name (str, optional): As in :func:`network_state`. ``None`` takes the
-            student, or the first network.
+        config (str | Config, optional): As of :func:`load_network`.
+        checkpoint (str): Likewise.
         out (str): The file to write, ``.pth``; the config is written beside
             it as ``.py``.
+        name (str, optional): As of :func:`load_network`.
 
     Returns:
         tuple[Path]: Checkpoint and config.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        KeyError: If it holds no such network or no config.
-        RuntimeError: If the network does not load strictly into the config.
+        UserError: As of :func:`load_network`.
     """
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
     out = Path(out)
-    if out.suffix != '.pth':
-        raise ValueError(f'--out must end in .pth, but it is {out}')
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    meta = content.get('meta', {})
-    if 'cfg' not in meta:
-        raise KeyError(f'{checkpoint} does not hold the config that it was '
-                       'trained with: it was not written by a training')
-    state = content['state_dict']
-    state = network_state(state, name or (networks_in(state) or ['first'])[0])
-    config = stock_config(Config.fromstring(meta['cfg'], '.py'))
-    init_default_scope(config.get('default_scope', 'mmpose'))
-    MODELS.build(config.model).load_state_dict(state, strict=True)
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_whole(stock_checkpoint(state, meta, config), out)
+    model, config, meta = _load(config, checkpoint, name)
+    write_checkpoint(stock_checkpoint(model.state_dict(), meta, config), out)
     config.dump(str(out.with_suffix('.py')))
     return out, out.with_suffix('.py')
 
 
 def stock_checkpoint(state: dict[str, Tensor], meta: dict,
                      config: Config) -> dict:
-    """What a stock checkpoint holds, without what only trains.
-
-    Args:
-        state (dict): State of the network.
-        meta (dict): Meta information of the training's checkpoint.
-        config (Config): The network's config.
-
-    Returns:
-        dict: ``meta`` and ``state_dict``.
-    """
-    kept = {key: meta[key] for key in (
-        'epoch', 'iter', 'dataset_meta', 'mmengine_version', 'seed')
-        if key in meta}
+    """What a stock checkpoint holds: state, config and what describes data."""
+    kept = {key: meta[key] for key in KEPT_META if key in meta}
     return dict(meta=dict(kept, cfg=config.pretty_text), state_dict=state)
-
-
-def trained_state(runner) -> tuple[dict[str, Tensor], dict]:
-    """State and meta information as a checkpoint of this moment has them.
-
-    Args:
-        runner (Runner): The runner of a training process.
-
-    Returns:
-        tuple[dict]: The model's state, averaged where an ``EMAHook`` averages
-        it, and what :func:`stock_checkpoint` keeps.
-    """
-    model = (runner.model.module if is_model_wrapper(runner.model)
-             else runner.model)
-    meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
-    if hasattr(runner.train_dataloader.dataset, 'metainfo'):
-        meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo
-    checkpoint = dict(state_dict=get_state_dict(model))
-    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-    return weights_to_cpu(checkpoint['state_dict']), meta
 
 
 def save_networks(runner, names: Sequence[str], folder: Path,
                   config_name: str) -> None:
     """Write networks of a training as stock checkpoints, with their config.
+
+    Where an ``EMAHook`` averages the model, its averages are written.
 
     Args:
         runner (Runner): The runner of the training process.
@@ -282,9 +246,16 @@ def save_networks(runner, names: Sequence[str], folder: Path,
         folder (Path): Where to.
         config_name (str): Name of the config's file.
     """
+    model = (runner.model.module if is_model_wrapper(runner.model)
+             else runner.model)
+    meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
+    if hasattr(runner.train_dataloader.dataset, 'metainfo'):
+        meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo
+    checkpoint = dict(state_dict=get_state_dict(model))
+    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    state = weights_to_cpu(checkpoint['state_dict'])
     config = stock_config(runner.cfg)
-    state, meta = trained_state(runner)
     for name in names:
-        save_whole(stock_checkpoint(network_state(state, name), meta, config),
-                   folder / f'{name}.pth')
+        write_checkpoint(stock_checkpoint(
+            network_state(state, name), meta, config), folder / f'{name}.pth')
     config.dump(str(folder / config_name))

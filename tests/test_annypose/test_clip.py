@@ -200,7 +200,7 @@ def test_a_clip_is_predicted_by_torch_and_onnx(clip, tmp_path):
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     pytest.importorskip('onnx', reason='onnx is not installed')
     from mmpose_wloss.apis import BoxesFile, TopdownPredictor, predict_video
-    from mmpose_wloss.deploy.onnx_export import export_onnx
+    from mmpose_wloss.deploy import export_onnx
     config = Config.fromfile(DEMO / 'resnet18_mse_annypose.py')
     # keypoints of random heatmaps, which are not to be refined
     config.model.head.decoder.type = 'MSRAHeatmap'

@@ -113,7 +113,7 @@ def test_onnx_predicts_the_same(topdown_config, topdown_checkpoint, images,
                                 predictor, tmp_path):
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     pytest.importorskip('onnx', reason='onnx is not installed')
-    from mmpose_wloss.deploy.onnx_export import export_onnx
+    from mmpose_wloss.deploy import export_onnx
     file = str(tmp_path / 'network.onnx')
     export_onnx(topdown_config, topdown_checkpoint, file)
     other = TopdownPredictor(topdown_config, onnx_file=file)

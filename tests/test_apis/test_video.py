@@ -289,7 +289,7 @@ def test_the_tool_runs_onnx(config_file, topdown_config, topdown_checkpoint,
                             video, tmp_path):
     pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     pytest.importorskip('onnx', reason='onnx is not installed')
-    from mmpose_wloss.deploy.onnx_export import export_onnx
+    from mmpose_wloss.deploy import export_onnx
     file = tmp_path / 'tiny.onnx'
     export_onnx(topdown_config, topdown_checkpoint, str(file))
     for name, weights in (('onnx', file), ('torch', topdown_checkpoint)):

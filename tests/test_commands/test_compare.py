@@ -10,7 +10,7 @@ from mmpose_wloss.commands.compare import (
     parse_candidates,
     table_figures,
 )
-from mmpose_wloss.preflight import MissingFile
+from mmpose_wloss.common.errors import MissingFile, UserError
 
 import pytest
 import torch
@@ -195,10 +195,10 @@ def test_an_interrupted_comparison_goes_on(models, tmp_path, evaluated,
 
 def test_without_onnxruntime_its_columns_are_left_out(
         models, tmp_path, evaluated, monkeypatch):
-    def missing():
-        raise ImportError('onnxruntime is not installed')
+    def missing(name):
+        raise UserError('onnxruntime is not installed')
 
-    monkeypatch.setattr(model_comparison, 'import_onnx', missing)
+    monkeypatch.setattr(model_comparison, 'import_package', missing)
     comparison = compare(models[:1], tmp_path / 'out')
     assert 'Without the columns of ONNX: onnxruntime is not installed' in (
         comparison.table())

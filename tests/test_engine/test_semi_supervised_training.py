@@ -9,11 +9,7 @@ import sys
 from pathlib import Path
 
 from mmpose_wloss.engine.hooks import DualNetworkHook
-from mmpose_wloss.models.wrapped_networks import (
-    export_network,
-    network_state,
-    stock_config,
-)
+from mmpose_wloss.models.wrapped_networks import network_state
 
 import numpy as np
 import pytest
@@ -23,7 +19,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.apis import MMPoseInferencer, inference_topdown, init_model
+from mmpose.apis import init_model
 from mmpose.registry import HOOKS
 
 ROOT = Path(__file__).parents[2]
@@ -142,73 +138,6 @@ def test_networks_are_written_at_the_end(config, tmp_path):
     assert {f'train/{name}.{figure}_{part}' for name in ('first', 'second')
             for figure in ('peak', 'confident')
             for part in ('labeled', 'unlabeled')} <= logged
-
-
-def test_export(config, tmp_path, coco_root):
-    config.train_cfg.max_epochs = 1
-    runner = train(config, tmp_path)
-    checkpoint = str(tmp_path / 'epoch_1.pth')
-    tool = [sys.executable, ROOT / 'tools' / 'export_network.py']
-    out = tmp_path / 'out' / 'second.pth'
-    done = subprocess.run(
-        [*tool, checkpoint, '--network', 'second', '--out', out], text=True,
-        capture_output=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
-    assert done.returncode == 0, done.stderr
-    stock = init_model(str(out.with_suffix('.py')), str(out), 'cpu')
-    model = runner.model.eval()
-    model.predict_with = 'second'
-    batch = next(iter(runner.val_dataloader))
-    ours = model.test_step(copy.deepcopy(batch))
-    theirs = stock.test_step(copy.deepcopy(batch))
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one.pred_instances.keypoints ==
-                other.pred_instances.keypoints).all()
-    # MMPose's own inferencer takes it, and finds the same joints
-    image = str(next((coco_root / 'val2017').iterdir()))
-    inferencer = MMPoseInferencer(
-        pose2d=str(out.with_suffix('.py')), pose2d_weights=str(out),
-        det_model='whole_image', device='cpu')
-    found = next(inferencer(image))['predictions'][0][0]['keypoints']
-    expected = inference_topdown(stock, image)[0].pred_instances.keypoints[0]
-    assert np.allclose(found, expected)
-    exported = Config.fromfile(out.with_suffix('.py'))
-    assert 'custom_imports' not in exported  # MMPose alone can run it
-    assert exported.val_evaluator[0].type == 'PCKAccuracy'
-
-    for arguments, message in (
-            ([checkpoint, '--network', 'ema', '--out', out], "'ema'"),
-            ([checkpoint, '--out', tmp_path / 'x.bin'], 'must end in .pth'),
-            ([tmp_path / 'no.pth', '--out', out], 'no checkpoint'),
-            ([out, '--out', tmp_path / 'y.pth'], 'no checkpoint of PoseCons')):
-        failed = subprocess.run(
-            [*map(str, tool), *map(str, arguments)], text=True,
-            capture_output=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
-        assert failed.returncode == 1
-        assert failed.stderr.splitlines()[-1].startswith('error: ')
-        assert message in failed.stderr and 'Traceback' not in failed.stderr
-    torch.save(dict(state_dict={}, meta={}), tmp_path / 'bare.pth')
-    with pytest.raises(KeyError, match='does not hold the config'):
-        export_network(str(tmp_path / 'bare.pth'), 'first', str(out))
-
-
-def test_the_config_of_a_network():
-    ours = Config(dict(
-        model=dict(type='PoseDual', network=dict(type='TopdownPoseEstimator'),
-                   data_preprocessor=dict(type='PoseDataPreprocessor')),
-        val_evaluator=dict(type='NetworksEvaluator', metrics=dict(type='X')),
-        test_evaluator=dict(type='MultiDatasetEvaluator', metrics=[]),
-        custom_hooks=[
-            dict(type=DualNetworkHook), dict(type='EMAHook'),
-            dict(type='mmpose_wloss.engine.hooks.ResumableRandomnessHook')]))
-    stock = stock_config(ours)
-    assert stock.model == dict(
-        type='TopdownPoseEstimator',
-        data_preprocessor=dict(type='PoseDataPreprocessor'))
-    assert stock.val_evaluator == dict(type='X')
-    assert stock.test_evaluator.type == 'MultiDatasetEvaluator'
-    assert [hook.type for hook in stock.custom_hooks] == ['EMAHook']
-    with pytest.raises(KeyError, match='no `network`'):
-        stock_config(stock)
 
 
 def test_networks_beside_an_ema_hook(config, tmp_path):

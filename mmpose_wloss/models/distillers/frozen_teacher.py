@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ...common.state_dicts import load_strictly
 from ..heads.keypoint_outputs import Output, keypoint_outputs
 from .input_mapping import InputMapping
 from .target_mapping import TargetMapping
@@ -42,42 +43,6 @@ def model_config(source: str | dict) -> dict:
     if 'model' not in config:
         raise KeyError(f'{source} configures no model')
     return config.model
-
-
-def load_strictly(model: nn.Module, state: dict[str, Tensor],
-                  source: str) -> None:
-    """Load weights that fit in names and shapes.
-
-    Args:
-        model (nn.Module): The model.
-        state (dict): Its weights; names may have the prefix ``module.`` of a
-            wrapped model.
-        source (str): Where they are from, for the error.
-
-    Raises:
-        ValueError: If a weight is missing, left over or of another shape;
-            tells the first ones.
-    """
-    if state and all(key.startswith('module.') for key in state):
-        state = {key[len('module.'):]: value for key, value in state.items()}
-    ours = {key: tuple(value.shape)
-            for key, value in model.state_dict().items()}
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        theirs = {key: tuple(value.shape) for key, value in state.items()}
-        differing = [key for key in {**ours, **theirs}
-                     if ours.get(key) != theirs.get(key)]
-        first = '\n'.join(
-            f'  {key}: {theirs.get(key, "absent")} in the checkpoint, '
-            f'{ours.get(key, "absent")} in the model'
-            for key in differing[:5]) or f'  {error}'
-        raise ValueError(
-            f'{source} does not fit the {type(model).__name__} of its config: '
-            f'{len(differing)} of its weights differ, first\n{first}\n'
-            'A plain checkpoint of this very model is needed; '
-            'tools/export_network.py takes one out of a checkpoint of '
-            'PoseCons, PoseDual or FastPoseDistiller') from None
 
 
 def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
@@ -111,7 +76,10 @@ def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
         raise ValueError('the teacher must be a pose estimator with a head, '
                          f'but it is a {type(teacher).__name__} without one')
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    load_strictly(teacher, content.get('state_dict', content), checkpoint)
+    load_strictly(teacher, content.get('state_dict', content), checkpoint,
+                  'teacher must be the config of teacher_checkpoint, and that '
+                  'a plain checkpoint: python -m mmpose_wloss export takes one '
+                  'out of those of PoseCons, PoseDual and FastPoseDistiller')
     teacher.eval()
     teacher.requires_grad_(False)
     return teacher, content.get('meta') or {}

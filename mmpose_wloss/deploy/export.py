@@ -1,12 +1,9 @@
 """Pose estimators as ONNX files, checked against PyTorch."""
 
-import contextlib
 import json
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -14,17 +11,20 @@ from mmengine.config import Config
 from mmpose.apis.inference import dataset_meta_from_config
 from torch import Tensor, nn
 
+from ..common.errors import UserError
+from ..common.files import replaced_whole
 from ..compat.onnx_export import torchscript_onnx_options
 from ..models.heads.keypoint_outputs import describe
+from ..models.module_contexts import evaluation
 from ..models.wrapped_networks import load_network
 from ..version import __version__
-from .onnx_images import NetworkImages, input_size
-from .onnx_network import (
+from .images import input_size, network_images
+from .network import (
     FORMAT_VERSION,
     HEATMAPS,
     SIMCC,
     OnnxNetwork,
-    import_onnxruntime,
+    import_package,
     network_description,
 )
 
@@ -33,6 +33,10 @@ OPSET = 17
 # heatmap, or of the largest output where that is above 1
 TOLERANCE = 1e-4
 CHECKED_IMAGES = 8
+
+
+class UnsupportedOutputs(UserError):
+    """A model that predicts neither heatmaps nor SimCC vectors."""
 
 
 class OnnxExport(NamedTuple):
@@ -51,7 +55,7 @@ class OnnxExport(NamedTuple):
     source: str
 
 
-class Network(nn.Module):
+class OutputNetwork(nn.Module):
     """A pose estimator from preprocessed images to what its head decodes.
 
     Args:
@@ -69,43 +73,32 @@ class Network(nn.Module):
         return output[-1] if isinstance(output, list) else output
 
 
-def export_onnx(config: str | Config, checkpoint: str, out: str, *,
-                name: str | None = None, images: str | None = None,
-                checked_images: int = CHECKED_IMAGES) -> OnnxExport:
+def export_onnx(config: str | Config | None, checkpoint: str, out: str,
+                name: str | None = None, images: str | None = None
+                ) -> OnnxExport:
     """Write the network of a checkpoint as an ONNX file.
 
     Args:
-        config (str | Config): Config of a top-down model that predicts
-            heatmaps or SimCC vectors, or of a training that has one.
-        checkpoint (str): Its checkpoint.
+        config (str | Config, optional): As of :func:`load_network`.
+        checkpoint (str): Likewise.
         out (str): The file to write, ``.onnx``.
-        name (str, optional): Which network of a training that has several.
-            Defaults to ``None``.
-        images (str, optional): Folder of images to check it on. Defaults to
-            ``None``: crops of the test set where its files are there, else
-            noise.
-        checked_images (int): How many to check it on. Defaults to 8.
+        name (str, optional): As of :func:`load_network`.
+        images (str, optional): As of :func:`export_model`.
 
     Returns:
         OnnxExport: The file, and how far it is from PyTorch.
 
     Raises:
-        FileNotFoundError: If a file is not there.
-        ImportError: If onnx or onnxruntime is not installed.
-        RuntimeError: If outputs differ by more than 1e-4; an old file stays.
-        TypeError: If the model predicts neither heatmaps nor SimCC vectors.
+        UserError: If a file is not there or a package is not installed.
     """
-    import_onnx()
-    import_onnxruntime()
-    model, config = load_network(config, checkpoint, name)
-    return export_model(model, config, out, images=images,
-                        checked_images=checked_images)
+    for package in ('onnx', 'onnxruntime'):
+        import_package(package)
+    return export_model(*load_network(config, checkpoint, name), out, images)
 
 
-def export_model(model: nn.Module, config: Config, out: str, *,
-                 images: str | None = None,
-                 checked_images: int = CHECKED_IMAGES) -> OnnxExport:
-    """Write a model as an ONNX file, as :func:`export_onnx` does.
+def export_model(model: nn.Module, config: Config, out: str,
+                 images: str | None = None) -> OnnxExport:
+    """Write a model as an ONNX file.
 
     The file takes preprocessed images of one size, in batches of any, and
     gives ``heatmaps``, or ``simcc_x`` and ``simcc_y``. It says which network
@@ -115,69 +108,41 @@ def export_model(model: nn.Module, config: Config, out: str, *,
         model (nn.Module): A stock top-down estimator.
         config (Config): Its config.
         out (str): The file to write, ``.onnx``.
-        images (str, optional): As of :func:`export_onnx`.
-        checked_images (int): As of :func:`export_onnx`.
+        images (str, optional): Folder of images to check it on; ``None``:
+            crops of the test set where its files are there, else noise.
 
     Returns:
         OnnxExport: The file, and how far it is from PyTorch.
-    """
-    onnx = import_onnx()
-    import_onnxruntime()
-    out = Path(out)
-    if out.suffix != '.onnx':
-        raise ValueError(f'--out must end in .onnx, but it is {out}')
-    check_images = NetworkImages(config, model, images)
-    batch = torch.cat(list(check_images.spread(max(checked_images, 2))))
-    network, training = Network(model), model.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            output = model(batch, None)
-            multi_stage = isinstance(output, list)
-            expected = as_tuple(output[-1] if multi_stage else output)
-            names = output_names(model, expected)
-            with replaced_whole(out) as partial:
-                _trace(network, batch[:2], names, partial)
-                shapes = [tuple(output.shape[1:]) for output in expected]
-                _describe(onnx, partial, config, model, multi_stage, shapes)
-                difference = _difference(partial, batch, expected)
-    finally:
-        network.train(training)
-    return OnnxExport(out, difference, len(batch), check_images.source)
-
-
-def import_onnx() -> ModuleType:
-    """The package that reads and writes ONNX files.
 
     Raises:
-        ImportError: If it is not installed; names the command.
+        UnsupportedOutputs: If the model predicts neither heatmaps nor SimCC
+            vectors.
+        UserError: If outputs differ by more than 1e-4, where an old file
+            stays, or if a package is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError(
-            'onnx, which writes ONNX files, is not installed. Install it '
-            'with: pip install "onnx>=1.15" "onnxruntime>=1.17"') from error
-    return onnx
-
-
-@contextlib.contextmanager
-def replaced_whole(out: Path) -> Iterator[Path]:
-    """A file to write in place of another, which replaces it at the end.
-
-    Args:
-        out (Path): The file to replace. If something fails it stays as it is.
-
-    Yields:
-        Path: The file to write.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f'{out.stem}.partial{out.suffix}')
-    try:
-        yield partial
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    import_package('onnxruntime')
+    out = Path(out)
+    if out.suffix != '.onnx':
+        raise UserError(f'the file to write must end in .onnx, but it is {out}')
+    batch, source = network_images(config, model, CHECKED_IMAGES, images)
+    batch = torch.cat(batch)
+    with evaluation(model), torch.no_grad():
+        output = model(batch, None)
+        multi_stage = isinstance(output, list)
+        expected = as_tuple(output[-1] if multi_stage else output)
+        names = output_names(model, expected)
+        with replaced_whole(out) as partial:
+            # tracing unrolls a batch of 1
+            _trace(OutputNetwork(model), batch[[0, -1]], names, partial)
+            _describe(partial, [output.shape[1:] for output in expected], dict(
+                mmpose_wloss_format=str(FORMAT_VERSION),
+                mmpose_wloss_version=__version__,
+                network=json.dumps(network_description(config.model)),
+                input_size=json.dumps(input_size(model)),
+                multi_stage=json.dumps(multi_stage),
+                dataset=json.dumps(described_dataset(config))))
+            difference = _difference(partial, batch, expected)
+    return OnnxExport(out, difference, len(batch), source)
 
 
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -189,7 +154,7 @@ def output_names(model: nn.Module, outputs: tuple) -> tuple[str, ...]:
     """What the outputs of a model are.
 
     Raises:
-        TypeError: If they are neither heatmaps nor SimCC vectors.
+        UnsupportedOutputs: If they are neither heatmaps nor SimCC vectors.
     """
     ranks = [output.ndim if isinstance(output, Tensor) else None
              for output in outputs]
@@ -197,7 +162,7 @@ def output_names(model: nn.Module, outputs: tuple) -> tuple[str, ...]:
         return HEATMAPS
     if ranks == [3, 3]:
         return SIMCC
-    raise TypeError(
+    raise UnsupportedOutputs(
         f'the head {type(model.head).__name__} gives {describe(outputs)}: '
         'only heatmaps and SimCC vectors can be exported to ONNX')
 
@@ -208,24 +173,18 @@ def _trace(network: nn.Module, images: Tensor, names: tuple[str, ...],
         # of checks on sizes, which the file has for good
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            network, (images, ), str(file), input_names=['images'],
+            network.eval(), (images, ), str(file), input_names=['images'],
             output_names=list(names), opset_version=OPSET,
             dynamic_axes={name: {0: 'batch'} for name in ('images', *names)},
             **torchscript_onnx_options())
 
 
-def _describe(onnx: ModuleType, file: Path, config: Config,
-              model: nn.Module, multi_stage: bool,
-              shapes: Sequence[tuple[int, ...]]) -> None:
-    """Let an ONNX file say which network it holds, and its outputs' sizes."""
+def _describe(file: Path, shapes: Sequence[tuple[int, ...]],
+              metadata: dict[str, str]) -> None:
+    """Write metadata and the outputs' sizes into an ONNX file."""
+    onnx = import_package('onnx')
     content = onnx.load(str(file))
-    onnx.helper.set_model_props(content, dict(
-        mmpose_wloss_format=str(FORMAT_VERSION),
-        mmpose_wloss_version=__version__,
-        network=json.dumps(network_description(config.model)),
-        input_size=json.dumps(input_size(model)),
-        multi_stage=json.dumps(multi_stage),
-        dataset=json.dumps(described_dataset(config))))
+    onnx.helper.set_model_props(content, metadata)
     for output, shape in zip(content.graph.output, shapes, strict=True):
         # tracing leaves some of them open
         for dim, size in zip(output.type.tensor_type.shape.dim[1:], shape,
@@ -259,11 +218,7 @@ def described_dataset(config: Config) -> dict:
 
 def _difference(file: Path, images: Tensor,
                 expected: tuple[Tensor, ...]) -> float:
-    """How far a file's outputs are from PyTorch's, one by one and batched.
-
-    Raises:
-        RuntimeError: If they are too far.
-    """
+    """How far a file's outputs are from PyTorch's, one by one and batched."""
     network = OnnxNetwork(file)
     differences = []
     for part in (images, images[:1]):
@@ -275,7 +230,7 @@ def _difference(file: Path, images: Tensor,
     difference = max(differences)
     # not a number is no small difference
     if not difference <= TOLERANCE:
-        raise RuntimeError(
+        raise UserError(
             f'the ONNX file gives other outputs than PyTorch: they differ by '
             f'{difference:.2g} on {len(images)} images, where {TOLERANCE:.0e} '
             'is allowed. Nothing was written')

@@ -4,13 +4,18 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from .onnx_export import import_onnx, replaced_whole
-from .onnx_network import OnnxNetwork, import_onnxruntime
+from ..common.errors import UserError
+from ..common.files import replaced_whole
+from ..models.module_contexts import evaluation
+from .export import OutputNetwork
+from .network import OnnxNetwork, import_package
 
 IN_FLOAT = ('Add', 'BatchNormalization')
 
@@ -27,8 +32,7 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     could take in, stay in float32: sums grow from one to the next, and 8 bits
     are too few for their whole range.
 
-    The file takes and gives float32 as before, and says of itself what the
-    other one does.
+    The file takes and gives float32 as before, and has the same metadata.
 
     Args:
         file (str): A file that :func:`export_onnx` wrote.
@@ -40,17 +44,16 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
         Path: The file that was written.
 
     Raises:
-        ImportError: If onnx or onnxruntime is not installed.
-        ValueError: If there are no images, or if they do not fit.
+        UserError: If a package is not installed, if there are no images, or
+            if they do not fit.
     """
-    onnx = import_onnx()
-    import_onnxruntime()
+    onnx = import_package('onnx')
+    network, out = OnnxNetwork(file), Path(out)
+    if out.suffix != '.onnx':
+        raise UserError(f'the file to write must end in .onnx, but it is {out}')
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    network, out = OnnxNetwork(file), Path(out)
-    if out.suffix != '.onnx':
-        raise ValueError(f'the file to write must end in .onnx, but it is {out}')
     with tempfile.TemporaryDirectory() as folder, _quiet(), \
             replaced_whole(out) as partial:
         prepared = str(Path(folder, 'prepared.onnx'))
@@ -65,8 +68,7 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
             nodes_to_exclude=sums,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
         content = onnx.load(str(partial))
-        onnx.helper.set_model_props(
-            content, network.session.get_modelmeta().custom_metadata_map)
+        onnx.helper.set_model_props(content, network.metadata)
         onnx.save(content, str(partial))
     return out
 
@@ -74,11 +76,17 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
 def _calibration(network: OnnxNetwork, images: Iterable[Tensor]) -> object:
     from onnxruntime.quantization import CalibrationDataReader
 
+    images = list(images)
+    if not images:
+        raise UserError('there is no image to calibrate on')
+    for image in images:
+        network.check_size(image)
+
     class Reader(CalibrationDataReader):
         """Gives the images one by one, as onnxruntime asks for them."""
 
         def __init__(self):
-            self.images = _checked(network, images)
+            self.images = iter(images)
 
         def get_next(self) -> dict | None:
             image = next(self.images, None)
@@ -86,16 +94,6 @@ def _calibration(network: OnnxNetwork, images: Iterable[Tensor]) -> object:
                     {network.input_name: image.contiguous().numpy()})
 
     return Reader()
-
-
-def _checked(network: OnnxNetwork, images: Iterable[Tensor]) -> Iterator[Tensor]:
-    count = 0
-    for image in images:
-        network.check_size(image)
-        count += 1
-        yield image
-    if not count:
-        raise ValueError('there is no image to calibrate on')
 
 
 @contextlib.contextmanager
@@ -108,3 +106,25 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
+
+
+@torch.no_grad()
+def joint_distance(model: nn.Module, file: str,
+                   images: Sequence[Tensor]) -> float:
+    """How far the joints of an ONNX file are from those of PyTorch.
+
+    Args:
+        model (nn.Module): The model that was exported.
+        file (str): The ONNX file.
+        images (Sequence[Tensor]): Preprocessed images, each in shape
+            [1, 3, H, W].
+
+    Returns:
+        float: The median distance in pixels of the input.
+    """
+    with evaluation(model):
+        one, other = (
+            np.concatenate([people.keypoints[..., :2] for image in images
+                            for people in model.head.decode(network(image))])
+            for network in (OutputNetwork(model), OnnxNetwork(file)))
+    return float(np.median(np.linalg.norm(one - other, axis=-1)))

@@ -1,12 +1,35 @@
+"""ONNX files in the place of the model that they were exported from."""
+
 from collections.abc import Sequence
 
 import torch
+from mmengine.config import Config
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptConfigType
 from torch import Tensor, nn
 
-from .onnx_network import SIMCC, OnnxNetwork
+from ..common.errors import UserError
+from ..models.wrapped_networks import stock_config
+from .network import SIMCC, OnnxNetwork
+
+
+def with_onnx_file(config: Config, file: str, threads: int = 0) -> Config:
+    """A config that tests an ONNX file.
+
+    Args:
+        config (Config): The config that the file was exported with.
+        file (str): The ONNX file.
+        threads (int): As of :class:`OnnxPoseEstimator`.
+
+    Returns:
+        Config: The stock config with an :class:`OnnxPoseEstimator`.
+    """
+    stock = stock_config(config)
+    stock.model = dict(type='OnnxPoseEstimator', network=stock.model,
+                       onnx_file=str(file), threads=threads)
+    stock.load_from = None
+    return stock
 
 
 @MODELS.register_module()
@@ -26,23 +49,17 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
         network (dict): Config of the ``TopdownPoseEstimator`` that was
             exported. Losses, codec and ``test_cfg`` may differ, as far as
             sizes agree.
-        onnx_file (str): What ``tools/export_onnx.py`` wrote.
-        providers (Sequence[str], optional): onnxruntime's execution
-            providers. Defaults to ``None``: the CPU.
-        threads (int): Threads of an operation; 0 leaves it to onnxruntime.
-            Defaults to 0.
-        data_preprocessor (dict, optional): Used where ``network`` has none,
-            as MMPose keeps it. Defaults to ``None``.
-        test_cfg (dict, optional): Replaces the network's. Defaults to
-            ``None``.
-        metainfo (dict, optional): Replaces the network's. Defaults to
-            ``None``.
+        onnx_file (str): What :func:`export_onnx` wrote.
+        providers (Sequence[str], optional): As of :class:`OnnxNetwork`.
+        threads (int): Likewise.
+        data_preprocessor (dict, optional): Used where ``network`` has none.
+        test_cfg (dict, optional): Replaces the network's.
+        metainfo (dict, optional): Replaces the network's.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If onnxruntime is not installed.
-        ValueError: If the file is not one of ours, or of another network;
-            names the first key that differs.
+        MissingFile: If there is no such file.
+        UserError: If onnxruntime is not installed, or if the file is not one
+            of ours or of another network; names the first key that differs.
     """
 
     def __init__(self,
@@ -56,27 +73,24 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
         kind = network.get('type')
         kind = MODELS.get(kind) if isinstance(kind, str) else kind
         if kind is not TopdownPoseEstimator:
-            raise ValueError(
+            raise UserError(
                 'network must be the config of a TopdownPoseEstimator, but '
                 f'its type is {network.get("type")}')
         data_preprocessor = network.get('data_preprocessor') or data_preprocessor
-        test_cfg = network.get('test_cfg') if test_cfg is None else test_cfg
         super().__init__(
             backbone=dict(type=OnnxNetwork, file=onnx_file,
                           providers=providers, threads=threads),
-            head=network['head'],
-            test_cfg=test_cfg,
+            head=dict(network['head'],
+                      type=decoding_head(network['head']['type'])),
+            test_cfg=network.get('test_cfg') if test_cfg is None else test_cfg,
             data_preprocessor=data_preprocessor,
             metainfo=metainfo or network.get('metainfo'))
         self.backbone.check_fits(
             dict(network, data_preprocessor=data_preprocessor))
         _check_codec(self.backbone, self.head.decoder)
+        self.head.multi_stage = self.backbone.multi_stage
         # an old config's head brings one, which is in the file too
         self.neck = None
-        for name, _ in list(self.head.named_children()):
-            delattr(self.head, name)
-        self.head.forward = (
-            _stages if self.backbone.multi_stage else _as_it_is)
         # distributed tests refuse a model without any
         self.no_weight = nn.Parameter(torch.zeros(()))
 
@@ -90,29 +104,46 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
             f'{self.backbone.file} cannot be trained: an ONNX file has no '
             'gradients. Train the network, and export it again')
 
+    # MMEngine loads whatever fits by this, and would load nothing
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         raise NotImplementedError(
             f'{self.backbone.file} holds the weights already, and no '
-            'checkpoint can be loaded into it. Export the checkpoint by '
-            'tools/export_onnx.py, and give the new file')
+            'checkpoint can be loaded into it. Export the checkpoint, and '
+            'give the new file')
 
 
-def _as_it_is(outputs: Tensor | tuple[Tensor, ...]):
-    return outputs
+def decoding_head(kind: str | type) -> type:
+    """A stock head without layers, which decodes what it is given.
 
+    Args:
+        kind (str | type): The class of the stock head.
+    """
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
 
-def _stages(heatmaps: Tensor) -> list[Tensor]:
-    return [heatmaps]
+    class DecodingHead(kind):
+        """The stock head, whose layers are in the ONNX file."""
+
+        multi_stage = False
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            for name, _ in list(self.named_children()):
+                delattr(self, name)
+
+        def forward(self, outputs):
+            return [outputs] if self.multi_stage else outputs
+
+    return DecodingHead
 
 
 def _check_codec(network: OnnxNetwork, codec: object) -> None:
     """Check that a codec decodes outputs of the file's sizes.
 
     Raises:
-        ValueError: If it does not; names what differs.
+        UserError: If it does not; names what differs.
     """
     if codec is None:
-        raise ValueError(
+        raise UserError(
             'the head of network has no `decoder`, which finds keypoints in '
             'its outputs: add the codec to the config, '
             'head=dict(..., decoder=codec)')
@@ -127,7 +158,7 @@ def _check_codec(network: OnnxNetwork, codec: object) -> None:
         sizes.append(('heatmap_size', shape[:0:-1], codec.heatmap_size))
     for name, ours, theirs in sizes:
         if ours != tuple(int(size) for size in theirs):
-            raise ValueError(
+            raise UserError(
                 f'{network.file} does not fit the codec '
                 f'{type(codec).__name__}: {name} is {tuple(ours)} in the file '
                 f'and {tuple(theirs)} in the config')
