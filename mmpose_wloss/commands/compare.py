@@ -27,7 +27,7 @@ from ..deploy.export import OutputNetwork, export_model
 from ..deploy.images import input_size
 from ..deploy.network import OnnxNetwork, import_package
 from ..engine.speed import alternating_speeds
-from ..evaluation.functional.people_split import (
+from ..evaluation.functional.tables import (
     COUNTS,
     PARTS,
     markdown_table,

@@ -2,10 +2,15 @@ from .curves import draw_curves
 from .hard_view_sheet import draw_hard_views
 from .heatmap_sheet import draw_heatmap_sheet
 from .predictions import Prediction, draw_predictions, predict
-from .rare_poses import DensityBin, draw_error_over_density, figure_to_image
+from .rare_poses import (
+    DensityBin,
+    DrawnLine,
+    draw_error_over_density,
+    figure_to_image,
+)
 
 __all__ = [
-    'DensityBin', 'Prediction', 'draw_curves',
+    'DensityBin', 'DrawnLine', 'Prediction', 'draw_curves',
     'draw_error_over_density', 'draw_hard_views', 'draw_heatmap_sheet',
     'draw_predictions', 'figure_to_image', 'predict'
 ]

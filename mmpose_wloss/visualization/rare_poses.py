@@ -5,9 +5,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..evaluation.functional import ErrorLine, Interval
-
-# of the people, those with the largest errors that would squeeze the others
+# percentage of the people whose larger errors would squeeze the others
 BEYOND = 0.5
 
 
@@ -18,17 +16,33 @@ class DensityBin(NamedTuple):
         name (str): Its name.
         low (float): Lowest log density, may be minus infinity.
         high (float): Log density that it ends before, may be infinity.
-        error (Interval, optional): Mean error of its people.
+        error (tuple, optional): Mean error of its people, with the lower and
+            the upper bound of its interval, which may be ``None``.
     """
     name: str
     low: float
     high: float
-    error: Interval | None
+    error: tuple[float, float | None, float | None] | None
+
+
+class DrawnLine(NamedTuple):
+    """A line of error over log density in a picture.
+
+    Args:
+        label (str): What the legend says.
+        log_density (np.ndarray): In shape [M].
+        errors (np.ndarray): In shape [M].
+        band (np.ndarray, optional): Lower and upper bound in shape [2, M].
+    """
+    label: str
+    log_density: np.ndarray
+    errors: np.ndarray
+    band: np.ndarray | None
 
 
 def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
                             bins: Sequence[DensityBin],
-                            line: ErrorLine | None, title: str,
+                            line: DrawnLine | None, title: str,
                             unit: str) -> Figure:
     """Draw the error of each person over the training density of the pose.
 
@@ -37,7 +51,7 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
         errors (np.ndarray): Finite, in shape [N].
         bins (Sequence[DensityBin]): Bins, drawn shaded and named, each with
             its mean and 95 % interval.
-        line (ErrorLine, optional): Regression line, drawn with its 95 % band.
+        line (DrawnLine, optional): Regression line with its 95 % band.
         title (str): Title.
         unit (str): Unit of the errors.
 
@@ -53,7 +67,7 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
     if not len(errors):
         return figure
     top = 1.05 * max([np.percentile(errors, 100 - BEYOND)] +
-                     [one.error.high or one.error.value
+                     [one.error[2] or one.error[0]
                       for one in bins if one.error is not None]) or 1.
     above = int((errors > top).sum())
     margin = 0.02 * np.ptp(log_density) or 1.
@@ -62,43 +76,34 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
                  linewidth=0, rasterized=True,
                  label=f'{len(errors)} people' +
                  (f', {above} above the picture' if above else ''))
-    for index, one in enumerate(bins):
-        colour = f'C{index}'
-        low, high = max(one.low, left), min(one.high, right)
+    for index, (name, low, high, error) in enumerate(bins):
+        color = f'C{index}'
+        low, high = max(low, left), min(high, right)
         if low >= high:
             continue
-        axes.axvspan(low, high, color=colour, alpha=0.1, linewidth=0)
+        axes.axvspan(low, high, color=color, alpha=0.1, linewidth=0)
         # bins may lie in each other, and names of narrow ones side by side
-        axes.text((low + high) / 2, top * (0.98 - 0.06 * (index % 3)),
-                  one.name, color=colour, ha='center', va='top',
-                  weight='bold')
-        if one.error is None:
+        axes.text((low + high) / 2, top * (0.98 - 0.06 * (index % 3)), name,
+                  color=color, ha='center', va='top', weight='bold')
+        if error is None:
             continue
+        value, *bounds = error
         inside = log_density[(log_density >= low) & (log_density < high)]
-        center = inside.mean() if len(inside) else (low + high) / 2
-        axes.hlines(one.error.value, low, high, color=colour)
-        bounds = None if one.error.low is None else [
-            [one.error.value - one.error.low],
-            [one.error.high - one.error.value]]
-        axes.errorbar([center], [one.error.value], yerr=bounds, color=colour,
-                      marker='o', capsize=4, zorder=4)
+        axes.hlines(value, low, high, color=color)
+        axes.errorbar(
+            [inside.mean() if len(inside) else (low + high) / 2], [value],
+            yerr=None if bounds[0] is None else
+            [[value - bounds[0]], [bounds[1] - value]],
+            color=color, marker='o', capsize=4, zorder=4)
     if line is not None:
-        grid = np.linspace(left, right, 200)
-        axes.plot(grid, line.at(grid), color='black', linewidth=1.2, zorder=3,
-                  label=f'slope {_with_interval(line.slope)} per unit')
-        band = line.band(grid)
-        if band is not None:
-            axes.fill_between(grid, *band, color='black', alpha=0.2,
-                              linewidth=0, zorder=3)
+        axes.plot(line.log_density, line.errors, color='black', linewidth=1.2,
+                  zorder=3, label=line.label)
+        if line.band is not None:
+            axes.fill_between(line.log_density, *line.band, color='black',
+                              alpha=0.2, linewidth=0, zorder=3)
     axes.set(xlim=(left, right), ylim=(0, top))
     figure.legend(loc='outside lower center', ncols=2, fontsize=8)
     return figure
-
-
-def _with_interval(value: Interval) -> str:
-    if value.low is None:
-        return f'{value.value:.3g}'
-    return f'{value.value:.3g} [{value.low:.3g}, {value.high:.3g}]'
 
 
 def figure_to_image(figure: Figure, dpi: int = 120) -> np.ndarray:
@@ -106,7 +111,7 @@ def figure_to_image(figure: Figure, dpi: int = 120) -> np.ndarray:
 
     Args:
         figure (Figure): The figure.
-        dpi (int): Pixels per inch. Defaults to 120.
+        dpi (int): Pixels per inch.
 
     Returns:
         np.ndarray: RGB, uint8 in shape [H, W, 3].

@@ -1,7 +1,8 @@
-from .bootstrap import Interval, bootstrap_totals, mean_with_interval
+from .bootstrap import Interval, bootstrap_sums, mean_with_interval
 from .error_line import ErrorLine, fit_error_line
+from .tables import markdown_table, people_split_table
 
 __all__ = [
-    'ErrorLine', 'Interval', 'bootstrap_totals', 'fit_error_line',
-    'mean_with_interval'
+    'ErrorLine', 'Interval', 'bootstrap_sums', 'fit_error_line',
+    'markdown_table', 'mean_with_interval', 'people_split_table'
 ]

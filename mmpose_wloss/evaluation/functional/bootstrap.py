@@ -1,5 +1,6 @@
 """Intervals by drawing the evaluated images again."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,37 +14,42 @@ class Interval(NamedTuple):
 
     Args:
         value (float): The value.
-        low (float, optional): Lower bound, ``None`` where there is too little
-            to draw from.
-        high (float, optional): Upper bound.
+        low (float, optional): ``None`` where there is too little to draw from.
+        high (float, optional): As ``low``.
     """
     value: float
     low: float | None = None
     high: float | None = None
 
+    def __format__(self, spec: str) -> str:
+        """The value and its bounds, each in the format of a number."""
+        value, *bounds = (format(number, spec) for number in self
+                          if number is not None)
+        return f'{value} [{", ".join(bounds)}]' if bounds else value
 
-def bootstrap_totals(rows: np.ndarray, clusters: np.ndarray, resamples: int,
-                     seed: int) -> np.ndarray:
-    """Totals of rows when whole clusters are drawn again with replacement.
+
+def bootstrap_sums(columns: Sequence[np.ndarray], clusters: np.ndarray,
+                   resamples: int, seed: int) -> np.ndarray:
+    """Sums of columns when whole clusters are drawn again with replacement.
 
     Args:
-        rows (np.ndarray): What is summed, in shape [N, S].
+        columns (Sequence[np.ndarray]): What is summed, each in shape [N].
         clusters (np.ndarray): The cluster of each row, in shape [N]. People
             in one image share its light, its size and often their pose, so
             they are drawn together.
-        resamples (int): How many times all clusters are drawn, at least 1.
-        seed (int): Seed of a generator of its own.
+        resamples (int): How many times all clusters are drawn.
+        seed (int): Seed of the draws.
 
     Returns:
-        np.ndarray: In shape [resamples, S].
+        np.ndarray: Sum of each column in each resample, in shape
+        [len(columns), resamples].
     """
     _, index = np.unique(clusters, return_inverse=True)
-    totals = np.zeros((index.max() + 1, rows.shape[1]))
-    np.add.at(totals, index, rows)
+    totals = np.stack([np.bincount(index, column) for column in columns])
+    count = totals.shape[1]
     rng = np.random.default_rng(seed)
-    count = len(totals)
-    return np.stack([totals[rng.integers(count, size=count)].sum(0)
-                     for _ in range(resamples)])
+    return np.stack([totals[:, rng.integers(count, size=count)].sum(1)
+                     for _ in range(resamples)], 1)
 
 
 def mean_with_interval(values: np.ndarray, clusters: np.ndarray,
@@ -53,9 +59,9 @@ def mean_with_interval(values: np.ndarray, clusters: np.ndarray,
 
     Args:
         values (np.ndarray): In shape [N].
-        clusters (np.ndarray): As of :func:`bootstrap_totals`.
-        resamples (int): As of :func:`bootstrap_totals`. Defaults to 1000.
-        seed (int): As of :func:`bootstrap_totals`. Defaults to 0.
+        clusters (np.ndarray): As of :func:`bootstrap_sums`.
+        resamples (int): As of :func:`bootstrap_sums`.
+        seed (int): As of :func:`bootstrap_sums`.
 
     Returns:
         Interval | None: Without bounds where there is one cluster; ``None``
@@ -66,8 +72,6 @@ def mean_with_interval(values: np.ndarray, clusters: np.ndarray,
     mean = float(np.mean(values))
     if len(np.unique(clusters)) < 2:
         return Interval(mean)
-    totals = bootstrap_totals(
-        np.stack([np.ones(len(values)), values - mean], 1), clusters,
-        resamples, seed)
-    low, high = np.percentile(totals[:, 1] / totals[:, 0], PERCENTILES) + mean
-    return Interval(mean, float(low), float(high))
+    sums, counts = bootstrap_sums([values, np.ones(len(values))], clusters,
+                                  resamples, seed)
+    return Interval(mean, *np.percentile(sums / counts, PERCENTILES).tolist())

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from .bootstrap import PERCENTILES, Interval, bootstrap_totals
+from .bootstrap import PERCENTILES, Interval, bootstrap_sums
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class ErrorLine:
         center (float): Log density around which the lines are written.
         height (float): The line's error at the center.
         resampled (np.ndarray, optional): Slope and height of each resample,
-            in shape [R, 2]; ``None`` where there is too little to draw from.
+            in shape [2, R]; ``None`` where there is too little to draw from.
     """
     slope: Interval
     center: float
@@ -24,33 +24,20 @@ class ErrorLine:
     resampled: np.ndarray | None = None
 
     def at(self, log_density: np.ndarray) -> np.ndarray:
-        """The line's error at log densities.
-
-        Args:
-            log_density (np.ndarray): In shape [M].
-
-        Returns:
-            np.ndarray: In shape [M].
-        """
+        """The line's error at log densities in shape [M], in the same shape."""
         return self.height + self.slope.value * (log_density - self.center)
 
-    def band(self, log_density: np.ndarray
-             ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Bounds of the line's 95 % interval at each log density.
-
-        Args:
-            log_density (np.ndarray): In shape [M].
+    def band(self, log_density: np.ndarray) -> np.ndarray | None:
+        """Bounds of the 95 % interval at log densities in shape [M].
 
         Returns:
-            tuple[np.ndarray, np.ndarray] | None: Lower and upper bound, each
-            in shape [M].
+            np.ndarray | None: Lower and upper bound in shape [2, M].
         """
         if self.resampled is None:
             return None
-        slopes, heights = self.resampled.T
+        slopes, heights = self.resampled
         lines = heights[:, None] + np.outer(slopes, log_density - self.center)
-        low, high = np.percentile(lines, PERCENTILES, axis=0)
-        return low, high
+        return np.percentile(lines, PERCENTILES, axis=0)
 
 
 def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
@@ -69,8 +56,8 @@ def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
         log_density (np.ndarray): Finite, in shape [N].
         errors (np.ndarray): Finite, in shape [N].
         clusters (np.ndarray): The image of each, in shape [N].
-        resamples (int): How many resamples. Defaults to 1000.
-        seed (int): Seed of a generator of its own. Defaults to 0.
+        resamples (int): How many resamples.
+        seed (int): Seed of the draws.
 
     Returns:
         ErrorLine | None: ``None`` where fewer than three people, or people
@@ -90,15 +77,14 @@ def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
     slope = float((x @ y) / (x @ x))
     if len(np.unique(clusters)) < 3:
         return ErrorLine(Interval(slope), center, height)
-    count, sum_x, sum_y, sum_xx, sum_xy = bootstrap_totals(
-        np.stack([np.ones_like(x), x, y, x * x, x * y], 1), clusters,
-        resamples, seed).T
+
+    count, sum_x, sum_y, sum_xx, sum_xy = bootstrap_sums(
+        [np.ones_like(x), x, y, x * x, x * y], clusters, resamples, seed)
     variance = sum_xx - sum_x**2 / count
     # one image drawn again and again has no slope
     kept = variance > 1e-12 * (x @ x)
-    slopes = ((sum_xy - sum_x * sum_y / count)[kept] / variance[kept])
+    slopes = (sum_xy - sum_x * sum_y / count)[kept] / variance[kept]
     heights = height + (sum_y[kept] - slopes * sum_x[kept]) / count[kept]
-    low, high = np.percentile(slopes, PERCENTILES)
-    return ErrorLine(
-        Interval(slope, float(low), float(high)), center, height,
-        np.stack([slopes, heights], 1))
+    bounds = np.percentile(slopes, PERCENTILES).tolist()
+    return ErrorLine(Interval(slope, *bounds), center, height,
+                     np.stack([slopes, heights]))

@@ -1,8 +1,8 @@
-from .lsp_pck_accuracy import LSPPCKAccuracy
-from .pcp_accuracy import PCPAccuracy
+from .lsp_metrics import LSPPCKAccuracy, PCPAccuracy
+from .metric_wrapper import MetricWrapper
 from .people_counts import PeopleCounts
 from .people_split_metric import PeopleSplitMetric
 from .pose_rarity_metric import PoseRarityMetric
 
-__all__ = ['LSPPCKAccuracy', 'PCPAccuracy', 'PeopleCounts',
+__all__ = ['LSPPCKAccuracy', 'MetricWrapper', 'PCPAccuracy', 'PeopleCounts',
            'PeopleSplitMetric', 'PoseRarityMetric']

@@ -1,7 +1,9 @@
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+
+from ...common.errors import UserError
+from ...common.files import read_json
 
 
 class PeopleCounts:
@@ -11,23 +13,35 @@ class PeopleCounts:
     without; the same person in two of them counts once. A region of COCO that
     is a crowd counts as two people. Three formats are read: COCO's, MPII's in
     MMPose's list of records, and the list of records with
-    ``numOtherPeople`` that convolutional pose machines and the source's code
-    use, which also tells of people without an annotation.
+    ``numOtherPeople`` that convolutional pose machines and the original code
+    of fast pose distillation use, which also tells of people without an
+    annotation.
 
     Args:
-        files (Sequence[str]): The files.
+        files (str | Sequence[str]): The files.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If one has none of these formats.
+        MissingFile: If there is no such file.
+        UserError: If one has none of these formats.
     """
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, files: str | Sequence[str]) -> None:
         self.files = [files] if isinstance(files, str) else list(files)
         self._people = defaultdict(set)
-        self._told = defaultdict(int)
+        self._counts = defaultdict(int)
         for file in self.files:
-            self._read(file)
+            content = read_json(file, 'annotation file of people_files')
+            try:
+                if isinstance(content, dict):
+                    self._read_coco(content)
+                else:
+                    self._read_records(content)
+            except (KeyError, TypeError) as error:
+                raise UserError(
+                    f"{file} is neither in COCO's format, with images and "
+                    "annotations, nor a list of MPII's people, with image or "
+                    f'img_paths, center or objpos, and scale: {error!r}'
+                ) from error
 
     def of(self, image: str) -> int | None:
         """Number of people in an image.
@@ -41,36 +55,36 @@ class PeopleCounts:
         parts = PurePosixPath(image).parts
         for start in range(len(parts)):
             name = '/'.join(parts[start:])
-            if name in self._told:
-                return max(self._told[name], len(self._people[name]))
+            if name in self._counts:
+                return max(self._counts[name], len(self._people[name]))
         return None
 
-    def _read(self, file: str) -> None:
-        if not Path(file).is_file():
-            raise FileNotFoundError(
-                f'there is no annotation file {file}, which people_files names')
-        try:
-            content = json.loads(Path(file).read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f'{file} is no JSON file: {error}') from error
-        try:
-            if isinstance(content, dict):
-                self._read_coco(content)
-            else:
-                self._read_records(content)
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{file} is neither in COCO's format, with images and "
-                "annotations, nor a list of MPII's people, with image or "
-                f'img_paths, center or objpos, and scale: {error!r}'
-            ) from error
+    def count(self, image: str, minimum: int) -> int:
+        """Number of people in an image of which some are known.
+
+        Args:
+            image (str): Its path.
+            minimum (int): How many people are known to be in it.
+
+        Raises:
+            UserError: If the files do not name the image, or have fewer
+                people in it.
+        """
+        count = self.of(image)
+        if count is None or count < minimum:
+            raise UserError(
+                f'people_files ({", ".join(map(str, self.files))}) have '
+                f'{"no" if count is None else count} people in {image}, of '
+                f'which {minimum} are evaluated: name the test set\'s own '
+                'annotation file there, too')
+        return count
 
     def _read_coco(self, content: dict) -> None:
         names = {one['id']: one['file_name'] for one in content['images']}
         for name in names.values():
-            self._told.setdefault(name, 0)
-        categories = content.get('categories') or []
-        person = {one['id'] for one in categories if one['name'] == 'person'}
+            self._counts[name] += 0
+        person = {one['id'] for one in content.get('categories') or []
+                  if one['name'] == 'person'}
         for one in content['annotations']:
             if person and one['category_id'] not in person:
                 continue
@@ -81,12 +95,12 @@ class PeopleCounts:
 
     def _read_records(self, content: list) -> None:
         for one in content:
-            key = 'image' if 'image' in one else 'img_paths'
+            key, center, scale = (
+                ('image', 'center', 'scale') if 'image' in one else
+                ('img_paths', 'objpos', 'scale_provided'))
             name = one[key]
-            center, scale = ((one['center'], one['scale']) if key == 'image'
-                             else (one['objpos'], one['scale_provided']))
             # the two formats may count pixels from 0 and from 1
-            self._people[name, key].add((*center, scale))
-            self._told[name] = max(
-                self._told[name], len(self._people[name, key]),
+            self._people[name, key].add((*one[center], one[scale]))
+            self._counts[name] = max(
+                self._counts[name], len(self._people[name, key]),
                 1 + int(one.get('numOtherPeople') or 0))

@@ -1,0 +1,201 @@
+"""PCK and PCP as the field reports them for LSP."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.logging import MMLogger
+from mmpose.evaluation.functional import keypoint_pck_accuracy
+from mmpose.evaluation.metrics import PCKAccuracy
+from mmpose.registry import METRICS
+
+from ...common.errors import UserError
+
+SIDES = ('right', 'left')
+GROUPS = dict(
+    Head=('neck', 'head_top'),
+    **{part.title(): tuple(f'{side}_{part}' for side in SIDES) for part in (
+        'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')})
+TORSO = ('left_shoulder', 'right_hip')
+# a limb's ends, each the middle of the joints named
+LIMBS = {
+    'Torso': [(('right_shoulder', 'left_shoulder'),
+               ('right_hip', 'left_hip'))],
+    **{part: [((f'{side}_{start}', ), (f'{side}_{end}', )) for side in SIDES]
+       for part, start, end in (('Upper leg', 'hip', 'knee'),
+                                ('Lower leg', 'knee', 'ankle'),
+                                ('Upper arm', 'shoulder', 'elbow'),
+                                ('Forearm', 'elbow', 'wrist'))},
+    'Head': [(('neck', ), ('head_top', ))],
+}
+
+
+class _LSPAccuracy(PCKAccuracy):
+    """Keeps what ``PCKAccuracy`` keeps, and finds joints by their names."""
+
+    def __init__(self, thr: float, collect_device: str, prefix: str | None
+                 ) -> None:
+        # the stock item 'torso' is the distance between two of JHMDB's joints
+        super().__init__(thr=thr, norm_item=[], collect_device=collect_device,
+                         prefix=prefix)
+
+    def _indices(self, names: Sequence[str]) -> list[int]:
+        indices = self.dataset_meta['keypoint_name2id']
+        missing = [name for name in names if name not in indices]
+        if missing:
+            raise UserError(
+                f"{type(self).__name__} needs the joints {', '.join(missing)}, "
+                f"which the data set {self.dataset_meta.get('dataset_name')!r} "
+                'does not have. Use a metric made for it')
+        return [indices[name] for name in names]
+
+    def _stack(self, results: list[dict]) -> Sequence[np.ndarray]:
+        """Predicted and true joints [N, K, 2], and which are visible [N, K]."""
+        predicted, true, visible = (
+            np.concatenate([result[key] for result in results])
+            for key in ('pred_coords', 'gt_coords', 'mask'))
+        return predicted[..., :2], true[..., :2], visible
+
+    def _nothing_counts(self, results: list[dict], needed: str) -> UserError:
+        return UserError(
+            f'{type(self).__name__} has nothing to count in {len(results)} '
+            f'images: none has {needed}. Check keypoints_visible of the test '
+            'data')
+
+
+@METRICS.register_module()
+class LSPPCKAccuracy(_LSPAccuracy):
+    """Percentage of correct keypoints as the field reports it for LSP.
+
+    A joint is correct if it is less than ``thr`` torsos from its true place. A
+    torso is the distance from the left shoulder to the right hip in the
+    image's annotation. Joints that are not visible do not count; neither do
+    images whose torso has no length or an end that is not visible, and a
+    warning says how many there were.
+
+    The results, each from 0 to 1, are ``'PCK@0.2'`` (with the ``thr``), the
+    mean over the joints, and ``'Head PCK@0.2'`` (the mean of neck and head
+    top), ``'Shoulder PCK@0.2'``, ``'Elbow PCK@0.2'``, ``'Wrist PCK@0.2'``,
+    ``'Hip PCK@0.2'``, ``'Knee PCK@0.2'`` and ``'Ankle PCK@0.2'``, each the
+    mean of the right and the left joint. A joint that does not count in any
+    image takes no part in these means, and a group without a joint that counts
+    is left out.
+
+    Args:
+        thr (float): The threshold in torsos.
+        collect_device (str): As in ``PCKAccuracy``.
+        prefix (str, optional): As in ``PCKAccuracy``.
+
+    Raises:
+        UserError: If the data set lacks one of LSP's joints, or if no joint
+            counts.
+    """
+
+    def __init__(self,
+                 thr: float = 0.2,
+                 collect_device: str = 'cpu',
+                 prefix: str | None = None) -> None:
+        super().__init__(thr, collect_device, prefix)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Compute the metrics from processed results.
+
+        Args:
+            results (list[dict]): Of each image ``pred_coords`` and
+                ``gt_coords`` in shape [1, K, 2] and ``mask`` in shape [1, K].
+
+        Returns:
+            dict[str, float]: The results, by their names.
+        """
+        groups = {group: self._indices(joints)
+                  for group, joints in GROUPS.items()}
+        predicted, true, visible = self._stack(results)
+        ends = self._indices(TORSO)
+        torso = np.linalg.norm(true[:, ends[0]] - true[:, ends[1]], axis=-1)
+        torso[~visible[:, ends].all(axis=1)] = 0
+        if not torso.all():
+            MMLogger.get_current_instance().warning(
+                f'LSPPCKAccuracy: {(torso == 0).sum()} of {len(torso)} images '
+                'are left out, because their torso has no length or an end '
+                'that is not visible')
+        # the stock function leaves out whatever is normalized by 0
+        per_joint, mean, count = keypoint_pck_accuracy(
+            predicted, true, visible, self.thr, np.stack([torso, torso], 1))
+        if not count:
+            raise self._nothing_counts(
+                results, 'a visible torso, from the left shoulder to the '
+                'right hip')
+        metrics = {}
+        for group, indices in groups.items():
+            values = per_joint[indices]
+            # -1 stands for no joint to count
+            if (values >= 0).any():
+                metrics[f'{group} PCK@{self.thr:g}'] = float(
+                    values[values >= 0].mean())
+        return {**metrics, f'PCK@{self.thr:g}': float(mean)}
+
+
+@METRICS.register_module()
+class PCPAccuracy(_LSPAccuracy):
+    """Percentage of correct parts, in its strict sense.
+
+    A limb is correct if each of its two ends is at most half the limb's true
+    length from that end's true place. (In the loose sense, which is not this
+    one, the mean of the two distances is.) The ten limbs are those of the
+    field's evaluation code for LSP: the torso from the middle of the shoulders
+    to the middle of the hips, the head from the neck to the head top, and
+    upper legs (hip to knee), lower legs (knee to ankle), upper arms (shoulder
+    to elbow) and forearms (elbow to wrist) of both sides. A limb does not
+    count in an image where one of its joints is not visible or where it has no
+    length.
+
+    The results, each from 0 to 1, are ``'Torso PCP'``, ``'Upper leg PCP'``,
+    ``'Lower leg PCP'``, ``'Upper arm PCP'``, ``'Forearm PCP'``, ``'Head
+    PCP'``, the mean of right and left where there are two, and ``'PCP'``, the
+    mean over the ten limbs. A limb that does not count in any image takes no
+    part in these means, and a part without a limb that counts is left out.
+
+    Args:
+        thr (float): The share of a limb's length.
+        collect_device (str): As in ``PCKAccuracy``.
+        prefix (str, optional): As in ``PCKAccuracy``.
+
+    Raises:
+        UserError: If the data set lacks one of LSP's joints, or if no limb
+            counts.
+    """
+
+    def __init__(self,
+                 thr: float = 0.5,
+                 collect_device: str = 'cpu',
+                 prefix: str | None = None) -> None:
+        super().__init__(thr, collect_device, prefix)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Compute the metrics from processed results.
+
+        Args:
+            results (list[dict]): As of :class:`LSPPCKAccuracy`.
+
+        Returns:
+            dict[str, float]: The results, by their names.
+        """
+        predicted, true, visible = self._stack(results)
+        shares = {}
+        for part, limbs in LIMBS.items():
+            for limb in limbs:
+                ends = [self._indices(joints) for joints in limb]
+                here, there = (
+                    np.stack([points[:, each].mean(axis=1) for each in ends], 1)
+                    for points in (predicted, true))
+                length = np.linalg.norm(there[:, 0] - there[:, 1], axis=-1)
+                counts = visible[:, sum(ends, [])].all(axis=1) & (length > 0)
+                distances = np.linalg.norm(here - there, axis=-1)
+                correct = (distances <= self.thr * length[:, None]).all(axis=1)
+                if counts.any():
+                    shares.setdefault(part, []).append(correct[counts].mean())
+        if not shares:
+            raise self._nothing_counts(
+                results, 'a limb with two visible ends and a length')
+        metrics = {f'{part} PCP': float(np.mean(values))
+                   for part, values in shares.items()}
+        return {**metrics, 'PCP': float(np.mean(sum(shares.values(), [])))}
