@@ -1,4 +1,11 @@
-"""Stock modules, watched or set otherwise for a while."""
+"""Stock modules, watched or set otherwise for a while.
+
+:func:`recorded` is how this package looks into stock heads. They compute losses
+and predictions in one call and keep their outputs to themselves, and they call
+``self.forward(...)`` rather than ``self(...)``, which passes by torch's forward
+hooks. So a method of the instance stands in for that of its class, and goes when
+the context ends: neither the class nor the state dict ever changes.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +27,9 @@ def recorded(module: nn.Module, method: str, keep: Callable = unchanged,
     Args:
         module (nn.Module): The module.
         method (str): Name of the method.
-        keep (Callable): What to keep of the arguments. Defaults to all.
-        change (Callable): What is done to each result before it is returned.
-            Defaults to nothing.
+        keep (Callable): What to keep of the tuple of arguments, all by default.
+        change (Callable): What is done to each result before it is returned,
+            nothing by default.
 
     Yields:
         list: Grows by ``(arguments, result)`` with each call.

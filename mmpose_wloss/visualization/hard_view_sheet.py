@@ -9,32 +9,32 @@ from mmengine.runner import load_checkpoint
 from mmpose.registry import DATASETS, MODELS
 from torch import Tensor
 
+from ..common.errors import UserError
 from ..models.hard_views import HardView
-from ..models.pose_estimators.easy_hard_consistency import take
 
 
 def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
                     count: int = 8, seed: int = 0) -> None:
-    """Draw what a semi-supervised training makes of unlabelled images.
+    """Draw what a semi-supervised training makes of unlabeled images.
 
-    The first row shows the easy views, with the joints that the first
-    student's teacher sees; each further row the hard views of one path, with
-    these joints moved to where the student is to find them.
+    The first row shows the easy views, with the joints that the first student's
+    teacher predicts; each further row the hard views of one path, with these joints
+    where the student is to find them.
 
     Args:
         config (Config): Config of a :class:`PoseCons` or :class:`PoseDual`.
         path (str): The picture's path.
-        checkpoint (str, optional): Checkpoint of the training. Defaults to
-            ``None``: teachers that have not learnt anything.
-        count (int): How many images. Defaults to 8.
-        seed (int): Seed of what is drawn at random. Defaults to 0.
+        checkpoint (str, optional): Checkpoint of the training. Defaults to none:
+            teachers that have not learned anything.
+        count (int): How many images.
+        seed (int): Seed of what is drawn at random.
 
     Raises:
-        ValueError: If the config's model makes no hard views.
+        UserError: If the config's model makes no hard views.
     """
     if 'hard_views' not in config.model:
-        raise ValueError(f'the model {config.model.type} makes no hard views: '
-                         'only PoseCons and PoseDual do')
+        raise UserError(f'the model {config.model.type} makes no hard views: only '
+                        'PoseCons and PoseDual do')
     init_default_scope(config.get('default_scope', 'mmpose'))
     torch.manual_seed(seed)
     dataset = DATASETS.build(config.train_dataloader.dataset)
@@ -43,25 +43,23 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
     model = MODELS.build(config.model).eval()
     if checkpoint:
         load_checkpoint(model, str(checkpoint), map_location='cpu')
-    inputs = model.data_preprocessor(batch, False)['inputs']
-    _, _, easy = model.look(inputs)
-    views = [easy.for_each_student()]
-    views += [take(easy, steps).for_each_student() for steps in model.hard_views]
+    _, _, easy = model.teach(model.data_preprocessor(batch, False)['inputs'])
+    rows = {'easy view': easy}
+    for number, steps in enumerate(model.hard_views, start=1):
+        names = ',\n'.join(type(step).__name__ for step in steps)
+        rows[f'{number}. {names}'] = steps(easy)
 
-    names = ['easy view'] + [
-        ',\n'.join(type(step).__name__ for step in steps)
-        for steps in model.hard_views]
     width, height = easy.size
-    figure = Figure(figsize=(1.5 * count + 1, 1.55 * len(views) * height / width),
+    figure = Figure(figsize=(1.5 * count + 1, 1.55 * len(rows) * height / width),
                     layout='constrained')
-    grid = figure.subplots(len(views), count, squeeze=False)
-    for row, name, view in zip(grid, names, views, strict=True):
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for row, (name, view) in zip(grid, rows.items(), strict=True):
+        view = view.for_each_student()
         joints = view.moved_joints()
         for index, axes in enumerate(row):
             axes.imshow(pixels(view, index))
-            axes.plot(*joints[index].T, 'o', markersize=3,
-                      color='#00ff66', markeredgecolor='black',
-                      markeredgewidth=0.4)
+            axes.plot(*joints[index].T, 'o', markersize=3, color='#00ff66',
+                      markeredgecolor='black', markeredgewidth=0.4)
             axes.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5),
                      xticks=[], yticks=[])
         row[0].set_ylabel(name, fontsize=8)

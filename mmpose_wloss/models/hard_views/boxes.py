@@ -3,15 +3,13 @@
 import torch
 from torch import Tensor
 
+from ...common.checks import interval, whole
 
-def check_boxes(count: int, half_size: tuple[int, int]) -> None:
-    """Raise a ``ValueError`` for a number or for sizes that make no box."""
-    if not count >= 1:
-        raise ValueError(f'there must be at least 1 box, but {count} are '
-                         'asked for')
-    if not (len(half_size) == 2 and 1 <= half_size[0] <= half_size[1]):
-        raise ValueError('half_size must be the smallest and the largest half '
-                         f'side in pixels, from 1 on, but it is {half_size}')
+
+def check_boxes(half_size: tuple[int, int], **number: int) -> None:
+    """Check the number of boxes, by its argument's name, and their half sides."""
+    whole(1, **number)
+    interval(1, half_size=half_size)
 
 
 def draw_half_sizes(shape: tuple[int, ...],
@@ -25,7 +23,7 @@ def inside_boxes(centers: Tensor, half_sizes: Tensor,
                  size: tuple[int, int]) -> Tensor:
     """Which pixels lie in any of an image's boxes.
 
-    A box holds the pixels from centre - half side to centre + half side - 1.
+    A box holds the pixels from center - half side to center + half side - 1.
 
     Args:
         centers (Tensor): (x, y) in whole pixels, in shape [B, N, 2].

@@ -6,25 +6,18 @@ from .boxes import check_boxes, draw_half_sizes, inside_boxes
 from .hard_view import HardView, HardViewStep
 
 
-def draw_boxes(view: HardView, count: int, half_size: tuple[int, int]
-               ) -> tuple[Tensor, Tensor]:
-    """Boxes anywhere in the images, the same for all students."""
-    width, height = view.size
-    centers = torch.stack([
-        torch.randint(width, (view.batch, count)),
-        torch.randint(height, (view.batch, count))
-    ], dim=-1)
-    half_sizes = draw_half_sizes((view.batch, count), half_size)
-    return tuple(tensor.repeat(view.students, 1, 1).to(
-        view.image.device, non_blocking=True)
-        for tensor in (centers, half_sizes))
+def draw_boxes(view: HardView, count: int, half_size: tuple[int, int]) -> Tensor:
+    """Pixels in boxes anywhere in the images, the same for all students."""
+    shape = view.batch, count
+    centers = torch.stack([torch.randint(length, shape) for length in view.size], -1)
+    half_sizes = draw_half_sizes(shape, half_size)
+    boxes = (tensor.repeat(view.students, 1, 1).to(
+        view.image.device, non_blocking=True) for tensor in (centers, half_sizes))
+    return inside_boxes(*boxes, view.size)
 
 
 def another_image(view: HardView) -> Tensor:
-    """The index of another image of the batch, for each image.
-
-    In a batch of one, it is the image itself.
-    """
+    """For each image the index of another one of the batch; of one, its own."""
     shift = torch.randint(1, view.batch, ()) if view.batch > 1 else 0
     other = (torch.arange(view.batch) - shift) % view.batch
     first = torch.arange(0, len(view.image), view.batch)
@@ -34,28 +27,26 @@ def another_image(view: HardView) -> Tensor:
 
 @MODELS.register_module()
 class Cutout(HardViewStep):
-    """Fills boxes anywhere in the images with 0, the mean colour.
+    """Fills boxes anywhere in the images with 0, the mean color.
 
-    DeVries & Taylor, `Improved Regularization of Convolutional Neural
-    Networks with Cutout <https://arxiv.org/abs/1708.04552>`_.
+    DeVries & Taylor, `Improved Regularization of Convolutional Neural Networks
+    with Cutout <https://arxiv.org/abs/1708.04552>`_.
 
     Args:
-        num_holes (int): Boxes in an image. Defaults to 4.
+        num_holes (int): Boxes in an image.
         half_size (tuple): Smallest and largest half side in pixels of the
-            network's input. Defaults to (10, 19).
+            network's input.
     """
 
-    def __init__(self, num_holes: int = 4,
-                 half_size: tuple[int, int] = (10, 19)):
+    def __init__(self, num_holes: int = 4, half_size: tuple[int, int] = (10, 19)):
         super().__init__()
-        check_boxes(num_holes, half_size)
+        check_boxes(half_size, num_holes=num_holes)
         self.num_holes = num_holes
         self.half_size = half_size
 
     def forward(self, view: HardView) -> HardView:
         """Hide parts of a view."""
-        boxes = draw_boxes(view, self.num_holes, self.half_size)
-        holes = inside_boxes(*boxes, view.size)
+        holes = draw_boxes(view, self.num_holes, self.half_size)
         return view.replace(image=view.image.masked_fill(holes, 0))
 
 
@@ -63,25 +54,23 @@ class Cutout(HardViewStep):
 class CutMix(HardViewStep):
     """Fills boxes with the same place of another image of the batch.
 
-    Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_; the target stays
-    the first image's, as in MultiAugs.
+    Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_; the target stays the
+    first image's, as in MultiAugs.
 
     Args:
-        num_patches (int): Boxes in an image. Defaults to 2.
+        num_patches (int): Boxes in an image.
         half_size (tuple): Smallest and largest half side in pixels of the
-            network's input. Defaults to (10, 19).
+            network's input.
     """
 
-    def __init__(self, num_patches: int = 2,
-                 half_size: tuple[int, int] = (10, 19)):
+    def __init__(self, num_patches: int = 2, half_size: tuple[int, int] = (10, 19)):
         super().__init__()
-        check_boxes(num_patches, half_size)
+        check_boxes(half_size, num_patches=num_patches)
         self.num_patches = num_patches
         self.half_size = half_size
 
     def forward(self, view: HardView) -> HardView:
         """Paste patches into a view."""
-        boxes = draw_boxes(view, self.num_patches, self.half_size)
-        patches = inside_boxes(*boxes, view.size)
+        patches = draw_boxes(view, self.num_patches, self.half_size)
         donor = view.image[another_image(view)]
         return view.replace(image=torch.where(patches, donor, view.image))

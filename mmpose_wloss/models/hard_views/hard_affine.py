@@ -4,20 +4,21 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ...common.checks import non_negative, within
 from .hard_view import HardView, HardViewStep, compose, rescale, warp
 
 
 def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
                         rigid: bool) -> Tensor:
-    """Maps of pixels that turn and scale a view about its centre.
+    """Maps of pixels that turn and scale a view about its center.
 
     Args:
         angle (Tensor): Degrees in shape [B].
-        scale (Tensor): How many pixels of the old view one of the new view
-            stands for, in shape [B].
+        scale (Tensor): How many pixels of the old view one of the new view stands
+            for, in shape [B].
         size (tuple): Width and height of the view in pixels.
-        rigid (bool): Whether to turn in pixels, or in coordinates from -1 to
-            1, which shears a crop that is not square.
+        rigid (bool): Whether to turn in pixels, or in coordinates from -1 to 1,
+            which shears a crop that is not square.
 
     Returns:
         Tensor: Maps from new pixels to old ones, in shape [B, 2, 3].
@@ -27,43 +28,37 @@ def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
     width, height = size
     aspect = 1. if rigid else width / height
     zero = torch.zeros_like(angle)
-    about_origin = torch.stack([
-        cosine, sine * aspect, zero, -sine / aspect, cosine, zero],
-        dim=1).view(-1, 2, 3)
+    about_origin = torch.stack(
+        [cosine, sine * aspect, zero, -sine / aspect, cosine, zero], 1).view(-1, 2, 3)
     return rescale(about_origin, (1, 1), ((1 - width) / 2, (1 - height) / 2))
 
 
 @MODELS.register_module()
 class HardAffine(HardViewStep):
-    """Turns and scales each image of a hard view about its centre.
+    """Turns and scales each image of a hard view about its center.
 
-    All students see the same turn. The angle is ``rotate_factor`` times a
-    normal number, at most twice ``rotate_factor``; the scale is 1 plus
-    ``scale_factor`` times a normal number, within 1 ± ``scale_factor``.
+    All students see the same turn. The angle is ``rotate_factor`` times a normal
+    number, at most twice ``rotate_factor``; the scale is 1 plus ``scale_factor``
+    times a normal number, within 1 ± ``scale_factor``.
 
     Args:
-        rotate_factor (float): Degrees. Defaults to 30.
-        rotate_prob (float): Probability to turn at all. Defaults to 0.8.
-        scale_factor (float): Below 1. Defaults to 0.25.
-        rigid (bool): Turn in pixels, and move heatmaps as the codec lays them
-            on the image. ``False`` is the source: it turns coordinates that
-            run from -1 to 1 on both axes, which shears a crop that is not
-            square, and lays heatmaps on images edge to edge, which moves them
-            by up to half of a heatmap's pixel. Defaults to ``True``.
+        rotate_factor (float): Degrees.
+        rotate_prob (float): Probability to turn at all.
+        scale_factor (float): From 0 to below 1.
+        rigid (bool): Turn in pixels, and move heatmaps as the codec lays them on
+            the image. ``False`` is the original code: it turns coordinates that
+            run from -1 to 1 on both axes, which shears a crop that is not square,
+            and lays heatmaps on images edge to edge, which moves them by up to
+            half of a heatmap's pixel.
     """
 
     def __init__(self, rotate_factor: float = 30., rotate_prob: float = 0.8,
                  scale_factor: float = 0.25, rigid: bool = True):
         super().__init__()
-        if not rotate_factor >= 0:
-            raise ValueError('rotate_factor must be at least 0 degrees, but '
-                             f'it is {rotate_factor}')
-        if not 0 <= rotate_prob <= 1:
-            raise ValueError('rotate_prob must lie in [0, 1], but it is '
-                             f'{rotate_prob}')
-        if not 0 <= scale_factor < 1:
-            raise ValueError('scale_factor must lie in [0, 1), but it is '
-                             f'{scale_factor}')
+        non_negative(rotate_factor=rotate_factor)
+        within(0, 1, rotate_prob=rotate_prob)
+        # below 1: a scale of 0 would show one pixel everywhere
+        within(0, math.nextafter(1, 0), scale_factor=scale_factor)
         self.rotate_factor = rotate_factor
         self.rotate_prob = rotate_prob
         self.scale_factor = scale_factor
@@ -80,11 +75,9 @@ class HardAffine(HardViewStep):
 
     def forward(self, view: HardView) -> HardView:
         """Move a view."""
-        matrix = affine_about_center(*self.draw(view.batch), view.size,
-                                     self.rigid)
-        matrix = matrix.repeat(view.students, 1, 1)
-        matrix = matrix.to(view.image.device, non_blocking=True)
+        matrix = affine_about_center(*self.draw(view.batch), view.size, self.rigid)
+        matrix = matrix.repeat(view.students, 1, 1).to(
+            view.image.device, non_blocking=True)
         return view.replace(
-            image=warp(view.image, matrix),
-            matrix=compose(view.matrix, matrix),
+            image=warp(view.image, matrix), matrix=compose(view.matrix, matrix),
             half_pixels=view.half_pixels or not self.rigid)

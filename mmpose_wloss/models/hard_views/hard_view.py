@@ -78,47 +78,38 @@ def warp(images: Tensor, matrix: Tensor) -> Tensor:
 class HardViewStep(nn.Module, metaclass=ABCMeta):
     """One step from the easy view to the hard one.
 
-    A step draws its random numbers on the CPU, so that they are the same on
-    every device and nothing waits for one.
+    A step draws its random numbers on the CPU, so that they are the same on every
+    device and nothing waits for one.
     """
 
-    # whether it looks at what the teachers predict
+    # whether it needs the joints that teachers predict
     uses_joints = False
 
     @abstractmethod
     def forward(self, view: 'HardView') -> 'HardView':
-        """Make a view harder.
-
-        Args:
-            view (HardView): The view so far, which is left as it is.
-
-        Returns:
-            HardView: The harder view.
-        """
+        """Make a harder view of a view, which is left as it is."""
 
 
 @dataclass(frozen=True)
 class HardView:
     """Images that become harder step by step, and how they were moved.
 
-    Steps return a new view and never write into the one that they are given.
-    Several students can share one view; a step that looks at their teachers'
-    joints gives each its own (:meth:`for_each_student`).
+    Several students can share one view; a step that uses their teachers' joints
+    gives each its own (:meth:`for_each_student`).
 
     Args:
-        image (Tensor): Normalised images in shape [B, 3, H, W], or
+        image (Tensor): Normalized images in shape [B, 3, H, W], or
             [S * B, 3, H, W] where each of S students has its own.
-        joints (Tensor): The joints that each student's teacher predicts on
-            the easy view, in its pixels, in shape [S, B, K, 2].
-        mean (Tensor): What was subtracted from 0 … 255 to normalise, in shape
+        joints (Tensor): The joints that each student's teacher predicts on the easy
+            view, in its pixels, in shape [S, B, K, 2].
+        mean (Tensor): What was subtracted from 0 … 255 to normalize, in shape
             [3, 1, 1].
         std (Tensor): By what it was divided then, in shape [3, 1, 1].
         rgb (bool): Whether channels are in the order red, green, blue.
-        matrix (Tensor): Maps a pixel (x, y) of this view to the easy view's,
-            in shape [B, 2, 3] or [S * B, 2, 3]. Defaults to the identity.
-        half_pixels (bool): Whether heatmaps lie on images edge to edge, as
-            the source has it, and not as the codec says. Defaults to
-            ``False``.
+        matrix (Tensor, optional): Maps a pixel (x, y) of this view to the easy
+            view's, in shape [B, 2, 3] or [S * B, 2, 3]. Defaults to the identity.
+        half_pixels (bool): Whether heatmaps lie on images edge to edge, as in the
+            original code, and not as the codec says.
     """
 
     image: Tensor
@@ -156,11 +147,10 @@ class HardView:
 
     def for_each_student(self) -> 'HardView':
         """A view in which each student has images of its own."""
-        if self.students == len(self.joints):
-            return self
-        copies = len(self.joints)
-        return self.replace(image=self.image.repeat(copies, 1, 1, 1),
-                            matrix=self.matrix.repeat(copies, 1, 1))
+        copies = len(self.joints) // self.students
+        return self if copies == 1 else self.replace(
+            image=self.image.repeat(copies, 1, 1, 1),
+            matrix=self.matrix.repeat(copies, 1, 1))
 
     def moved_joints(self) -> Tensor:
         """The joints in this view's pixels, in shape [S * B, K, 2].

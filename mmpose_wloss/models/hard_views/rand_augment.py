@@ -5,6 +5,7 @@ import torchvision.transforms.v2.functional as F
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ...common.checks import one_of, positive, whole, within
 from .boxes import inside_boxes
 from .hard_view import HardView, HardViewStep
 
@@ -19,7 +20,7 @@ def solarize_add(image: Tensor, addition: int) -> Tensor:
 
 
 def cut(image: Tensor, side: float) -> Tensor:
-    """Fill a square of each image with grey."""
+    """Fill a square of each image with gray."""
     count, _, height, width = image.shape
     center = torch.stack([torch.randint(width, (count, 1)),
                           torch.randint(height, (count, 1))], dim=-1)
@@ -48,43 +49,31 @@ TWO_SIDED = ('color', 'contrast', 'brightness', 'sharpness')
 
 @MODELS.register_module()
 class RandAugment(HardViewStep):
-    """Random colour operations, and a cut square, on each image.
+    """Random color operations, and a cut square, on each image.
 
-    Cubuk et al., `RandAugment <https://arxiv.org/abs/1909.13719>`_, without
-    its geometric operations, which :class:`HardAffine` stands for. All
-    students see the same colours; a square is cut for each of them, where
-    they have images of their own.
+    Cubuk et al., `RandAugment <https://arxiv.org/abs/1909.13719>`_, without its
+    geometric operations, which :class:`HardAffine` stands for. All students see
+    the same colors; a square is cut for each that has images of its own.
 
     Args:
-        num_ops (int): How many operations an image gets, drawn with
-            replacement. Defaults to 2.
-        magnitude (int): Strength from 0 to 30. Defaults to 10.
-        operations (Sequence[str]): From which to draw. Defaults to all:
-            color, contrast, brightness, sharpness, posterize, solarize,
-            solarize_add, autocontrast, equalize, invert, cutout.
-        cutout_side (float): Side in pixels of the square that is cut at
-            magnitude 30. Defaults to 80.
+        num_ops (int): How many operations an image gets, drawn with replacement.
+        magnitude (int): Strength from 0 to 30.
+        operations (Sequence[str]): From which to draw.
+        cutout_side (float): Side in pixels of the square that is cut at magnitude
+            30.
     """
 
     def __init__(self, num_ops: int = 2, magnitude: int = 10,
                  operations: Sequence[str] = (*OPERATIONS, 'cutout'),
                  cutout_side: float = 80.):
         super().__init__()
+        whole(1, num_ops=num_ops)
+        within(0, MAGNITUDES, magnitude=magnitude)
+        positive(cutout_side=cutout_side)
         self.operations = dict(
             OPERATIONS, cutout=lambda image, x: cut(image, cutout_side * x))
-        unknown = [name for name in operations if name not in self.operations]
-        if unknown or not operations:
-            raise ValueError(
-                f'operations must be some of {list(self.operations)}, but '
-                f'they are {list(operations)}')
-        if not cutout_side > 0:
-            raise ValueError('cutout_side must be above 0 pixels, but it is '
-                             f'{cutout_side}')
-        if not num_ops >= 1:
-            raise ValueError(f'num_ops must be at least 1, but it is {num_ops}')
-        if not 0 <= magnitude <= MAGNITUDES:
-            raise ValueError(f'magnitude must lie in [0, {MAGNITUDES}], but '
-                             f'it is {magnitude}')
+        for name in operations or [None]:
+            one_of(self.operations, operations=name)
         self.num_ops = num_ops
         self.strength = magnitude / MAGNITUDES
         # an operation that turns to either side counts twice as one of two
@@ -93,7 +82,7 @@ class RandAugment(HardViewStep):
              ((1, -1) if name in TWO_SIDED else (1, ))] for name in operations]
 
     def forward(self, view: HardView) -> HardView:
-        """Change the colours of a view."""
+        """Change the colors of a view."""
         image = view.image * view.std + view.mean
         image = image.round_().clamp_(0, 255).to(torch.uint8)
         if not view.rgb:

@@ -1,11 +1,11 @@
-"""What consistency needs to know of a head's output: its joints and targets.
+"""What a head's outputs say of joints, and how they are taught.
 
-One class for heatmaps, one for SimCC's pairs of distributions; which of them
-serves a network is seen from its codec (:func:`keypoint_outputs`).
+One class for heatmaps, one for SimCC's pairs of distributions; a network's codec
+says which one serves it (:func:`keypoint_outputs`).
 """
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
 from mmpose.models.losses import KeypointMSELoss
 from torch import Tensor, nn
 
+from ...common.errors import UserError
 from ..hard_views.hard_view import invert, move, rescale, warp
 from ..losses.consistency_losses import heatmap_consistency_loss
 
@@ -23,35 +24,35 @@ Output = Tensor | list[Tensor] | tuple[Tensor, Tensor]
 
 
 class KeypointOutputs(metaclass=ABCMeta):
-    """How to read and to teach the outputs of one head.
+    """Reads and teaches the outputs of one stock head.
 
     Args:
-        head (nn.Module): The head of a stock pose estimator.
+        head (nn.Module): The head, with its codec as ``decoder``.
     """
+
+    kind: str
 
     def __init__(self, head: nn.Module):
         self.head = head
         self.decoder = head.decoder
 
-    def unfit(self, output) -> TypeError:
+    def unfit(self, output) -> UserError:
         """The error for an output that is not what the codec promises."""
-        return TypeError(
-            f'{type(self.head).__name__} gives no {self.kind} of shape '
-            f'{self.shape}, which {type(self.decoder).__name__} makes one '
-            f'expect: it gives {describe(output)}. Heatmap heads and SimCC '
-            'heads do')
+        return UserError(
+            f'{type(self.head).__name__} gives {describe(output)}, but its decoder '
+            f'{type(self.decoder).__name__} is for {self.kind}')
 
     @abstractmethod
     def final(self, output: Output) -> Output:
-        """The part of a head's output that it decodes."""
+        """The part of an output that the head decodes: the last stage."""
 
     @abstractmethod
     def peaks(self, output: Output) -> Tensor:
-        """How sure the head is of each joint, as it scores it: [B, K]."""
+        """The score of each joint in shape [B, K]."""
 
     @abstractmethod
     def joints(self, output: Output) -> Tensor:
-        """The joints in pixels of the input, in shape [B, K, 2]."""
+        """The places of the highest values in pixels of the input, [B, K, 2]."""
 
     @abstractmethod
     def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
@@ -60,14 +61,14 @@ class KeypointOutputs(metaclass=ABCMeta):
 
         Args:
             output (Output): The teacher's output.
-            matrix (Tensor): Maps pixels of the hard view to those of the view
-                that the teacher saw, in shape [B, 2, 3].
+            matrix (Tensor): Maps pixels of the hard view to those of the
+                teacher's view, in shape [B, 2, 3].
             size (tuple): Width and height of the views in pixels.
             half_pixels (bool): Whether heatmaps lie on images edge to edge.
 
         Returns:
-            tuple: The targets, and weights in shape [B, K] where some joints
-            have none, else ``None``.
+            tuple: The targets, and weights of joints in shape [B, K] where some
+            have no target, else ``None``.
         """
 
     @abstractmethod
@@ -76,9 +77,13 @@ class KeypointOutputs(metaclass=ABCMeta):
 
 
 class HeatmapOutputs(KeypointOutputs):
-    """Heatmaps of one stage or several, each taught by the last one."""
+    """Heatmaps of one stage or several, each taught by the last one, warped.
 
-    kind, shape = 'heatmaps', '[B, K, H, W]'
+    A score is a heatmap's highest value; the loss is
+    :func:`heatmap_consistency_loss`, summed over the stages.
+    """
+
+    kind = 'heatmaps of shape [B, K, H, W]'
 
     def __init__(self, head: nn.Module):
         super().__init__(head)
@@ -94,27 +99,20 @@ class HeatmapOutputs(KeypointOutputs):
             raise self.unfit(output)
         return stages
 
-    def final(self, output: Output) -> Tensor:
-        """The heatmaps of the last stage."""
+    def final(self, output):
         return self.stages(output)[-1]
 
-    def peaks(self, output: Output) -> Tensor:
-        """The highest value of each heatmap."""
+    def peaks(self, output):
         return self.final(output).detach().amax(dim=(2, 3)).float()
 
-    def joints(self, output: Output) -> Tensor:
-        """The place of each heatmap's highest value."""
+    def joints(self, output):
         heatmaps = self.final(output).detach()
-        index = heatmaps.flatten(2).argmax(dim=2)
-        width = heatmaps.shape[3]
+        index, width = heatmaps.flatten(2).argmax(dim=2), heatmaps.shape[3]
         return torch.stack([
             (place + self.origin) * scale for place, scale in zip(
-                (index % width, index // width), self.scale, strict=True)
-        ], dim=2)
+                (index % width, index // width), self.scale, strict=True)], dim=2)
 
-    def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
-                half_pixels: bool) -> tuple[Tensor, None]:
-        """The last stage's heatmaps, warped."""
+    def targets(self, output, matrix, size, half_pixels):
         heatmaps = self.final(output).detach()
         if half_pixels:
             scale = size[0] / heatmaps.shape[3], size[1] / heatmaps.shape[2]
@@ -124,9 +122,7 @@ class HeatmapOutputs(KeypointOutputs):
             offset = tuple(x * self.origin for x in scale)
         return warp(heatmaps, rescale(matrix, scale, offset)), None
 
-    def loss(self, output: Output, targets: Tensor,
-             weights: Tensor) -> Tensor:
-        """:func:`heatmap_consistency_loss`, summed over the stages."""
+    def loss(self, output, targets, weights):
         return sum(heatmap_consistency_loss(stage, targets, weights)
                    for stage in self.stages(output))
 
@@ -135,41 +131,36 @@ class SimCCOutputs(KeypointOutputs):
     """Pairs of distributions over x and over y.
 
     A turn mixes the two axes, of which each joint's distributions say nothing
-    together. So coordinates are warped: the teacher's joints are moved to the
-    hard view and encoded there as the codec does.
+    together. So the teacher's joints are moved to the hard view and encoded there
+    as the codec does. A score is the lower one of the two highest values; the loss
+    is half of the head's own.
     """
 
-    kind, shape = 'pair of SimCC vectors', '[B, K, W] and [B, K, H]'
+    kind = 'a pair of SimCC vectors of shape [B, K, W] and [B, K, H]'
 
-    def final(self, output: Output) -> tuple[Tensor, Tensor]:
-        """The pair itself."""
+    def final(self, output):
         if not (isinstance(output, tuple) and len(output) == 2 and
                 all(isinstance(x, Tensor) and x.ndim == 3 for x in output)):
             raise self.unfit(output)
         return output
 
-    def peaks(self, output: Output) -> Tensor:
-        """The highest value of each vector, the lower one of the two."""
+    def peaks(self, output):
         x, y = self.final(output)
         return torch.minimum(x.detach().amax(2), y.detach().amax(2)).float()
 
-    def joints(self, output: Output) -> Tensor:
-        """The places of the highest values."""
+    def joints(self, output):
         x, y = self.final(output)
         place = torch.stack([x.argmax(2), y.argmax(2)], dim=2).float()
         return place / self.decoder.simcc_split_ratio
 
-    def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
-                half_pixels: bool) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """The teacher's joints, moved and encoded."""
+    def targets(self, output, matrix, size, half_pixels):
         joints = move(self.joints(output), invert(matrix))
         centers = (joints * self.decoder.simcc_split_ratio).round()
-        lengths = [x.shape[2] for x in self.final(output)]
-        inside = (centers >= 0).all(dim=2)
-        for axis, length in enumerate(lengths):
-            inside = inside & (centers[:, :, axis] < length)
-        labels = tuple(self._encode(centers[:, :, axis], length, axis)
-                       for axis, length in enumerate(lengths))
+        width, height = (x.shape[2] for x in self.final(output))
+        inside = ((centers >= 0).all(dim=2) & (centers[..., 0] < width) &
+                  (centers[..., 1] < height))
+        labels = (self._encode(centers[..., 0], width, 0),
+                  self._encode(centers[..., 1], height, 1))
         return labels, inside.float()
 
     def _encode(self, center: Tensor, length: int, axis: int) -> Tensor:
@@ -184,55 +175,51 @@ class SimCCOutputs(KeypointOutputs):
             label = label / (sigma * np.sqrt(2 * np.pi))
         return label
 
-    def loss(self, output: Output, targets: tuple[Tensor, Tensor],
-             weights: Tensor) -> Tensor:
-        """Half of the head's own loss, as with heatmaps."""
+    def loss(self, output, targets, weights):
         # half precision has no place in a logarithm
-        output = tuple(x.float() for x in self.final(output))
-        return self.head.loss_module(output, targets, weights) / 2
+        return self.head.loss_module(
+            at_least_float32(self.final(output)), targets, weights) / 2
 
 
 def check_weighted(*losses: nn.Module) -> None:
-    """Refuse losses that do not weigh joints.
-
-    Args:
-        *losses (nn.Module): Losses, or lists of them.
+    """Refuse losses, or lists of them, that do not weigh joints.
 
     Raises:
-        ValueError: If one has ``use_target_weight=False`` (which
-            ``KeypointMSELoss`` does not heed: it weighs all the same).
+        UserError: If one has ``use_target_weight=False``. ``KeypointMSELoss``,
+            which weighs all the same, may.
     """
     for loss in losses:
         if isinstance(loss, nn.ModuleList):
             check_weighted(*loss)
         elif not (getattr(loss, 'use_target_weight', True)
                   or isinstance(loss, KeypointMSELoss)):
-            raise ValueError(
-                f'{type(loss).__name__} has use_target_weight=False, but '
-                'joints are weighed: those that nothing is known of are not '
-                'to be taught. Set use_target_weight=True')
+            raise UserError(
+                f'{type(loss).__name__} has use_target_weight=False, so joints of '
+                'which nothing is known would be taught. Set use_target_weight=True')
+
+
+def _mapped(function: Callable, *outputs: Output) -> Output:
+    """A function of outputs of the same structure, tensor by tensor."""
+    if isinstance(outputs[0], Tensor):
+        return function(*outputs)
+    return type(outputs[0])(
+        _mapped(function, *parts) for parts in zip(*outputs, strict=True))
 
 
 def at_least_float32(output: Output) -> Output:
     """A head's output without half precision."""
-    if isinstance(output, Tensor):
-        return output.to(torch.promote_types(output.dtype, torch.float32))
-    return type(output)(at_least_float32(part) for part in output)
+    return _mapped(
+        lambda x: x.to(torch.promote_types(x.dtype, torch.float32)), output)
 
 
-def cloned(outputs: Output) -> Output:
+def cloned(output: Output) -> Output:
     """A copy, as some codecs decode in place."""
-    if isinstance(outputs, Tensor):
-        return outputs.clone()
-    return type(outputs)(cloned(part) for part in outputs)
+    return _mapped(torch.clone, output)
 
 
 def average(outputs: Sequence[Output]) -> Output:
     """The mean of outputs of the same structure."""
-    if isinstance(outputs[0], Tensor):
-        return torch.stack(list(outputs)).mean(dim=0)
-    kind = type(outputs[0])
-    return kind(average(parts) for parts in zip(*outputs, strict=True))
+    return _mapped(lambda *parts: torch.stack(parts).mean(dim=0), *outputs)
 
 
 def average_fields(fields: Sequence[Sequence[PixelData | None]]
@@ -248,10 +235,10 @@ def describe(output) -> str:
     """Types and shapes of a head's output, for an error message."""
     if isinstance(output, Tensor):
         return f'a tensor of shape {list(output.shape)}'
+    kind = f'a {type(output).__name__}'
     if isinstance(output, (list, tuple)):
-        inner = ', '.join(describe(x) for x in output)
-        return f'a {type(output).__name__} of {inner}'
-    return f'a {type(output).__name__}'
+        return f'{kind} of {", ".join(map(describe, output))}'
+    return kind
 
 
 def keypoint_outputs(head: nn.Module, key: str = 'network',
@@ -263,30 +250,24 @@ def keypoint_outputs(head: nn.Module, key: str = 'network',
         key (str): The key of the config that it is in, for the errors.
         use (str): What it is read for, for the errors.
 
-    Returns:
-        KeypointOutputs: For heatmaps or for SimCC, as the head's codec says.
-
     Raises:
-        ValueError: If the head has no decoder.
-        TypeError: If its outputs are neither of them.
+        UserError: If the head has no decoder, or neither one for heatmaps nor for
+            SimCC.
     """
-    name = type(head).__name__
     decoder = getattr(head, 'decoder', None)
+    place = f'the head {type(head).__name__} of `{key}`'
     if decoder is None:
-        raise ValueError(
-            f'the head {name} of `{key}` has no `decoder`, which says how '
-            'its outputs lie on the image. Add the codec to the config: '
-            f'{key} = dict(..., head=dict(..., decoder=codec))')
+        raise UserError(
+            f'{place} has no `decoder`, which says how its outputs lie on the image. '
+            f'Add the codec: {key} = dict(..., head=dict(..., decoder=codec))')
     if isinstance(decoder, SimCCLabel):
         return SimCCOutputs(head)
-    if isinstance(decoder, (MSRAHeatmap, UDPHeatmap, MegviiHeatmap)):
-        if getattr(decoder, 'heatmap_type', 'gaussian') == 'gaussian':
-            return HeatmapOutputs(head)
-        raise TypeError(
-            f'the head {name} of `{key}` predicts offsets beside heatmaps '
-            f"(heatmap_type={decoder.heatmap_type!r}), which a turn would "
-            "change: use a UDPHeatmap codec with heatmap_type='gaussian'")
-    raise TypeError(
-        f'the head {name} of `{key}`, with the codec '
-        f'{type(decoder).__name__}, gives neither. {use} needs heatmaps '
-        '(MSRAHeatmap, UDPHeatmap, MegviiHeatmap) or SimCC (SimCCLabel)')
+    if not isinstance(decoder, (MSRAHeatmap, UDPHeatmap, MegviiHeatmap)):
+        raise UserError(
+            f'{use} needs heatmaps (MSRAHeatmap, UDPHeatmap, MegviiHeatmap) or SimCC '
+            f'(SimCCLabel), but {place} has the codec {type(decoder).__name__}')
+    if getattr(decoder, 'heatmap_type', 'gaussian') != 'gaussian':
+        raise UserError(
+            f'{place} predicts offsets (heatmap_type={decoder.heatmap_type!r}), which '
+            "a turn would change. Use a UDPHeatmap with heatmap_type='gaussian'")
+    return HeatmapOutputs(head)

@@ -1,6 +1,4 @@
-from .easy_hard_consistency import EasyHardConsistency
-from .pose_cons import PoseCons
-from .pose_dual import PoseDual
+from .easy_hard_consistency import EasyHardConsistency, PoseCons, PoseDual
 from .topdown_pose3d import TopdownPose3DEstimator
 
 __all__ = [

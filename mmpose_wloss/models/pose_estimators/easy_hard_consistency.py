@@ -8,6 +8,9 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
+from ...common.checks import one_of
+from ...common.errors import UserError
+from ...common.hooks import check_hook_ran
 from ...compat.private_api import turns_channels
 from ..hard_views import HardView
 from ..hard_views.hard_view import compose, invert, move
@@ -23,14 +26,6 @@ from ..heads.keypoint_outputs import (
 from ..module_contexts import evaluation, recorded
 
 
-@torch.no_grad()
-def take(view: HardView, steps: Sequence[nn.Module]) -> HardView:
-    """Make a view harder, step by step."""
-    for step in steps:
-        view = step(view)
-    return view
-
-
 class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     r"""Semi-supervised training by easy-hard consistency.
 
@@ -38,58 +33,60 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         L = w_s \sum_n L_s(n) + w_c \sum_n \sum_p
         L_c\left(n(H_p(x)),\; H_p(t_n(x))\right)
 
-    Labelled samples give each network n its stock loss :math:`L_s`, halved as
-    the source has it. For unlabelled samples, the teacher :math:`t_n` of each
-    network predicts the easy view x, which the data pipeline made, without
-    gradient; each path :math:`H_p` makes a hard view of it, and the network
-    learns to predict there what its teacher saw, moved to the hard view
-    (:math:`L_c`, :func:`heatmap_consistency_loss`, summed over the stages of
-    a multi-stage head; with SimCC heads half of their own loss).
+    Labeled samples give each network n half of its stock loss :math:`L_s`, as in
+    the original code. Of unlabeled samples, the network's teacher :math:`t_n`
+    predicts the easy view x, which the data pipeline made, without gradient. Each
+    path :math:`H_p` makes a hard view of it, on which the network learns what its
+    teacher predicted, moved there (:math:`L_c`, :func:`heatmap_consistency_loss`,
+    summed over the stages of a head; with SimCC heads half of their own loss).
 
-    Xie et al., `An Empirical Study of the Collapsing Problem in
-    Semi-Supervised 2D Human Pose Estimation
-    <https://arxiv.org/abs/2011.12498>`_. A subclass says who teaches whom.
+    Xie et al., `An Empirical Study of the Collapsing Problem in Semi-Supervised 2D
+    Human Pose Estimation <https://arxiv.org/abs/2011.12498>`_. A subclass says who
+    teaches whom.
 
     Args:
-        network (dict): Config of any stock top-down pose estimator with a
-            heatmap head or a SimCC head. Its ``data_preprocessor`` serves
-            this model; the rest of it is left as it is.
-        hard_views (list): Steps from the easy view to the hard one, or a list
-            of such lists, of which each is a path of its own.
-        teacher_views (list): Steps from the easy view to the one that the
-            teacher sees, for experiments: where it is as hard as the
-            student's, or harder, networks collapse. Defaults to none.
-        supervised_weight (float, optional): :math:`w_s`. Defaults to
-            ``None``: 1 over the number of networks, as in the source.
-        consistency_weight (float): :math:`w_c`, which
-            :class:`DualNetworkHook` can ramp. Defaults to 1.
-        teacher (str or dict): ``'train'``: a network teaches in training mode,
-            with statistics of the batch, and updates its running statistics,
-            as in the source. ``'eval'``: with its running statistics, which
-            it leaves alone. A dict: the config of an averaged model of
-            MMEngine, e.g. ``dict(type='ExponentialMovingAverage',
-            momentum=0.001)``; it takes in the network before each batch, and
-            teaches in evaluation mode. Defaults to ``'train'``.
-        confidence_threshold (float): Joints that the teacher scores lower
-            are not taught, in units of the heatmap or of the SimCC vector.
-            Defaults to 0: all are taught, those with negative scores too.
-        peak_threshold (float): The log tells the share of joints scored
-            higher. Defaults to 0.3.
-        channels_last (bool): Lay out weights and images with the channels
-            last, which speeds up convolutions on many devices. Defaults to
-            ``False``.
-        train_cfg (None): What MMPose sets for inference. That of the networks
+        network (dict): Config of any stock top-down pose estimator with a heatmap
+            head or a SimCC head. Its ``data_preprocessor`` serves this model.
+        hard_views (list): Steps from the easy view to the hard one, or a list of
+            such lists, of which each is a path of its own.
+        teacher_views (list): Steps from the easy view to the one that the teacher
+            sees, for experiments: where it is as hard as the student's, networks
+            collapse.
+        supervised_weight (float, optional): :math:`w_s`. Defaults to 1 over the
+            number of networks, as in the original code.
+        consistency_weight (float): :math:`w_c`, which :class:`DualNetworkHook` can
+            ramp.
+        teacher (str or dict): ``'train'``: a network teaches in training mode, with
+            statistics of the batch, and updates its running statistics, as in the
+            original code. ``'eval'``: with its running statistics, which it leaves
+            alone. A dict: the config of an averaged model of MMEngine, e.g.
+            ``dict(type='ExponentialMovingAverage', momentum=0.001)``, which takes in
+            the network before each batch and teaches in evaluation mode.
+        confidence_threshold (float): Joints that the teacher scores lower are not
+            taught, in units of the heatmap or of the SimCC vector. At 0 all are,
+            those with negative scores too.
+        peak_threshold (float): The log tells the share of joints scored higher.
+        channels_last (bool): Lay out weights and images with the channels last,
+            which speeds up convolutions on many devices.
+        train_cfg (None): What MMPose sets for inference; that of the networks
             stands in ``network``.
-        test_cfg (dict): ``predict_with``: which prediction is the result:
-            a network's name (``'first'``, ``'second'``, ``'ema_first'``, …)
-            or, of several networks, ``'ensemble'``, decoded from the mean of
-            their outputs. Defaults to the ensemble of several networks.
+        test_cfg (dict): ``predict_with``: which prediction is the result: a
+            network's name (``'first'``, ``'second'``, ``'ema_first'``, …) or
+            ``'ensemble'``, decoded from the mean of the networks' outputs, the
+            default where there are several.
         data_preprocessor (dict, optional): Defaults to the network's.
         init_cfg (dict, optional): As in MMEngine.
+
+    Raises:
+        UserError: If an argument does not fit, or the network cannot be taught.
     """
 
     # the network that teaches, by the network that it teaches
     TEACHERS: dict[str, str]
+
+    hooks = ('DualNetworkHook', )
+    # DualNetworkHook says so
+    hook_ran = False
 
     def __init__(self,
                  network: ConfigType,
@@ -106,8 +103,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None):
         if train_cfg:
-            raise ValueError('train_cfg belongs into `network`, which reads '
-                             f'it, but the model has {train_cfg}')
+            raise UserError('train_cfg belongs into `network`, but the model has '
+                            f'{train_cfg}')
         network = dict(network)
         preprocessor = network.pop('data_preprocessor', None)
         super().__init__(data_preprocessor or preprocessor, init_cfg)
@@ -115,46 +112,36 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             {name: MODELS.build(network) for name in self.TEACHERS})
         first = self.networks['first']
         if not getattr(first, 'with_head', False):
-            raise ValueError(
-                '`network` must be a pose estimator with a head, but it is a '
-                f'{type(first).__name__} without one')
+            raise UserError('`network` must be a pose estimator with a head, but it '
+                            f'is a {type(first).__name__}')
         self.outputs = keypoint_outputs(first.head)
         check_weighted(first.head.loss_module)
 
-        if isinstance(teacher, dict):
-            if teacher.get('update_buffers'):
-                raise ValueError(
-                    'teacher cannot have update_buffers=True: MMEngine would '
-                    'go on averaging the buffers that the model had before '
-                    'it was moved to its device. By default it copies them')
-            self.averages = ModuleDict({
-                name: MODELS.build(dict(teacher, model=each))
-                for name, each in self.networks.items()})
-            self._keep_averages_in_evaluation_mode()
-        elif teacher not in ('train', 'eval'):
-            raise ValueError(
-                "teacher must be 'train', 'eval' or the config of an averaged "
-                "model such as dict(type='ExponentialMovingAverage', "
-                f'momentum=0.001), but it is {teacher!r}')
+        self.averages = ModuleDict()
+        if not isinstance(teacher, dict):
+            one_of(('train', 'eval'), teacher=teacher)
+        elif teacher.get('update_buffers'):
+            raise UserError(
+                'teacher cannot have update_buffers=True: MMEngine would go on '
+                'averaging the buffers that the model had before it was moved to its '
+                'device. By default it copies them')
         else:
-            self.averages = None
+            for name, each in self.networks.items():
+                self.averages[name] = MODELS.build(dict(teacher, model=each))
+            self.averages.eval()
         self.teacher = teacher
 
         paths = [hard_views] if all(
             isinstance(step, dict) for step in hard_views) else hard_views
         if not all(isinstance(path, (list, tuple)) for path in paths):
-            raise ValueError(
-                'hard_views must be a list of steps, or a list of such lists '
-                f'(paths), not a mixture of both: {hard_views}')
+            raise UserError('hard_views must be a list of steps or a list of such '
+                            f'lists, not a mixture of both: {hard_views}')
         self.hard_views = nn.ModuleList(
-            nn.ModuleList(MODELS.build(step) for step in path)
-            for path in paths)
-        self.teacher_views = nn.ModuleList(
-            MODELS.build(step) for step in teacher_views)
+            nn.Sequential(*map(MODELS.build, path)) for path in paths)
+        self.teacher_views = nn.Sequential(*map(MODELS.build, teacher_views))
         if any(step.uses_joints for step in self.teacher_views):
-            raise ValueError(
-                'teacher_views cannot hold steps that look at what teachers '
-                f'predict: {[step["type"] for step in teacher_views]}')
+            raise UserError('teacher_views cannot hold steps that need the joints '
+                            f'which teachers predict: {teacher_views}')
 
         self.supervised_weight = (1 / len(self.networks)
                                   if supervised_weight is None
@@ -168,38 +155,26 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
         self.test_cfg = dict(test_cfg or {})
         self.predict_with = self.test_cfg.setdefault(
-            'predict_with', self.predictors[-1]
-            if len(self.networks) > 1 else 'first')
-        if self.predict_with not in self.predictors:
-            raise ValueError(
-                'test_cfg.predict_with must be one of '
-                f'{list(self.predictors)}, but it is {self.predict_with!r}')
+            'predict_with', 'ensemble' if len(self.networks) > 1 else 'first')
+        one_of(self.predictors, predict_with=self.predict_with)
 
     @property
     def predictors(self) -> list[str]:
         """What can predict: networks, their averages and the ensemble."""
-        names = list(self.networks)
-        if self.averages is not None:
-            names += [f'ema_{name}' for name in self.networks]
-        if len(self.networks) > 1:
-            names.append('ensemble')
-        return names
+        return [*self.networks, *(f'ema_{name}' for name in self.averages),
+                *(['ensemble'] if len(self.networks) > 1 else [])]
 
     def predictor(self, name: str) -> nn.Module:
         """A network or an average by its name, a stock pose estimator."""
         if name.startswith('ema_'):
-            return self.averages[name[len('ema_'):]].module
+            return self.averages[name.removeprefix('ema_')].module
         return self.networks[name]
 
     def train(self, mode: bool = True) -> 'EasyHardConsistency':
         """Set the mode of all but the averages, which only ever predict."""
         super().train(mode)
-        self._keep_averages_in_evaluation_mode()
+        self.averages.eval()
         return self
-
-    def _keep_averages_in_evaluation_mode(self) -> None:
-        if getattr(self, 'averages', None) is not None:
-            self.averages.eval()
 
     def forward(self,
                 inputs: Tensor,
@@ -209,24 +184,21 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
-            data_samples (list[:obj:`PoseDataSample`], optional): Their
-                samples. ``metainfo['labeled']`` says which are labelled; where
-                it is absent, they are.
+            data_samples (list[:obj:`PoseDataSample`], optional): Their samples.
+                ``metainfo['labeled']`` says which are labeled, by default all.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
-            dict, list or Tensor: The losses, the samples with predictions, or
-            what the head of ``predict_with`` gives.
+            dict, list or Tensor: The losses, the samples with predictions, or what
+            the head of ``predict_with`` gives.
         """
         inputs = self._images(inputs)
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
-        if mode == 'tensor':
-            return self._forward(inputs)
-        raise RuntimeError(f"mode must be 'loss', 'predict' or 'tensor', but "
-                           f'it is {mode!r}')
+        one_of(('loss', 'predict', 'tensor'), mode=mode)
+        return self._forward(inputs)
 
     def _images(self, inputs: Tensor | list[Tensor]) -> Tensor:
         if isinstance(inputs, list):
@@ -236,7 +208,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         return inputs
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
-        """Losses and figures of a batch of labelled and unlabelled samples.
+        """Losses and figures of a batch of labeled and unlabeled samples.
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
@@ -244,90 +216,71 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
         Returns:
             dict: For each network its stock losses and accuracies,
-            ``loss_consistency``, and of the labelled and the unlabelled part
-            the mean score of joints (``peak_…``) and the share of those
-            above the threshold (``confident_…``), under the network's name:
-            in the easy view, or where averages teach, in the first path's
-            hard view.
+            ``loss_consistency``, and of the labeled and the unlabeled part the mean
+            score of joints (``peak_…``) and the share of those above the threshold
+            (``confident_…``): in the easy view, or where averages teach, in the
+            first path's hard view.
 
         Raises:
-            ValueError: If the batch has no labelled sample, or no unlabelled
-                one.
+            UserError: If the batch has no labeled or no unlabeled sample.
         """
-        self._update_averages()
+        # here and not after the step, so that every training loop does it
+        for name, each in self.averages.items():
+            each.update_parameters(self.networks[name])
         labeled, unlabeled = [], []
         for index, sample in enumerate(data_samples):
             part = labeled if sample.metainfo.get('labeled', True) else unlabeled
             part.append(index)
-        for part, name in ((labeled, 'labelled'), (unlabeled, 'unlabelled')):
+        for part, name in ((labeled, 'labeled'), (unlabeled, 'unlabeled')):
             if not part:
-                raise ValueError(
-                    f'a batch of {len(data_samples)} samples has no {name} '
-                    'one. Batches are mixed by a CombinedDataset of both, '
-                    'with PackSemiSupervisedPoseInputs at the end of its '
-                    'pipeline, and by EpochMultiSourceSampler, whose '
-                    "batch_size must be the data loader's and whose "
-                    'source_ratio must give each part a share of it')
-        losses = {}
-        images = part_of(inputs, labeled)
+                raise UserError(
+                    f'a batch of {len(data_samples)} samples has no {name} one. '
+                    'Batches are mixed by a CombinedDataset with '
+                    'PackSemiSupervisedPoseInputs at the end of its pipeline, and by '
+                    "EpochMultiSourceSampler, whose batch_size must be the data "
+                    "loader's and whose source_ratio must give each part a share")
+        losses, images = {}, part_of(inputs, labeled)
+        samples = [data_samples[i] for i in labeled]
         for name in self.networks:
-            losses.update(self._supervised(
-                name, images, [data_samples[i] for i in labeled]))
-        losses.update(self._consistency(
-            part_of(inputs, unlabeled), [data_samples[i] for i in unlabeled]))
-        return losses
-
-    @torch.no_grad()
-    def _update_averages(self) -> None:
-        """Take the networks into their averages.
-
-        Here and not after the step, so that every training loop does it.
-        """
-        if self.averages is not None:
-            for name, network in self.networks.items():
-                self.averages[name].update_parameters(network)
+            losses.update(self._supervised(name, images, samples))
+        return losses | self.consistency(
+            part_of(inputs, unlabeled), [data_samples[i] for i in unlabeled])
 
     def _supervised(self, name: str, inputs: Tensor,
                     data_samples: SampleList) -> dict:
-        network = self.networks[name]
-        # the head computes its outputs and keeps them to itself; NumPy, by
-        # which it computes an accuracy, knows no bfloat16
-        with recorded(network.head, 'forward',
-                      change=at_least_float32) as calls:
+        network, results = self.networks[name], {}
+        # NumPy, by which heads compute an accuracy, knows no bfloat16
+        with recorded(network.head, 'forward', change=at_least_float32) as calls:
             losses = network.loss(inputs, data_samples)
         weight = self.supervised_weight / 2
-        results = {}
         for key, value in losses.items():
             if 'loss' in key:
                 value = ([weight * part for part in value]
                          if isinstance(value, list) else weight * value)
             results[f'{name}.{key}'] = value
-        visible = keypoint_weights(data_samples) > 0
-        results.update(self._figures(
-            f'{name}.{{}}_labeled', self.outputs.peaks(calls[-1][1]), visible))
-        return results
+        return results | self._figures(
+            name, 'labeled', self.outputs.peaks(calls[-1][1]),
+            keypoint_weights(data_samples) > 0)
 
-    def _consistency(self, inputs: Tensor, data_samples: SampleList) -> dict:
+    def consistency(self, inputs: Tensor, data_samples: SampleList) -> dict:
+        """Losses and figures of unlabeled samples, as :meth:`loss` gives them."""
         weights = keypoint_weights(data_samples).to(inputs.device)
-        seen, shown, easy = self.look(inputs)
+        predicted, shown, easy = self.teach(inputs)
         peaks = {name: self.outputs.peaks(output)
-                 for name, output in seen.items()}
+                 for name, output in predicted.items()}
         # an average lags behind what it is an average of, and so do its scores
-        own = dict(peaks) if self.averages is None else {}
+        own = {} if self.averages else dict(peaks)
         losses = {f'{name}.loss_consistency': 0. for name in self.TEACHERS}
         for path in self.hard_views:
-            view = take(easy, path)
+            view = path(easy)
             for student, (name, teacher) in enumerate(self.TEACHERS.items()):
                 image, matrix = view.of_student(student)
-                with torch.no_grad():
-                    targets, inside = self.outputs.targets(
-                        seen[teacher],
-                        compose(invert(shown.matrix), matrix),
-                        view.size, view.half_pixels)
+                targets, inside = self.outputs.targets(
+                    predicted[teacher], compose(invert(shown.matrix), matrix),
+                    view.size, view.half_pixels)
                 taught = weights if inside is None else weights * inside
                 if self.confidence_threshold > 0:
-                    taught = taught * (
-                        peaks[teacher] >= self.confidence_threshold)
+                    taught = taught * (peaks[teacher] >= self.confidence_threshold)
                 network = self.networks[name]
                 output = network.head.forward(network.extract_feat(image))
                 losses[f'{name}.loss_consistency'] += (
@@ -336,63 +289,60 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 if name not in own:
                     own[name] = self.outputs.peaks(output)
         for name in self.networks:
-            losses.update(self._figures(
-                f'{name}.{{}}_unlabeled', own[name], weights > 0))
-        losses['consistency_weight'] = weights.new_full(
-            (), self.consistency_weight)
-        return losses
+            losses |= self._figures(name, 'unlabeled', own[name], weights > 0)
+        return dict(losses, consistency_weight=weights.new_full(
+            (), self.consistency_weight))
 
-    def look(self, inputs: Tensor
-             ) -> tuple[dict[str, Output], HardView, HardView]:
-        """What teachers see of unlabelled images.
+    @torch.no_grad()
+    def teach(self, inputs: Tensor
+              ) -> tuple[dict[str, Output], HardView, HardView]:
+        """What teachers predict of unlabeled images.
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
 
         Returns:
-            tuple: What each teacher gives, by its name; the view that they
-            were shown; and the easy view with the joints that they see, from
-            which each path makes a hard view.
+            tuple: What each teacher gives, by its name; the view that they were
+            shown; and the easy view with the joints that they predict, from which
+            each path makes a hard view.
         """
-        easy = self._easy_view(inputs)
-        shown = take(easy, self.teacher_views)
-        seen = {name: self._teach(name, shown.image)
-                for name in dict.fromkeys(self.TEACHERS.values())}
-        joints = torch.stack([
-            move(self.outputs.joints(seen[teacher]), shown.matrix)
-            for teacher in self.TEACHERS.values()])
-        return seen, shown, easy.replace(joints=joints)
-
-    @torch.no_grad()
-    def _teach(self, name: str, inputs: Tensor) -> Output:
-        """What a teacher gives on the easy view."""
-        network = (self.networks[name] if self.averages is None
-                   else self.averages[name].module)
-        mode = evaluation(network) if self.teacher == 'eval' else nullcontext()
-        with mode:
-            output = network.head.forward(network.extract_feat(inputs))
-        self.outputs.final(output)  # checks what the head gives
-        return output
-
-    def _easy_view(self, inputs: Tensor) -> HardView:
-        """The view that the data pipeline made, before any joint is seen."""
-        preprocessor = self.data_preprocessor
-        ones = inputs.new_ones(3, 1, 1)
-        return HardView(
+        preprocessor, ones = self.data_preprocessor, inputs.new_ones(3, 1, 1)
+        easy = HardView(
             image=inputs,
             joints=inputs.new_empty(len(self.TEACHERS), len(inputs), 0, 2),
             mean=getattr(preprocessor, 'mean', 0 * ones),
             std=getattr(preprocessor, 'std', ones),
             # MMCV loads images as BGR
             rgb=turns_channels(preprocessor))
+        shown = self.teacher_views(easy)
+        predicted = {}
+        for name in dict.fromkeys(self.TEACHERS.values()):
+            network = self.predictor(f'ema_{name}' if self.averages else name)
+            with evaluation(network) if self.teacher == 'eval' else nullcontext():
+                predicted[name] = network.head.forward(
+                    network.extract_feat(shown.image))
+        joints = torch.stack([
+            move(self.outputs.joints(predicted[teacher]), shown.matrix)
+            for teacher in self.TEACHERS.values()])
+        return predicted, shown, easy.replace(joints=joints)
 
-    def _figures(self, name: str, peaks: Tensor, which: Tensor) -> dict:
+    def _figures(self, network: str, part: str, peaks: Tensor,
+                 which: Tensor) -> dict:
         """Mean score of some joints, and the share above the threshold."""
         which = which.to(peaks)
         count = which.sum().clamp(min=1)
         confident = (peaks > self.peak_threshold).to(peaks)
-        return {name.format('peak'): (peaks * which).sum() / count,
-                name.format('confident'): (confident * which).sum() / count}
+        return {f'{network}.peak_{part}': (peaks * which).sum() / count,
+                f'{network}.confident_{part}': (confident * which).sum() / count}
+
+    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
+        """As MMEngine's, which each training step calls, a distributed one too.
+
+        Raises:
+            UserError: If a runner trains without :class:`DualNetworkHook`.
+        """
+        check_hook_ran(self, 'DualNetworkHook', self.hook_ran)
+        return super().parse_losses(losses)
 
     def val_step(self, data: dict) -> SampleList:
         """Predict with everything that can, to be reported side by side.
@@ -408,33 +358,30 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                             data['data_samples'], self.predictors)
 
     def predict(self, inputs: Tensor, data_samples: SampleList,
-                names: Sequence[str] | None = None) -> SampleList:
+                names: Sequence[str] = ()) -> SampleList:
         """Predict as the networks do, with their own ``test_cfg``.
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
             data_samples (list[:obj:`PoseDataSample`]): Their samples.
-            names (Sequence[str], optional): Which predictions are needed.
-                Defaults to ``None``: that of ``predict_with``, and those of
-                the networks which an ensemble needs.
+            names (Sequence[str]): Which predictions are needed beside that of
+                ``predict_with``.
 
         Returns:
             list[:obj:`PoseDataSample`]: The samples, with the prediction of
-            ``predict_with`` in ``pred_instances``, each one that was computed
-            in ``pred_instances_{name}``, and the name of the former in the
-            metainfo ``predicted_with``.
+            ``predict_with`` in ``pred_instances``, each one that was computed in
+            ``pred_instances_{name}``, and the name of the former in the metainfo
+            ``predicted_with``.
         """
-        names = {self.predict_with, *(names or ())}
+        names = {self.predict_with, *names}
         if 'ensemble' in names:
             names |= set(self.networks)
-        decoded, instances, fields = [], {}, {}
-        for name in self.predictors:
-            if name not in names:
-                continue
+        outputs, instances, fields = [], {}, {}
+        for name in filter(names.__contains__, self.predictors):
             if name == 'ensemble':
                 first = self.networks['first']
                 first.add_pred_to_datasample(
-                    first.head.decode(average(decoded)),
+                    first.head.decode(average(outputs)),
                     average_fields([fields[each] for each in self.networks]),
                     data_samples)
             else:
@@ -442,7 +389,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 with recorded(network.head, 'decode', keep=cloned) as calls:
                     network.forward(inputs, data_samples, mode='predict')
                 if name in self.networks:
-                    decoded.append(calls[-1][0][0])
+                    outputs.append(calls[-1][0][0])
             instances[name] = [sample.pred_instances for sample in data_samples]
             fields[name] = [sample.get('pred_fields') for sample in data_samples]
         for index, sample in enumerate(data_samples):
@@ -456,11 +403,30 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
     def _forward(self, inputs: Tensor) -> Output:
         """What the head of ``predict_with`` gives."""
-        names = (list(self.networks) if self.predict_with == 'ensemble'
+        names = (self.networks if self.predict_with == 'ensemble'
                  else [self.predict_with])
-        return average([
-            self.predictor(name)(inputs, None, mode='tensor')
-            for name in names])
+        return average([self.predictor(name)(inputs, None, mode='tensor')
+                        for name in names])
+
+
+@MODELS.register_module()
+class PoseCons(EasyHardConsistency):
+    """One network that teaches itself, from the easy view to the hard one.
+
+    Its arguments are those of :class:`EasyHardConsistency`.
+    """
+
+    TEACHERS = dict(first='first')
+
+
+@MODELS.register_module()
+class PoseDual(EasyHardConsistency):
+    """Two networks that teach each other, from the easy view to the hard one.
+
+    Its arguments are those of :class:`EasyHardConsistency`.
+    """
+
+    TEACHERS = dict(first='second', second='first')
 
 
 def part_of(inputs: Tensor, indices: list[int]) -> Tensor:

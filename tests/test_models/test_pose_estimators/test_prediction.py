@@ -2,6 +2,7 @@
 
 import copy
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.models.wrapped_networks import network_state
 
 import numpy as np
@@ -40,13 +41,14 @@ def noisy(model, seed=0):
 def test_a_network_predicts_as_the_stock_model(network):
     config = NETWORKS[network]()
     data = batch_for(config, 0, 3)
-    for name in ('first', 'second'):
-        model = noisy(build(config, test_cfg=dict(predict_with=name)))
-        ours = model.test_step(copy.deepcopy(data))
-        theirs = stock_of(model, config, name).test_step(copy.deepcopy(data))
-        assert (keypoints(ours) == keypoints(theirs)).all()
-        assert (scores(ours) == scores(theirs)).all()
-        assert ours[0].metainfo['predicted_with'] == name
+    model = noisy(build(config, test_cfg=dict(predict_with='second')))
+    ours = model.test_step(copy.deepcopy(data))
+    theirs = stock_of(model, config, 'second').test_step(copy.deepcopy(data))
+    assert (keypoints(ours) == keypoints(theirs)).all()
+    assert (scores(ours) == scores(theirs)).all()
+    assert ours[0].metainfo['predicted_with'] == 'second'
+    # nothing else is computed
+    assert 'pred_instances_first' not in ours[0]
 
 
 @pytest.mark.parametrize('flip', [True, False])
@@ -58,20 +60,17 @@ def test_the_ensemble_decodes_the_mean_of_the_outputs(network, flip):
     model = noisy(build(config))
     assert model.predict_with == 'ensemble'
     ours = model.test_step(copy.deepcopy(data))
-    # of equal networks, the ensemble is the network
-    twins = copy.deepcopy(model)
-    twins.networks['second'].load_state_dict(
-        twins.networks['first'].state_dict())
-    alike = twins.test_step(copy.deepcopy(data))
-    single = stock_of(model, config, 'first').test_step(copy.deepcopy(data))
-    assert np.allclose(keypoints(alike), keypoints(single), atol=1e-3)
+    single, second = (
+        stock_of(model, config, name).test_step(copy.deepcopy(data))
+        for name in ('first', 'second'))
     assert not np.allclose(keypoints(ours), keypoints(single), atol=1e-3)
-    # and its score is one of the mean
-    if network == 'MSRA':
-        second = stock_of(model, config, 'second').test_step(
-            copy.deepcopy(data))
-        assert (scores(ours) <= (scores(single) + scores(second)) / 2 +
-                1e-6).all()
+    if network == 'MSRA':  # its score is one of the mean
+        assert (scores(ours) <=
+                (scores(single) + scores(second)) / 2 + 1e-6).all()
+    # of equal networks, the ensemble is the network
+    model.networks['second'].load_state_dict(model.networks['first'].state_dict())
+    alike = model.test_step(copy.deepcopy(data))
+    assert np.allclose(keypoints(alike), keypoints(single), atol=1e-3)
 
 
 def test_a_codec_that_decodes_in_place():
@@ -133,13 +132,6 @@ def test_a_validation_predicts_with_all(kind, teacher, names):
                 stock.test_step(copy.deepcopy(data)))).all()
 
 
-def test_a_test_computes_what_it_needs():
-    model = noisy(build(test_cfg=dict(predict_with='second')))
-    samples = model.test_step(batch_for(heatmap_network(), 0, 2))
-    assert 'pred_instances_second' in samples[0]
-    assert 'pred_instances_first' not in samples[0]
-
-
 def test_tensor_mode():
     model = noisy(build(test_cfg=dict(predict_with='first')))
     images = torch.randn(2, 3, 64, 48)
@@ -148,7 +140,7 @@ def test_tensor_mode():
     model.predict_with = 'ensemble'
     second = model.networks['second']._forward(images)
     assert torch.allclose(model(images), (expected + second) / 2)
-    with pytest.raises(RuntimeError, match="'train'"):
+    with pytest.raises(UserError, match="'train'"):
         model(images, mode='train')
 
 
