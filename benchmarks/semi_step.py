@@ -1,6 +1,6 @@
 """What a PoseDual step costs beside the passes that it cannot avoid.
 
-For each network these are: forward and backward on the labelled images, forward
+For each network these are: forward and backward on the labeled images, forward
 without gradient on the easy view, forward and backward on the hard one. Rounds
 go over all that is compared in turn, every other one backwards; a ratio is the
 median over rounds, with its quartiles.
@@ -17,7 +17,6 @@ import mmpose_wloss
 from mmpose_wloss.models.heads.keypoint_outputs import at_least_float32
 from mmpose_wloss.models.losses import heatmap_consistency_loss
 from mmpose_wloss.models.module_contexts import recorded
-from mmpose_wloss.models.pose_estimators.easy_hard_consistency import take
 
 import torch
 from json_rows import write_rows
@@ -59,7 +58,7 @@ class Bench:
     """A PoseDual with a batch, on a device, in some setting.
 
     Args:
-        batch (int): Labelled images, and as many unlabelled ones.
+        batch (int): Labelled images, and as many unlabeled ones.
         device (torch.device): Where to run.
         dtype (torch.dtype, optional): Of autocast.
         channels_last (bool): The model's option.
@@ -125,11 +124,11 @@ class Bench:
 
     def hard_views(self, path: list[dict]):
         """Making the hard views of both students on one path."""
-        steps = nn.ModuleList(MODELS.build(step) for step in path)
-        view = self.model._easy_view(self.unlabeled)
+        steps = nn.Sequential(*map(MODELS.build, path))
+        _, _, view = self.model.teach(self.unlabeled)
         view = view.replace(joints=190 * torch.rand(
             2, len(self.unlabeled), 17, 2, device=self.inputs.device))
-        return lambda: take(view, steps)
+        return lambda: steps(view)
 
     def network_alone(self) -> None:
         """A supervised step of one network on as many images."""
@@ -177,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--rounds', type=int, default=30)
     parser.add_argument('--batch', type=int, default=4,
-                        help='labelled images, and as many unlabelled ones')
+                        help='labeled images, and as many unlabeled ones')
     parser.add_argument('--device', default='cpu')
     args = parser.parse_args()
     logging.disable(logging.INFO)

@@ -1,13 +1,12 @@
 """Whole trainings of PoseCons and PoseDual on generated data."""
 
-import copy
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.engine.hooks import DualNetworkHook
 from mmpose_wloss.models.wrapped_networks import network_state
 
@@ -15,43 +14,28 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmpose.apis import init_model
-from mmpose.registry import HOOKS
+from small_trainings import same, train, train_and_kill, weights
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py'
 EMA = dict(type='ExponentialMovingAverage', momentum=0.1)
-
-
-class Killed(Exception):
-    """Stands for a killed process."""
-
-
-@HOOKS.register_module()
-class KillingHook(Hook):
-    """Stop in the middle of an epoch."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.epoch == 1 and batch_idx == 1:
-            raise Killed
 
 
 @pytest.fixture
 def config(coco_root) -> Config:
     init_default_scope('mmpose')
-    config = Config.fromfile(CONFIG)
+    config = Config.fromfile(
+        ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py')
     config.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=2)
     config.train_dataloader.update(batch_size=4)
     config.train_dataloader.sampler.batch_size = 4
-    for dataset in config.train_dataloader.dataset.datasets:
+    for dataset, count in zip(config.train_dataloader.dataset.datasets, (3, 6),
+                              strict=True):
         dataset.update(
             data_root=str(coco_root), data_prefix=dict(img='train2017/'),
-            ann_file='annotations/person_keypoints_train2017.json', indices=6)
-    config.train_dataloader.dataset.datasets[0].indices = 3
+            ann_file='annotations/person_keypoints_train2017.json', indices=count)
     for loader in (config.val_dataloader, config.test_dataloader):
         loader.dataset.update(
             data_root=str(coco_root), data_prefix=dict(img='val2017/'),
@@ -69,41 +53,31 @@ def config(coco_root) -> Config:
     return config
 
 
-def train(config, work_dir, workers=0, **changes):
-    config = copy.deepcopy(config)
-    config.work_dir = str(work_dir)
-    config.experiment_name = work_dir.name + str(random.random())
-    config.train_dataloader.update(
-        num_workers=workers, persistent_workers=workers > 0)
-    config.update(changes)
-    runner = Runner.from_cfg(config)
-    runner.train()
-    return runner
-
-
-def weights(runner):
-    return {name: value.clone() for name, value in
-            runner.model.state_dict().items()}
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first)
+def without_validation(config):
+    config.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
+    return config
 
 
 @pytest.mark.parametrize('workers, teacher', [(0, 'train'), (2, EMA)])
-def test_an_interrupted_training_ends_the_same(config, tmp_path, workers,
-                                               teacher):
+def test_an_interrupted_training_ends_the_same(config, tmp_path, workers, teacher):
     config.model.teacher = teacher
     expected = weights(train(config, tmp_path / 'whole', workers))
-    killing = [*config.custom_hooks, dict(type='KillingHook')]
-    with pytest.raises(Killed):
-        train(config, tmp_path / 'part', workers, custom_hooks=killing)
+    train_and_kill(config, tmp_path / 'part', workers)
     resumed = weights(train(config, tmp_path / 'part', workers, resume=True))
     assert same(resumed, expected)
-    other = weights(train(config, tmp_path / 'other', workers,
-                          randomness=dict(seed=1)))
-    assert not same(other, expected)
+
+
+def test_an_iteration_based_training_ends_the_same(config, tmp_path):
+    """With workers: in the training process, hard views are drawn."""
+    config = without_validation(config)
+    config.train_cfg = dict(by_epoch=False, max_iters=4)
+    config.default_hooks.checkpoint = dict(
+        type='CheckpointHook', interval=2, by_epoch=False)
+    config.param_scheduler = None
+    expected = weights(train(config, tmp_path / 'whole', 1))
+    resumed = weights(train(config, tmp_path / 'other', 1, resume=True,
+                            load_from=str(tmp_path / 'whole' / 'iter_2.pth')))
+    assert same(resumed, expected)
 
 
 def test_networks_are_written_at_the_end(config, tmp_path):
@@ -111,17 +85,11 @@ def test_networks_are_written_at_the_end(config, tmp_path):
     config.model.test_cfg = dict(predict_with='ema_first')
     config.default_hooks.checkpoint.update(save_best='PCK', rule='greater')
     runner = train(config, tmp_path)
-    # resumed after its end, it knows the best as before
-    best = json.loads((tmp_path / 'networks.json').read_text())['best']
-    train(config, tmp_path, resume=True)
-    assert json.loads(
-        (tmp_path / 'networks.json').read_text())['best'] == best
     summary = json.loads((tmp_path / 'networks.json').read_text())
     names = ['first', 'second', 'ema_first', 'ema_second']
     assert list(summary['checkpoints']) == names
     assert summary['metric'] == 'PCK'
     assert summary['best'] == max(names, key=summary['values'].get)
-    assert not list(tmp_path.glob('*.partial'))
     for name in names:
         # strictly into the stock config
         model = init_model(str(tmp_path / summary['config']), None, 'cpu')
@@ -138,60 +106,49 @@ def test_networks_are_written_at_the_end(config, tmp_path):
     assert {f'train/{name}.{figure}_{part}' for name in ('first', 'second')
             for figure in ('peak', 'confident')
             for part in ('labeled', 'unlabeled')} <= logged
+    # resumed after its end, it knows the best as before
+    train(config, tmp_path, resume=True)
+    assert json.loads((tmp_path / 'networks.json').read_text()) == summary
 
 
 def test_networks_beside_an_ema_hook(config, tmp_path):
     """What is written is what a checkpoint holds: the averages."""
-    config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
-    train(config, tmp_path)
+    train(without_validation(config), tmp_path,
+          hooks=[dict(type='EMAHook', momentum=0.1)])
     whole = torch.load(tmp_path / 'epoch_2.pth')
     part = torch.load(tmp_path / 'first.pth')
-    assert same(part['state_dict'],
-                network_state(whole['state_dict'], 'first'))
+    assert same(part['state_dict'], network_state(whole['state_dict'], 'first'))
 
 
-def test_an_iteration_based_training_ends_the_same(config, tmp_path):
-    """With workers: in the training process, hard views are drawn."""
-    config.train_cfg = dict(by_epoch=False, max_iters=5, val_interval=100)
-    config.default_hooks.checkpoint.update(
-        interval=2, by_epoch=False, max_keep_ckpts=-1)
-    config.param_scheduler = None
-    expected = weights(train(config, tmp_path / 'whole', 1))
-    for file in (tmp_path / 'whole').glob('iter_[45].pth'):
-        file.unlink()
-    last = tmp_path / 'whole' / 'last_checkpoint'
-    last.write_text(str(tmp_path / 'whole' / 'iter_2.pth'))
-    resumed = weights(train(config, tmp_path / 'whole', 1, resume=True))
-    assert same(resumed, expected)
-
-
-def test_resuming_from_another_network(config, tmp_path):
+@pytest.mark.parametrize('before, after, message', [
+    (dict(type='PoseDual'),
+     dict(network=dict(head=dict(deconv_out_channels=(8, 8, 8, 12)))),
+     r'(?s)head.*\(8, 12, 4, 4\)'),
+    (dict(type='PoseCons'), dict(type='PoseDual'), r'networks\.second'),
+])
+def test_resuming_from_another_network(config, tmp_path, before, after, message):
+    config = without_validation(config)
     config.train_cfg.max_epochs = 1
+    config.merge_from_dict(dict(model=before))
     train(config, tmp_path)
     config.train_cfg.max_epochs = 2
-    config.model.network.head.deconv_out_channels = (8, 8, 8, 12)
-    with pytest.raises(ValueError, match='(?s)of another model.*head.*another '
-                       'work_dir') as error:
+    config.merge_from_dict(dict(model=after))
+    with pytest.raises(UserError, match=message):
         train(config, tmp_path, resume=True)
-    assert '(8, 12, 4, 4) in the model' in str(error.value)
     # as a start, what fits is loaded as ever
     train(config, tmp_path / 'new', load_from=str(tmp_path / 'epoch_1.pth'))
 
 
-def test_resuming_a_posecons_as_a_posedual(config, tmp_path):
-    config.model.type = 'PoseCons'
-    config.train_cfg.max_epochs = 1
-    train(config, tmp_path)
-    config.model.type = 'PoseDual'
-    config.train_cfg.max_epochs = 2
-    with pytest.raises(ValueError, match='(?s)networks.second.*absent in the '
-                       'checkpoint'):
-        train(config, tmp_path, resume=True)
-
-
-def test_a_sampler_of_another_batch_size(config, tmp_path):
-    config.train_dataloader.sampler.batch_size = 2
-    with pytest.raises(ValueError, match='batch_size is 4.*batches of 2'):
+@pytest.mark.parametrize('change, message', [
+    (lambda config: config.train_dataloader.sampler.update(batch_size=2),
+     'batch_size is 4.* 2'),
+    (lambda config: setattr(config, 'model', config.model.network),
+     'DualNetworkHook.*TopdownPoseEstimator'),
+    (lambda config: config.custom_hooks.pop(), r'PoseDual.*DualNetworkHook'),
+], ids=['batch sizes', 'no networks', 'no hook'])
+def test_parts_that_do_not_fit(config, tmp_path, change, message):
+    change(without_validation(config))
+    with pytest.raises(UserError, match=message):
         train(config, tmp_path)
 
 
@@ -200,7 +157,6 @@ def test_bfloat16_and_channels_last(config, tmp_path):
     config.optim_wrapper.type = 'Bfloat16OptimWrapper'
     runner = train(config, tmp_path)
     assert all(value.isfinite().all() for value in weights(runner).values())
-    assert (tmp_path / 'first.pth').exists()
 
 
 # each epoch is one pass over 6 people, of which a batch holds 2
@@ -213,14 +169,13 @@ def test_bfloat16_and_channels_last(config, tmp_path):
 def test_ramps_of_the_consistency_weight(config, tmp_path, ramp, expected):
     config.custom_hooks = [dict(type='DualNetworkHook', **ramp)]
     config.model.consistency_weight = 3.
-    runner = train(config, tmp_path, val_cfg=None, val_dataloader=None,
-                   val_evaluator=None)
+    runner = train(without_validation(config), tmp_path)
     logged = runner.message_hub.get_scalar('train/consistency_weight').data[0]
     assert np.allclose(logged, 3 * np.array(expected), atol=1e-4)
 
 
 class FakeRunner:
-    """As much of a runner as a look at the log needs."""
+    """As much of a runner as the watch needs."""
 
     def __init__(self, **peaks):
         self.messages = []
@@ -235,7 +190,11 @@ class FakeRunner:
         self.messages.append(message)
 
 
-def look(labeled, unlabeled, **arguments):
+@pytest.mark.parametrize('labeled, unlabeled, arguments, collapses', [
+    (.7, .1, {}, True), (.7, .1, dict(on_collapse='stop'), True),
+    (.7, .6, dict(on_collapse='stop'), False), (.1, .01, {}, False),
+    (.7, .1, dict(collapse_ratio=0.), False), (.7, .1, dict(interval=7), False)])
+def test_a_collapse_is_reported_once(labeled, unlabeled, arguments, collapses):
     hook = DualNetworkHook(**arguments)
     hook.model = type('Model', (), dict(networks=['first', 'second']))()
     runner = FakeRunner(**{
@@ -243,53 +202,22 @@ def look(labeled, unlabeled, **arguments):
         'second.peak_labeled': .8, 'second.peak_unlabeled': .8})
     for _ in range(3):
         hook.after_train_iter(runner, 0)
-    return runner
-
-
-def test_a_collapse_is_reported_once():
-    runner = look(.7, .1)
-    assert len(runner.messages) == 1
-    assert "'first' collapses" in runner.messages[0]
-    assert '0.700' in runner.messages[0] and '0.100' in runner.messages[0]
-    assert not runner.train_loop.stop_training
-
-
-def test_a_collapse_can_stop_the_training():
-    assert look(.7, .1, on_collapse='stop').train_loop.stop_training
-    assert not look(.7, .6, on_collapse='stop').train_loop.stop_training
-
-
-@pytest.mark.parametrize('labeled, unlabeled, arguments', [
-    (.7, .5, {}), (.1, .01, {}), (.7, .1, dict(collapse_ratio=0.)),
-    (.7, .1, dict(interval=7))])
-def test_no_collapse(labeled, unlabeled, arguments):
-    assert look(labeled, unlabeled, **arguments).messages == []
+    assert len(runner.messages) == collapses
+    assert all("'first'" in message for message in runner.messages)
+    assert runner.train_loop.stop_training == (
+        collapses and 'on_collapse' in arguments)
 
 
 @pytest.mark.parametrize('arguments, message', [
     (dict(ramp='cosine'), "'cosine'"), (dict(ramp='linear'), 'ramp_length'),
-    (dict(collapse_ratio=1.), 'collapse_ratio'),
+    (dict(collapse_ratio=1.), 'collapse_ratio'), (dict(interval=0), 'interval'),
     (dict(on_collapse='raise'), "'raise'"), (dict(rule='max'), "'max'")])
 def test_wrong_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         DualNetworkHook(**arguments)
 
 
-def test_a_model_without_networks(config, tmp_path):
-    config.model = config.model.network
-    config.val_evaluator = config.val_evaluator.metrics
-    with pytest.raises(TypeError, match='TopdownPoseEstimator'):
-        train(config, tmp_path)
-
-
-def test_two_processes(config, tmp_path, free_port):
-    """Networks equal on both ranks, each with samples of its own."""
-    config.custom_hooks = [*config.custom_hooks, dict(type='WitnessHook')]
-    config.custom_imports = dict(
-        imports=['mmpose_wloss', 'witness'], allow_failed_imports=False)
-    config.dump(tmp_path / 'config.py')
-    (tmp_path / 'witness.py').write_text('''
-import json
+WITNESS = '''
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -305,14 +233,26 @@ class WitnessHook(Hook):
     def after_train(self, runner):
         torch.save(dict(seen=self.seen, parameters=dict(
             runner.model.module.named_parameters())), f'rank{get_rank()}.pth')
-''')
+'''
+
+
+def test_two_processes(config, tmp_path, free_port):
+    """Networks equal on both ranks, each with samples of its own."""
+    config = without_validation(config)
+    # train adds the model's hook
+    config.custom_hooks = [dict(type='WitnessHook')]
+    config.custom_imports = dict(
+        imports=['mmpose_wloss', 'witness'], allow_failed_imports=False)
+    config.dump(tmp_path / 'config.py')
+    (tmp_path / 'witness.py').write_text(WITNESS)
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
          f'--master_port={free_port}', ROOT / 'tools' / 'train.py', 'config.py',
          '--launcher', 'pytorch', '--work-dir', 'work'],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(tmp_path)))
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(
+            [str(tmp_path), str(ROOT)])))
     assert done.returncode == 0, done.stdout[-3000:]
     first, second = (torch.load(tmp_path / f'rank{rank}.pth')
                      for rank in range(2))

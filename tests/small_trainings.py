@@ -1,0 +1,55 @@
+"""Short trainings: begun, killed, resumed and compared."""
+
+import copy
+import random
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+
+
+class Killed(Exception):
+    """Stands for a killed process."""
+
+
+@HOOKS.register_module()
+class KillingHook(Hook):
+    """Stop in the middle of the second epoch."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch == 1 and batch_idx == 1:
+            raise Killed
+
+
+def train(config, work_dir, workers=0, hooks=(), **changes):
+    """Train by a changed copy of a config."""
+    config = copy.deepcopy(config)
+    config.work_dir = str(work_dir)
+    # MMEngine keeps visualizers and logs by their names
+    config.experiment_name = work_dir.name + str(random.random())
+    config.visualizer = None
+    config.train_dataloader.update(
+        num_workers=workers, persistent_workers=workers > 0)
+    config.update(changes)
+    config.custom_hooks = [*config.custom_hooks, *hooks]
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return runner
+
+
+def train_and_kill(config, work_dir, workers=0, **changes):
+    """Begin a training that does not end its second epoch."""
+    with pytest.raises(Killed):
+        train(config, work_dir, workers, [dict(type='KillingHook')], **changes)
+
+
+def weights(runner):
+    return {name: value.clone() for name, value in
+            runner.model.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first)
