@@ -26,7 +26,7 @@ from mmpose.registry import (
     TRANSFORMS,
 )
 
-from .common.configs import components
+from .common.configs import add_import, components
 from .common.errors import MissingFile
 
 CONFIGS = 'configs'
@@ -216,11 +216,7 @@ def add_hooks(cfg: Config) -> None:
         *(cfg.get('default_hooks') or {}).values()) if hook]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *(
         dict(type=name) for name in dict.fromkeys(needed) if name not in there)]
-    imports = cfg.get('custom_imports') or dict(imports=[])
-    names = imports['imports']
-    names = [names] if isinstance(names, str) else list(names)
-    if 'mmpose_wloss' not in names:
-        cfg.custom_imports = dict(imports, imports=[*names, 'mmpose_wloss'])
+    add_import(cfg)
 
 
 # old names, until nothing calls them any more

@@ -70,3 +70,17 @@ def annotation_files(config: dict) -> list[Path]:
             for path in [paths] if isinstance(paths, str) else paths:
                 files.append(Path(one.get('data_root') or '', path))
     return list(dict.fromkeys(files))
+
+
+def add_import(cfg: dict) -> None:
+    """Let a config import this package, so that any tool can use it.
+
+    Args:
+        cfg (Config): The config, changed in place.
+    """
+    imports = cfg.get('custom_imports') or dict(
+        imports=[], allow_failed_imports=False)
+    names = imports['imports']
+    names = [names] if isinstance(names, str) else list(names)
+    if 'mmpose_wloss' not in names:
+        cfg['custom_imports'] = dict(imports, imports=[*names, 'mmpose_wloss'])

@@ -1,0 +1,153 @@
+"""``python -m mmpose_wloss recipe``: write a config of this package."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from .. import recipes
+from ..common.config_text import ConfigText
+from ..common.errors import UserError
+from ..common.files import write_whole
+from ..preflight import check_config_path
+
+TRAIN = 'python -m mmpose_wloss train {}'
+FIT = 'python -m mmpose_wloss density fit {}'
+
+
+def load_base(base: str) -> Config:
+    """Load a config by its path or its stock name.
+
+    Args:
+        base (str): The path, or ``'mmpose::…'``.
+
+    Raises:
+        UserError: If there is no such config.
+    """
+    if '::' not in base:
+        check_config_path(base)
+        base = os.path.abspath(base)
+    try:
+        # as a config would that has it as its base
+        return Config.fromstring(f'_base_ = {base!r}\n', '.py')
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f'there is no stock config {base}: {error}') from error
+
+
+def text_over(config: Config, base: str, folder: str | Path,
+              comment: str = '') -> str:
+    """A config as a file that inherits its base.
+
+    Args:
+        config (Config): The config.
+        base (str): Path or stock name of the base.
+        folder (str or Path): Where the file is to be.
+        comment (str): Its first line.
+    """
+    old = load_base(base)
+    if '::' not in base:
+        base = os.path.relpath(base, folder)
+    return f'{comment}_base_ = {base!r}\n\n' + ConfigText(old).write(config)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the arguments of :func:`main`."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('base', help="path of a config, or its stock name, "
+                        "'mmpose::…'")
+    common.add_argument('--out', required=True, help='file to write')
+    common.add_argument('--force', action='store_true',
+                        help='overwrite the file')
+    common.add_argument('--options', nargs='+', action=DictAction, default={},
+                        help='other arguments of the recipe, key=value')
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument('--boxes', help='boxes of a detector in the images of '
+                      '--images, an annotation file')
+    data.add_argument('--image-folder', help='where the images of an '
+                      'annotation file are, if not beside the labeled ones')
+    data.add_argument('--labels', help='annotation file of the labeled subset')
+    data.add_argument('--batch-size', type=int,
+                      help='labeled and unlabeled images together')
+
+    parser = argparse.ArgumentParser(
+        prog='mmpose_wloss recipe', description='Turn a config into one that '
+        'trains with this package: a few lines over it, to read and edit.')
+    verbs = parser.add_subparsers(dest='recipe', required=True)
+    semi = verbs.add_parser('semi', parents=[common, data],
+                            help='learn from unlabeled images, too')
+    semi.add_argument('--method', default='PoseDual',
+                      choices=['PoseDual', 'PoseCons'])
+    distill = verbs.add_parser('distill', parents=[common, data],
+                               help='learn from a trained network')
+    distill.add_argument('--teacher', required=True,
+                         help='its config, a path or a stock name')
+    distill.add_argument('--checkpoint', help='its weights, if they are not in '
+                         "MMPose's model zoo")
+    for one in (semi, distill):
+        one.add_argument('--images', required=one is semi, help='a folder of '
+                         'images of one person each, or an annotation file')
+    weigh = verbs.add_parser('weigh', parents=[common],
+                             help='weigh rare poses up')
+    weigh.add_argument('--file', help='the pose density, which is fitted next')
+    focus = verbs.add_parser('focus', parents=[common],
+                             help='weigh joints up against the background')
+    focus.add_argument('--loss', default='FocusMSELoss')
+    balancer = verbs.add_parser('balance', parents=[common],
+                                help='balance the losses of a head')
+    balancer.add_argument('--balancer', default='UncertaintyBalancer')
+    balancer.add_argument('--terms', nargs='+', help='names of the losses')
+    return parser.parse_args(arguments)
+
+
+def apply(args: argparse.Namespace) -> Config:
+    """Apply the recipe that the arguments ask for."""
+    cfg, options = load_base(args.base), dict(args.options)
+    if args.recipe in ('semi', 'distill'):
+        options |= dict(images=images_of(args), labels=args.labels,
+                        batch_size=args.batch_size)
+    if args.recipe == 'semi':
+        return recipes.semi_supervised(cfg, method=args.method, **options)
+    if args.recipe == 'distill':
+        return recipes.distill(cfg, args.teacher, args.checkpoint, **options)
+    if args.recipe == 'weigh':
+        return recipes.weigh_poses(cfg, args.file, **options)
+    if args.recipe == 'focus':
+        return recipes.focus_heatmaps(cfg, dict(type=args.loss, **options))
+    return recipes.balance(cfg, args.balancer, args.terms, **options)
+
+
+def images_of(args: argparse.Namespace) -> str | Mapping | None:
+    """The unlabeled images, as the recipes take them."""
+    if not (args.boxes or args.image_folder):
+        return args.images
+    images = dict(ann_file=args.images, bbox_file=args.boxes)
+    if args.image_folder:
+        images |= dict(data_root='', data_prefix=dict(img=args.image_folder))
+    return {key: value for key, value in images.items() if value is not None}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write a config, and print the commands that train it.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    args = parse(arguments)
+    out = Path(args.out)
+    if out.exists() and not args.force:
+        raise UserError(f'{out} exists already. Add --force to overwrite it')
+    given = sys.argv[2:] if arguments is None else arguments
+    command = shlex.join(['python', '-m', 'mmpose_wloss', 'recipe', *given])
+    cfg = apply(args)
+    write_whole(out, text_over(cfg, args.base, out.parent, f'# {command}\n'))
+    print(f'{out} is written. Read it, then run')
+    for line in [*([FIT] if args.recipe == 'weigh' else []), TRAIN]:
+        print(f'  {line.format(out)}')
+    return 0

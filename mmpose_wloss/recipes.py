@@ -1,0 +1,406 @@
+"""Recipes: functions that turn a stock config into one of this package.
+
+Each takes a config, leaves it as it is, and gives a new, complete one: model,
+data, sampler, packer, evaluator and hooks. They compose:
+
+.. code-block:: python
+
+    cfg = Config.fromfile('my_hrnet.py')
+    cfg = semi_supervised(focus_heatmaps(cfg), images='my/images')
+
+``python -m mmpose_wloss recipe`` writes what they give as a config file.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from os.path import relpath
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+from mmpose.registry import DATASETS, MODELS
+
+from .common.configs import add_import, components, components_of_class, is_of_class
+from .common.errors import UserError
+from .datasets import UnlabeledPoseDataset
+from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
+
+# the easy view, which a teacher sees, hides nothing and needs no label
+NOT_OF_EASY_VIEWS = ('RandomHalfBody', 'Albumentation', 'GenerateTarget',
+                     'PoseDensityWeights', 'PackPoseInputs')
+HEATMAP_LOSSES = ('KeypointMSELoss', 'KeypointOHKMMSELoss', 'FocusMSELoss',
+                  'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss')
+LINEAR_LOSSES = ('KeypointMSELoss', 'FocusMSELoss', 'HeatmapWeightingMSELoss',
+                 'WeightAdaptiveMSELoss', 'KLDiscretLoss', 'L1Loss', 'RLELoss',
+                 'MaskedMSELoss', 'SoftWeightSmoothL1Loss', 'InstanceWeightedLoss')
+# they multiply by the weight before they compare
+NONLINEAR_LOSSES = ('KeypointOHKMMSELoss', 'CombinedTargetMSELoss', 'MSELoss',
+                    'AdaptiveWingLoss', 'SmoothL1Loss', 'WingLoss', 'SoftWingLoss')
+# what heads return, as far as it is in each of their stock configs
+TERMS = {
+    'AssociativeEmbeddingHead': ['loss_kpt', 'loss_pull', 'loss_push'],
+    'CIDHead': ['loss/heatmap_coupled', 'loss/heatmap_decoupled',
+                'loss/contrastive'],
+    'DEKRHead': ['loss/heatmap', 'loss/displacement'],
+    'InternetHead': ['loss_kpt', 'loss_rel_root', 'loss_hand_type'],
+    'RTMOHead': ['loss_bbox', 'loss_vis', 'loss_mle', 'loss_oks', 'loss_cls'],
+    'VisPredictHead': ['loss_kpt', 'loss_vis'],
+    'YOLOXPoseHead': ['loss_obj', 'loss_bbox', 'loss_kpt', 'loss_vis',
+                      'loss_cls'],
+}
+HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
+
+
+def semi_supervised(cfg: Config, images: str | Path | Mapping,
+                    method: str = 'PoseDual', labels: str | Path | None = None,
+                    hard_views: Sequence = HARD_VIEWS,
+                    batch_size: int | None = None,
+                    source_ratio: Sequence[float] = (1, 1),
+                    **options) -> Config:
+    """Train on labeled and unlabeled images, :class:`PoseDual`.
+
+    Hooks of the base that switch the pipeline or average weights are left out:
+    they know neither the mixed data nor the networks. For averages set
+    ``teacher=dict(type='ExponentialMovingAverage', momentum=0.001)``.
+
+    Args:
+        cfg (Config): Of a top-down pose estimator with heatmaps or SimCC.
+        images (str or dict): A folder whose images show one person each, or an
+            annotation file (``.json``) with boxes, in the ``data_root`` and
+            image folder of the labeled data, or keys of
+            :class:`UnlabeledPoseDataset`.
+        method (str): ``'PoseDual'`` or ``'PoseCons'``.
+        labels (str, optional): Annotation file of the labeled subset, in the
+            ``data_root`` of the base.
+        hard_views (list): As the model takes them.
+        batch_size (int, optional): Labeled and unlabeled images together.
+            Defaults to that of the base.
+        source_ratio (list): Shares of labeled and unlabeled images in a batch.
+        options: Other keys of the model.
+
+    Raises:
+        UserError: If the model or its data cannot be trained so.
+    """
+    cfg = _begin(cfg)
+    _check_outputs(cfg, method)
+    cfg.model = dict(type=method, network=cfg.model,
+                     hard_views=copy.deepcopy(list(hard_views)), **options)
+    _mix(cfg, images, labels, batch_size, source_ratio)
+    for key in ('val_evaluator', 'test_evaluator'):
+        if cfg.get(key):
+            cfg[key] = dict(type='NetworksEvaluator', metrics=cfg[key])
+    _drop_hooks(cfg, lambda hook: is_of_class(hook, 'EMAHook'))
+    return _complete(cfg, 'DualNetworkHook', 'UnreadableImagesHook')
+
+
+def distill(cfg: Config, teacher: str | Mapping, checkpoint: str | None = None,
+            images: str | Path | Mapping | None = None, alpha: float = 0.5,
+            labels: str | Path | None = None, batch_size: int | None = None,
+            source_ratio: Sequence[float] | None = (1, 1), **options) -> Config:
+    """Let a trained teacher teach the model, :class:`FastPoseDistiller`.
+
+    Args:
+        cfg (Config): Of the student, as :func:`semi_supervised`.
+        teacher (str or dict): Path or stock name of its config, or its model.
+        checkpoint (str, optional): Path or URL of its weights. Defaults to
+            those of MMPose's model zoo, for a stock teacher.
+        images (str or dict, optional): Unlabeled images beside the labeled
+            ones, as in :func:`semi_supervised`.
+        alpha (float): Share of the teacher in the loss, from 0 to 1.
+        labels (str, optional): As in :func:`semi_supervised`.
+        batch_size (int, optional): As in :func:`semi_supervised`.
+        source_ratio (list, optional): As in :func:`semi_supervised`. ``None``
+            shuffles all images together.
+        options: Other keys of the model.
+
+    Raises:
+        UserError: If the model or its data cannot be trained so, or there is
+            no checkpoint.
+    """
+    cfg = _begin(cfg)
+    _check_outputs(cfg, 'FastPoseDistiller')
+    if is_of_class(cfg.model.head, 'MSPNHead'):
+        raise UserError('distill: an MSPNHead learns heatmaps of several sizes, but '
+                        'a teacher gives one')
+    cfg.model = dict(type='FastPoseDistiller', teacher=teacher,
+                     teacher_checkpoint=checkpoint or _zoo_checkpoint(teacher),
+                     student=cfg.model, alpha=alpha, **options)
+    hooks = ['DistillationHook']
+    if images is not None:
+        _mix(cfg, images, labels, batch_size, source_ratio)
+        hooks.append('UnreadableImagesHook')
+    return _complete(cfg, *hooks)
+
+
+def weigh_poses(cfg: Config, file: str | Path | None = None,
+                **options) -> Config:
+    """Weigh each training sample by the rarity of its pose.
+
+    A loss that is not linear in its weights gets an
+    :class:`InstanceWeightedLoss` around it.
+
+    Args:
+        cfg (Config): Of a top-down pose estimator, which may be one of
+            :func:`semi_supervised` or :func:`distill`.
+        file (str, optional): Where ``density fit`` writes the pose density.
+            Defaults to ``work_dirs/pose_density/NAME.npz``, after the
+            annotation file.
+        options: How the density is fitted, as ``density fit --options``.
+
+    Raises:
+        UserError: If the data are not single people of one annotation file, or
+            the loss ignores weights.
+    """
+    cfg = _begin(cfg)
+    head = _estimator(cfg, 'weigh_poses').head
+    losses = head.get('loss')
+    losses = losses if isinstance(losses, list) else [losses]
+    for one in losses:
+        if is_of_class(head, 'VisPredictHead') or not any(
+                is_of_class(one, name)
+                for name in LINEAR_LOSSES + NONLINEAR_LOSSES):
+            raise UserError(f'weigh_poses: {_type(one)}, the loss of a '
+                            f'{_type(head)}, is not known to weigh samples')
+        if not (one.get('use_target_weight') or _type(one) in (
+                'KeypointMSELoss', 'MaskedMSELoss', 'InstanceWeightedLoss')):
+            raise UserError(f'weigh_poses: {_type(one)} ignores weights. Set its '
+                            'use_target_weight=True')
+    losses = [dict(type='InstanceWeightedLoss', loss=one)
+              if _type(one) in NONLINEAR_LOSSES else one for one in losses]
+    head.loss = losses if isinstance(head.loss, list) else losses[0]
+
+    training = {key: value for key, value in cfg.items()
+                if not key.startswith(('val', 'test'))}
+    if any(components_of_class(training, 'PoseDensityWeights')):
+        raise UserError('weigh_poses: the config has PoseDensityWeights already')
+    labeled = [one for _, one in components(cfg.train_dataloader.dataset)
+               if one.get('ann_file') and not is_of_class(
+                   one, 'UnlabeledPoseDataset')]
+    if len(labeled) != 1:
+        raise UserError(
+            f'weigh_poses: a pose density is of one annotation file, but '
+            f'train_dataloader has {len(labeled)} labeled data sets')
+    file = str(file or Path('work_dirs', 'pose_density', Path(
+        labeled[0].ann_file).stem).with_suffix('.npz'))
+    step = dict(type='PoseDensityWeights', file=file)
+    for key, value in training.items():
+        cfg[key] = _after_targets(value, step)
+    cfg.pose_density = dict(file=file, **options)
+    cfg.setdefault('default_hooks', {})['pose_density'] = dict(
+        type='PoseDensityHook')
+    return _complete(cfg)
+
+
+def focus_heatmaps(cfg: Config,
+                   loss: str | Mapping = 'FocusMSELoss') -> Config:
+    """Put a heatmap loss of this package in the place of MSE.
+
+    Args:
+        cfg (Config): Of any pose estimator that learns heatmaps by MSE,
+            top-down or bottom-up, also within the other recipes.
+        loss (str or dict): Its type, or its config. It keeps the old one's
+            ``use_target_weight``, ``skip_empty_channel`` and ``loss_weight``.
+
+    Raises:
+        UserError: If the head has no such loss.
+    """
+    cfg = _begin(cfg)
+    loss = dict(type=loss) if isinstance(loss, str) else dict(loss)
+    head = _network(cfg).get('head') or {}
+    head = head.head if is_of_class(head, 'BalancedHead') else head
+    found = {key: old if isinstance(old, list) else [old]
+             for key, old in head.items()}
+    found = {key: old for key, old in found.items()
+             if old and all(_type(one) in HEATMAP_LOSSES for one in old)}
+    if not found:
+        raise UserError(
+            f'focus_heatmaps: a {_type(head)} has no KeypointMSELoss, so it does '
+            'not learn heatmaps by their squared error')
+    if is_of_class(head.get('decoder'), 'MegviiHeatmap'):
+        loss.setdefault('heatmap_max', 255.)
+    for key, old in found.items():
+        # losses of several stages weigh by stage; one serves all of them
+        kept = ('use_target_weight', *(
+            ('skip_empty_channel', 'loss_weight') if len(old) == 1 else ()))
+        head[key] = {**loss, **{name: old[0][name] for name in kept
+                                if name in old[0] and name not in loss}}
+    return _complete(cfg)
+
+
+def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
+            terms: Sequence[str] | Mapping | None = None, **options) -> Config:
+    """Balance the losses of a head that has several.
+
+    Args:
+        cfg (Config): Of any pose estimator.
+        balancer (str or dict): Its type, or its config.
+        terms (list or dict, optional): Names of the losses, as
+            :class:`BalancedHead` takes them. Defaults to those that the stock
+            head is known to return.
+        options: Other keys of :class:`BalancedHead`.
+
+    Raises:
+        UserError: If the head is not known to return several.
+    """
+    cfg = _begin(cfg)
+    if balancer == 'UncertaintyBalancer':
+        balancer = dict(type=balancer, log_variance='first_batch')
+    elif isinstance(balancer, str):
+        balancer = dict(type=balancer)
+    network = _network(cfg)
+    head = network.get('head')
+    if is_of_class(head, 'IntegralPose3DHead'):
+        head.balancer = balancer
+        return _complete(cfg)
+    terms = terms or TERMS.get(_type(head))
+    if not terms:
+        raise UserError(f'balance: a {_type(head)} is not known to return several '
+                        "losses. If it does, name them: terms=['loss_…', …]")
+    network.head = dict(type='BalancedHead', head=head, terms=terms,
+                        balancer=balancer, **options)
+    return _complete(cfg)
+
+
+def _begin(cfg: Config) -> Config:
+    cfg = copy.deepcopy(cfg)
+    if not cfg.get('model'):
+        raise UserError('the config has no model')
+    add_import(cfg)
+    return cfg
+
+
+def _complete(cfg: Config, *hooks: str) -> Config:
+    """Add hooks to those of the base."""
+    if hooks:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []),
+                            *(dict(type=name) for name in hooks)]
+    # all dicts in it become MMEngine's
+    return Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
+
+
+def _network(cfg: Config) -> dict:
+    """The stock pose estimator, wrapped by a recipe or not."""
+    return cfg.model.get('network') or cfg.model.get('student') or cfg.model
+
+
+def _type(config: Any) -> str:
+    kind = config.get('type') if isinstance(config, dict) else None
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def _estimator(cfg: Config, recipe: str) -> dict:
+    network = _network(cfg)
+    if _type(network) not in ('TopdownPoseEstimator', 'TopdownPose3DEstimator'):
+        raise UserError(f'{recipe} is for top-down pose estimators, which see one '
+                        f'person at a time, but the model is a {_type(network)}')
+    if not cfg.get('train_dataloader'):
+        raise UserError(f'{recipe}: the config has no train_dataloader')
+    return network
+
+
+def _check_outputs(cfg: Config, method: str) -> None:
+    """Refuse a head whose outputs cannot be taught."""
+    if _network(cfg) is not cfg.model:
+        raise UserError(
+            f'{method} takes a stock pose estimator, but the model is a '
+            f'{_type(cfg.model)} already. To let its networks teach, write one as '
+            'a stock checkpoint (mmpose_wloss export) and name it as a teacher')
+    config = _estimator(cfg, method).head
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        head = MODELS.build(copy.deepcopy(config))
+    try:
+        keypoint_outputs(head)
+        check_weighted(head.loss_module)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{method}: {error}') from error
+
+
+def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
+         batch_size: int | None, source_ratio: Sequence[float] | None) -> None:
+    """Mix unlabeled samples into the batches."""
+    loader = cfg.train_dataloader
+    labeled = loader.dataset
+    # the sampler repeats what is short
+    while is_of_class(labeled, 'RepeatDataset'):
+        labeled = labeled.dataset
+    if not is_of_class((labeled.get('pipeline') or [None])[-1], 'PackPoseInputs'):
+        raise UserError('train_dataloader.dataset.pipeline must end in '
+                        'PackPoseInputs')
+    metainfo = labeled.get('metainfo') or DATASETS.get(_type(labeled)).METAINFO
+    if labels is not None:
+        if 'ann_file' not in labeled:
+            raise UserError(f'labels: a {_type(labeled)} has no ann_file')
+        labeled.ann_file = _below(labeled.get('data_root'), labels)
+    cfg.unlabeled = _unlabeled(images, labeled, metainfo)
+    cfg.labeled = dict(labeled, pipeline=labeled.pipeline[:-1])
+    loader.dataset = dict(
+        type='CombinedDataset', metainfo=metainfo,
+        datasets=[cfg.labeled, cfg.unlabeled],
+        pipeline=[dict(type='PackSemiSupervisedPoseInputs')])
+    cfg.batch_size = loader.batch_size = batch_size or loader.batch_size
+    if source_ratio is not None:
+        loader.sampler = dict(
+            type='EpochMultiSourceSampler', batch_size=cfg.batch_size,
+            source_ratio=list(source_ratio))
+    _drop_hooks(cfg, lambda hook: 'switch_pipeline' in hook)
+
+
+def _unlabeled(images: str | Path | Mapping, labeled: dict,
+               metainfo: dict) -> dict:
+    if not isinstance(images, Mapping):
+        images = (dict(ann_file=str(images)) if str(images).endswith('.json')
+                  else dict(data_prefix=dict(img=str(images))))
+    config = dict(type='UnlabeledPoseDataset')
+    if metainfo != UnlabeledPoseDataset.METAINFO:
+        config['metainfo'] = metainfo
+    if 'ann_file' in images:
+        config |= {key: labeled[key] for key in ('data_root', 'data_prefix')
+                   if key in labeled}
+    config |= images
+    if 'ann_file' in images:
+        config['ann_file'] = _below(config.get('data_root'), images['ann_file'])
+    if 'pipeline' not in config:
+        steps = [dict(step) for step in labeled.pipeline
+                 if _type(step) not in NOT_OF_EASY_VIEWS]
+        for step in steps:
+            # where there are no boxes, the whole image
+            if is_of_class(step, 'GetBBoxCenterScale') and 'ann_file' not in config:
+                step['padding'] = 1.
+        config['pipeline'] = steps
+    return config
+
+
+def _below(root: str | None, file: str | Path) -> str:
+    """A path, relative to a folder if it is below it."""
+    if root and Path(file).is_relative_to(root):
+        return relpath(file, root)
+    return str(file)
+
+
+def _zoo_checkpoint(teacher: str | Mapping) -> str:
+    try:
+        return get_config(teacher, pretrained=True).model_path
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        raise UserError('distill: checkpoint must name the weights of the teacher, '
+                        'unless it is in the model zoo of MMPose') from error
+
+
+def _after_targets(config: Any, step: dict) -> Any:
+    """A part of a config with a step after each GenerateTarget."""
+    if isinstance(config, dict):
+        return {key: _after_targets(value, step) for key, value in config.items()}
+    if not isinstance(config, (list, tuple)):
+        return config
+    steps = []
+    for each in config:
+        steps.append(_after_targets(each, step))
+        if is_of_class(each, 'GenerateTarget'):
+            steps.append(dict(step))
+    return type(config)(steps)
+
+
+def _drop_hooks(cfg: Config, unfit) -> None:
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [hook for hook in hooks if not unfit(hook)]

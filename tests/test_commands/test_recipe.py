@@ -1,0 +1,77 @@
+"""Configs that ``recipe`` writes: few lines, equal to what a function gives."""
+
+from mmpose_wloss.commands.recipe import load_base, main
+from mmpose_wloss.common.config_text import without_scope
+from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.recipes import (
+    balance,
+    distill,
+    focus_heatmaps,
+    semi_supervised,
+    weigh_poses,
+)
+
+import pytest
+from mmengine.config import Config
+
+BODY = 'mmpose::body_2d_keypoint'
+STOCK = f'{BODY}/topdown_heatmap/coco/td-hm_shufflenetv2_8xb64-210e_coco-256x192.py'
+DEKR = f'{BODY}/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py'
+BOXES = dict(ann_file='images.json', bbox_file='boxes.json', data_root='',
+             data_prefix=dict(img='my'))
+COMMANDS = {
+    f'semi {STOCK} --images my/images --batch-size 16': lambda cfg:
+        semi_supervised(cfg, 'my/images', batch_size=16),
+    f'semi {STOCK} --images images.json --boxes boxes.json --image-folder my '
+    '--labels few.json --method PoseCons --options teacher=eval': lambda cfg:
+        semi_supervised(cfg, BOXES, 'PoseCons', 'few.json', teacher='eval'),
+    f'distill {STOCK} --teacher teacher.py --checkpoint t.pth': lambda cfg:
+        distill(cfg, 'teacher.py', 't.pth'),
+    f'weigh {STOCK} --file w.npz --options bandwidth=0.6': lambda cfg:
+        weigh_poses(cfg, 'w.npz', bandwidth=0.6),
+    f'focus {STOCK} --options gamma=2.': lambda cfg:
+        focus_heatmaps(cfg, dict(type='FocusMSELoss', gamma=2.)),
+    f'balance {DEKR} --terms loss/heatmap loss/displacement '
+    '--balancer GradNormBalancer': lambda cfg:
+        balance(cfg, 'GradNormBalancer', ['loss/heatmap', 'loss/displacement']),
+}
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_the_written_file_is_what_the_function_gives(command, tmp_path, capsys):
+    out = tmp_path / 'mine.py'
+    assert main([*command.split(), '--out', str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f'python -m mmpose_wloss train {out}' in printed
+    assert ('density fit' in printed) is command.startswith('weigh')
+    base = load_base(command.split()[1])
+    expected, written = COMMANDS[command](base), Config.fromfile(out)
+    assert without_scope(written.to_dict()) == without_scope(expected.to_dict())
+    assert len(out.read_text().splitlines()) < 45
+    # and once more through the config that a training writes
+    written.dump(tmp_path / 'dumped.py')
+    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == written.to_dict()
+
+
+def test_recipes_follow_one_another(tmp_path):
+    first, second = tmp_path / 'first.py', tmp_path / 'in' / 'second.py'
+    main(['focus', STOCK, '--out', str(first)])
+    main(['semi', str(first), '--images', 'my', '--out', str(second)])
+    expected = semi_supervised(focus_heatmaps(load_base(STOCK)), 'my')
+    assert without_scope(Config.fromfile(second).to_dict()) == without_scope(
+        expected.to_dict())
+
+
+def test_a_file_is_overwritten_by_force_only(tmp_path):
+    out = tmp_path / 'mine.py'
+    out.write_text('mine')
+    with pytest.raises(UserError, match='--force'):
+        main(['focus', STOCK, '--out', str(out)])
+    assert out.read_text() == 'mine'
+    assert main(['focus', STOCK, '--out', str(out), '--force']) == 0
+
+
+@pytest.mark.parametrize('base', ['none.py', 'mmpose::body_2d_keypoint/none.py'])
+def test_a_base_that_is_not_there_is_named(base, tmp_path):
+    with pytest.raises((UserError, OSError), match='none'):
+        main(['focus', base, '--out', str(tmp_path / 'mine.py')])

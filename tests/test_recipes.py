@@ -1,0 +1,210 @@
+"""Recipes on stock configs of many families, and what they refuse."""
+
+import copy
+import math
+
+from mmpose_wloss.commands.recipe import load_base, text_over
+from mmpose_wloss.common.config_text import without_scope
+from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.recipes import (
+    LINEAR_LOSSES,
+    NONLINEAR_LOSSES,
+    balance,
+    distill,
+    focus_heatmaps,
+    semi_supervised,
+    weigh_poses,
+)
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpose.registry import MODELS
+
+BODY = 'mmpose::body_2d_keypoint'
+COCO = f'{BODY}/topdown_heatmap/coco/td-hm'
+TEACHER = f'{COCO}_hrnet-w32_8xb64-210e_coco-256x192.py'
+SMALL = f'{COCO}_shufflenetv2_8xb64-210e_coco-256x192.py'
+RECIPES = dict(
+    semi=lambda cfg: semi_supervised(cfg, 'my/images'),
+    distill=lambda cfg: distill(cfg, TEACHER, images='my/images'),
+    weigh=weigh_poses, focus=focus_heatmaps, balance=balance)
+HEATMAPS = {'semi', 'distill', 'weigh', 'focus'}
+# stock configs, and the recipes that fit them; the others say why they do not
+FAMILIES = {
+    TEACHER: HEATMAPS,
+    f'{COCO}_res50_8xb64-210e_coco-256x192.py': HEATMAPS,
+    f'{COCO}_hrnet-w32_udp-8xb64-210e_coco-256x192.py': HEATMAPS,
+    f'{COCO}_hrnet-w32_udp-regress-8xb64-210e_coco-256x192.py': {'weigh'},
+    f'{COCO}_mspn50_8xb32-210e_coco-256x192.py': HEATMAPS - {'distill'},
+    f'{COCO}_hourglass52_8xb32-210e_coco-256x256.py': HEATMAPS,
+    f'{COCO}_cpm_8xb64-210e_coco-256x192.py': HEATMAPS,
+    f'{COCO}_ViTPose-small_8xb64-210e_coco-256x192.py': HEATMAPS,
+    f'{COCO}_hrnet-w32_8xb64-210e_coco-aic-256x192-combine.py':
+        HEATMAPS - {'weigh'},
+    f'{BODY}/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py':
+        HEATMAPS - {'focus'},
+    f'{BODY}/simcc/coco/simcc_res50_8xb64-210e_coco-256x192.py':
+        HEATMAPS - {'focus'},
+    f'{BODY}/topdown_regression/coco/td-reg_res50_8xb64-210e_coco-256x192.py':
+        {'weigh'},
+    f'{BODY}/topdown_regression/coco/'
+    'td-reg_res50_rle-8xb64-210e_coco-256x192.py': {'weigh'},
+    f'{BODY}/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py':
+        {'focus', 'balance'},
+    f'{BODY}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py': {'balance'},
+    'mmpose::face_2d_keypoint/topdown_heatmap/wflw/'
+    'td-hm_hrnetv2-w18_8xb64-60e_wflw-256x256.py': HEATMAPS,
+    'mmpose::hand_2d_keypoint/topdown_heatmap/onehand10k/'
+    'td-hm_res50_8xb32-210e_onehand10k-256x256.py': HEATMAPS,
+    'mmpose::wholebody_2d_keypoint/topdown_heatmap/coco-wholebody/'
+    'td-hm_hrnet-w32_8xb64-210e_coco-wholebody-256x192.py': HEATMAPS,
+    'mmpose::animal_2d_keypoint/topdown_heatmap/ap10k/'
+    'td-hm_res50_8xb64-210e_ap10k-256x256.py': HEATMAPS,
+}
+
+
+@pytest.mark.parametrize('stock', FAMILIES, ids=lambda name: name.split('/')[-1])
+def test_a_recipe_fits_a_family_or_says_why_not(stock):
+    init_default_scope('mmpose')
+    base = load_base(stock)
+    before = copy.deepcopy(base.to_dict())
+    for name, recipe in RECIPES.items():
+        if name not in FAMILIES[stock]:
+            with pytest.raises(UserError):
+                recipe(base)
+            continue
+        config = recipe(base)
+        assert base.to_dict() == before
+        text = text_over(config, stock, '.')
+        assert len(text.splitlines()) < 50
+        written = Config.fromstring(text, '.py')
+        assert without_scope(written.to_dict()) == without_scope(config.to_dict())
+        assert set(base.custom_imports.imports if 'custom_imports' in base else ()
+                   ) < set(config.custom_imports.imports)
+        if 'ViTPose' not in stock:
+            # of mmpretrain
+            with torch.device('meta'):
+                MODELS.build(config.model)
+
+
+def test_data_hooks_and_evaluator_of_a_semi_supervised_training():
+    base = load_base(SMALL)
+    config = semi_supervised(
+        base, 'data/coco/annotations/rest.json', method='PoseCons',
+        labels='data/coco/annotations/first.json', batch_size=8,
+        source_ratio=[1, 3], teacher='eval')
+    assert (config.model.type, config.model.teacher) == ('PoseCons', 'eval')
+    loader = config.train_dataloader
+    assert loader.batch_size == loader.sampler.batch_size == 8
+    assert loader.sampler.source_ratio == [1, 3]
+    labeled, unlabeled = loader.dataset.datasets
+    for dataset, file in ((labeled, 'first'), (unlabeled, 'rest')):
+        assert dataset.data_root == 'data/coco/'
+        assert dataset.ann_file == f'annotations/{file}.json'
+        assert dataset.data_prefix == base.train_dataloader.dataset.data_prefix
+    assert [step.type for step in unlabeled.pipeline] == [
+        'LoadImage', 'GetBBoxCenterScale', 'RandomFlip', 'RandomBBoxTransform',
+        'TopdownAffine']
+    assert [hook.type for hook in config.custom_hooks] == [
+        'SyncBuffersHook', 'DualNetworkHook', 'UnreadableImagesHook']
+    assert config.val_evaluator.metrics == base.val_evaluator
+
+
+def test_a_folder_is_of_whole_images_with_the_joints_of_the_labeled_data():
+    face = next(name for name in FAMILIES if 'wflw' in name)
+    unlabeled = semi_supervised(load_base(face), 'my/images').unlabeled
+    assert unlabeled.data_prefix == dict(img='my/images')
+    assert 'wflw' in unlabeled.metainfo.from_file
+    assert dict(type='GetBBoxCenterScale', padding=1.) in unlabeled.pipeline
+
+
+def test_hooks_that_switch_pipelines_are_weighed_or_left_out():
+    rtmpose = load_base(next(name for name in FAMILIES if 'rtmpose' in name))
+    weighed = weigh_poses(rtmpose, 'density.npz')
+    switch, = (hook for hook in weighed.custom_hooks if 'switch_pipeline' in hook)
+    for pipeline in (weighed.train_dataloader.dataset.pipeline,
+                     switch.switch_pipeline):
+        place = [step.type for step in pipeline].index('PoseDensityWeights')
+        assert pipeline[place - 1].type == 'GenerateTarget'
+    assert [hook.type for hook in semi_supervised(rtmpose, 'my').custom_hooks] == [
+        'DualNetworkHook', 'UnreadableImagesHook']
+    assert len(distill(rtmpose, TEACHER).custom_hooks) == 3
+
+
+def test_recipes_compose():
+    base = load_base(SMALL)
+    after = weigh_poses(focus_heatmaps(semi_supervised(base, 'my')), 'w.npz')
+    assert after.model.network.head.loss.type == 'FocusMSELoss'
+    before = semi_supervised(weigh_poses(focus_heatmaps(base), 'w.npz'), 'my')
+    for key in ('model', 'train_dataloader', 'default_hooks'):
+        assert after[key] == before[key]
+    assert [step.type for step in after.labeled.pipeline][-2:] == [
+        'GenerateTarget', 'PoseDensityWeights']
+
+
+@pytest.mark.parametrize('recipe', [
+    lambda cfg: distill(semi_supervised(cfg, 'my'), TEACHER),
+    lambda cfg: semi_supervised(distill(cfg, TEACHER), 'my'),
+    lambda cfg: weigh_poses(weigh_poses(cfg)),
+    lambda cfg: distill(cfg, 'configs/hourglass_s8_mpii.py'),
+    lambda cfg: balance(cfg, terms=None),
+], ids=['distill(semi)', 'semi(distill)', 'twice', 'no checkpoint', 'one loss'])
+def test_what_makes_no_sense_is_refused(recipe):
+    with pytest.raises(UserError):
+        recipe(load_base(SMALL))
+
+
+# shapes of what heads give their losses, if not [B, K, D]
+HEATMAP, SIMCC = [(2, 17, 8, 8)] * 2, [[(2, 17, 8)] * 2] * 2
+SHAPES = dict(
+    KeypointMSELoss=HEATMAP, FocusMSELoss=HEATMAP, HeatmapWeightingMSELoss=HEATMAP,
+    WeightAdaptiveMSELoss=HEATMAP, KeypointOHKMMSELoss=HEATMAP,
+    AdaptiveWingLoss=HEATMAP, CombinedTargetMSELoss=[(2, 51, 8, 8)] * 2,
+    KLDiscretLoss=SIMCC, RLELoss=[(2, 17, 2)] * 3)
+
+
+@pytest.mark.parametrize('name', LINEAR_LOSSES + NONLINEAR_LOSSES)
+def test_which_losses_weigh_samples_linearly(name):
+    init_default_scope('mmpose')
+    weighted = dict(use_target_weight=True)
+    loss = MODELS.build(dict(type=name, **dict(
+        MaskedMSELoss={}, InstanceWeightedLoss=dict(
+            loss=dict(type='SmoothL1Loss', **weighted))).get(name, weighted)))
+    shapes = SHAPES.get(name, [(2, 17, 2)] * 2)
+    torch.manual_seed(0)
+    inputs = [tuple(map(torch.rand, shape)) if isinstance(shape, list)
+              else torch.rand(shape) for shape in shapes]
+    weights = torch.ones(2, 17)
+    if shapes[0] == (2, 17, 2):
+        # some are linear where errors are small
+        inputs = [9 * each for each in inputs]
+        weights = weights[..., None].expand(-1, -1, 2)
+    one, two = (float(loss(*inputs, scale * weights)) for scale in (1, 2))
+    assert math.isclose(two, 2 * one, rel_tol=1e-4) is (name in LINEAR_LOSSES)
+
+
+@pytest.mark.parametrize('recipe', ['semi', 'distill'])
+def test_a_result_trains(recipe, coco_root, tmp_path):
+    init_default_scope('mmpose')
+    base = load_base(SMALL)
+    base.model.backbone.init_cfg = None
+    images = coco_root / 'train2017'
+    if recipe == 'semi':
+        config = semi_supervised(base, images, batch_size=2)
+    else:
+        torch.save(MODELS.build(base.model).state_dict(), tmp_path / 't.pth')
+        config = distill(base, base.model, str(tmp_path / 't.pth'), images,
+                         batch_size=2)
+    loader = config.train_dataloader
+    loader.update(num_workers=0, persistent_workers=False)
+    loader.dataset.datasets[0].data_root = str(coco_root)
+    model = MODELS.build(config.model)
+    model.init_weights()
+    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+    losses = model.train().train_step(
+        batch, OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
+    assert math.isfinite(losses['loss'])
