@@ -1,15 +1,13 @@
 """Draw docs/images/integral_pose3d.png: what the 3D head makes of an image.
 
-Of a network that benchmarks/loss_balancers.py has trained:
+Of a network that benchmarks/integral_pose3d.py has trained:
 python docs/draw_integral_pose3d.py configs/demo/integral3d_i1_d16_annypose.py \
-    work_dirs/loss_balancers/Adaptive_I1_0_*/epoch_10.pth
+    work_dirs/integral_pose3d/Adaptive_I1_0_*/epoch_10.pth
 """
 
 import sys
 
-from mmpose_wloss.visualization.pose3d_image_visualizer import (
-    figure_to_image,
-)
+from mmpose_wloss.visualization import figure_to_image
 from mmpose_wloss.visualization.poses_3d import PoseView, draw_pose_views
 from mmpose_wloss.visualization.skeleton import Skeleton
 
@@ -34,9 +32,6 @@ def main(config_file: str, checkpoint: str) -> None:
     model = MODELS.build(config.model).eval()
     load_checkpoint(model, checkpoint, map_location='cpu')
     batch = pseudo_collate([dataset[SAMPLE]])
-    outputs = {}
-    model.head.register_forward_hook(
-        lambda head, _, output: outputs.update(maps=output))
     model.test_cfg.flip_test = False
     with torch.no_grad():
         inputs = model.data_preprocessor(batch)
@@ -46,10 +41,10 @@ def main(config_file: str, checkpoint: str) -> None:
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     crop = batch['inputs'][0].permute(1, 2, 0).numpy()[..., ::-1]
 
-    view = PoseView.of_sample(image, sample, truth=True)
+    view = PoseView.of_sample(image, sample, truth=True,
+                              window=sample.gt_instances.bboxes[0])
     poses = figure_to_image(draw_pose_views(
-        [view.cropped(sample.gt_instances.bboxes[0])],
-        Skeleton.of_metainfo(dataset.metainfo)), 150)
+        [view], Skeleton.of_metainfo(dataset.metainfo)), 150)
     figure = Figure(figsize=(5.2 * SIDE, SIDE + 0.2), layout='constrained')
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 3))
     height, width = crop.shape[:2]

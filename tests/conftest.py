@@ -294,3 +294,53 @@ test_evaluator = {evaluator!r}
 default_hooks = dict(logger=dict(interval=1))
 """)
     return files
+
+
+@pytest.fixture(scope='session')
+def pose3d_config(coco_root):
+    """The demo's 3D config on generated data, without a flip test."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(Path(__file__).parents[1] / 'configs' / 'demo' /
+                             'integral3d_i1_d8_annypose.py')
+    config.test_dataloader.dataset.update(
+        data_root=str(coco_root), data_prefix=dict(img='val2017/'),
+        ann_file='annotations/person_keypoints_val2017.json')
+    config.model.test_cfg.flip_test = False
+    return config
+
+
+@pytest.fixture(scope='session')
+def pose3d_checkpoint(pose3d_config, tmp_path_factory) -> str:
+    """Random weights, as a training saves them."""
+    import torch
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import MODELS
+
+    file = tmp_path_factory.mktemp('checkpoint') / 'epoch_1.pth'
+    with DefaultScope.overwrite_default_scope('mmpose'), \
+            torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = MODELS.build(pose3d_config.model)
+        model.init_weights()
+        # joints at different places
+        for layer in (model.head.final_layer, model.head.volume_layer):
+            torch.nn.init.normal_(layer.weight)
+        for module in model.head.modules():
+            if isinstance(module, torch.nn.ConvTranspose2d):
+                torch.nn.init.normal_(module.weight, std=0.1)
+    torch.save(dict(meta=dict(), state_dict=model.state_dict()), file)
+    return str(file)
+
+
+@pytest.fixture(scope='session')
+def inferencer(pose3d_config, pose3d_checkpoint):
+    from mmpose_wloss.apis import Pose3DImageInferencer
+
+    return Pose3DImageInferencer(pose3d_config, pose3d_checkpoint, 'cpu')
+
+
+@pytest.fixture(scope='session')
+def val_images(coco_root) -> list[str]:
+    """Four images."""
+    return sorted(str(file) for file in (coco_root / 'val2017').iterdir())

@@ -8,7 +8,9 @@ import torch
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 
-from .pose3d_image_inferencer import check_boxes, check_fits, read_json
+from ..common.boxes import check_boxes
+from ..common.files import read_json
+from ..common.state_dicts import check_fits
 
 # the boxes of consecutive frames, [N, 5] each, given the first one's number
 PersonBoxes = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
@@ -122,8 +124,10 @@ class PersonDetector:
             self.model = init_detector(
                 config, checkpoint, palette='coco', device=device or (
                     'cuda' if torch.cuda.is_available() else 'cpu'))
-        check_fits(self.model, CheckpointLoader.load_checkpoint(
-            checkpoint, map_location='cpu'))
+        content = CheckpointLoader.load_checkpoint(
+            checkpoint, map_location='cpu')
+        check_fits(content.get('state_dict', content), self.model.state_dict(),
+                   checkpoint, 'Take the config that it was trained with')
         classes = self.model.dataset_meta['classes']
         if 'person' not in classes:
             raise ValueError(

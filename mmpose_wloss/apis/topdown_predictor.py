@@ -13,9 +13,9 @@ from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
+from ..common.boxes import check_boxes
 from ..datasets.poses import joint_names
 from ..models.wrapped_networks import load_network, stock_config
-from .pose3d_image_inferencer import check_boxes
 from .stopwatch import Stopwatch
 
 

@@ -5,6 +5,7 @@ from mmpose.registry import VISUALIZERS
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
+from ..common.errors import UserError
 from .poses_3d import PoseView, draw_pose_views
 from .rare_poses import figure_to_image
 from .skeleton import Skeleton
@@ -14,10 +15,9 @@ from .skeleton import Skeleton
 class Pose3DImageVisualizer(PoseLocalVisualizer):
     """Draws 3D poses of images: in the image, and upright in space beside it.
 
-    It stands in place of ``PoseLocalVisualizer`` and is called as that is, by
-    ``PoseVisualizationHook`` and by inferencers, with samples of a
-    :class:`TopdownPose3DEstimator`. MMPose's ``Pose3dLocalVisualizer`` needs
-    a Matplotlib below 3.10, which no longer has what that calls, and draws
+    ``PoseVisualizationHook`` and inferencers call it as a
+    ``PoseLocalVisualizer``, with samples of a :class:`TopdownPose3DEstimator`.
+    MMPose's ``Pose3dLocalVisualizer`` needs a Matplotlib below 3.10 and draws
     one person.
 
     People of whom ``keypoints_cam`` is known stand where they are; others
@@ -27,9 +27,8 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
         name (str): As for ``PoseLocalVisualizer``.
         beside_truth (bool): Draw the truth of samples that have one beside
             the prediction, even where the caller leaves it out, as
-            ``PoseVisualizationHook`` does. Defaults to ``True``.
-        dpi (int): Pixels per inch; a panel is 3.6 inches wide. Defaults to
-            100.
+            ``PoseVisualizationHook`` does.
+        dpi (int): Pixels per inch; a panel is 3.6 inches wide.
         **kwargs: As for ``PoseLocalVisualizer``.
     """
 
@@ -59,28 +58,33 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
             image (np.ndarray): RGB in shape [H, W, 3].
             data_sample (PoseDataSample): With ``pred_instances``, of one
                 person or of several (``merge_data_samples``).
-            draw_gt (bool): Draw the truth, where there is one. Defaults to
-                ``True``.
-            draw_bbox (bool): Draw boxes. Defaults to ``False``.
-            show (bool): Open a window. Defaults to ``False``.
-            wait_time (float): How long it stays, in seconds. Defaults to 0:
-                until a key is pressed.
+            draw_gt, draw_bbox (bool): Draw the truth, if any, and boxes.
+            show (bool): Open a window.
+            wait_time (float): How long it stays, in seconds; with 0 until a
+                key is pressed.
             out_file (str, optional): Write the picture here, and not to the
                 backends.
-            kpt_thr (float): Joints with a lower score are left out. Defaults
-                to 0.3.
-            step (int): Step for the backends. Defaults to 0.
+            kpt_thr (float): Joints with a lower score are left out.
+            step (int): Step for the backends.
 
         Returns:
             np.ndarray: The picture as RGB in shape [H, W, 3].
+
+        Raises:
+            UserError: If the prediction has no depth.
         """
+        joints, columns = np.shape(data_sample.pred_instances.keypoints)[1:]
+        if columns != 3:
+            raise UserError('Pose3DImageVisualizer draws predictions of a '
+                            'TopdownPose3DEstimator; these have no depth')
         view = PoseView.of_sample(
             image, data_sample, kpt_thr,
             truth=draw_gt or self.beside_truth, boxes=draw_bbox)
-        figure = draw_pose_views(
-            [view], self._skeleton(view.pixels.shape[1]),
-            width=0.5 + self.line_width, size=float(self.radius)**2)
-        drawn = figure_to_image(figure, self.dpi)
+        skeleton = (Skeleton.of_metainfo(self.dataset_meta)
+                    if self.dataset_meta else Skeleton.without_bones(joints))
+        drawn = figure_to_image(draw_pose_views(
+            [view], skeleton, width=0.5 + self.line_width,
+            size=float(self.radius)**2), self.dpi)
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
@@ -89,8 +93,3 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
         else:
             self.add_image(name, drawn, step)
         return self.get_image()
-
-    def _skeleton(self, joints: int) -> Skeleton:
-        if not self.dataset_meta:
-            return Skeleton.without_bones(joints)
-        return Skeleton.of_metainfo(self.dataset_meta)

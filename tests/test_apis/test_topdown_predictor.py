@@ -133,7 +133,8 @@ def test_onnx_predicts_the_same(topdown_config, topdown_checkpoint, images,
 
 
 def test_wrong_arguments(predictor, images, topdown_config,
-                         topdown_checkpoint, config, checkpoint, tmp_path):
+                         topdown_checkpoint, pose3d_config, pose3d_checkpoint,
+                         tmp_path):
     with pytest.raises(ValueError, match='4 images, but boxes of 1'):
         predictor.predict(images, [[]])
     with pytest.raises(ValueError, match='boxes of image 1 must be'):
@@ -147,4 +148,4 @@ def test_wrong_arguments(predictor, images, topdown_config,
         TopdownPredictor(topdown_config, str(tmp_path / 'none.pth'))
     with pytest.raises(ValueError, match='TopdownPose3DEstimator predicts no '
                        '2D keypoints'):
-        TopdownPredictor(config, checkpoint, device='cpu')
+        TopdownPredictor(pose3d_config, pose3d_checkpoint, device='cpu')

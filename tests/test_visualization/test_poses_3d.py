@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.visualization.pose3d_image_visualizer import (
     Pose3DImageVisualizer,
 )
@@ -49,8 +50,8 @@ def sample(people=1, cam=False, truth=False) -> PoseDataSample:
     return one
 
 
-def share_of(image: np.ndarray, colour) -> float:
-    return (np.abs(image.astype(int) - colour).max(-1) < 60).mean()
+def share_of(image: np.ndarray, color) -> float:
+    return (np.abs(image.astype(int) - color).max(-1) < 60).mean()
 
 
 def test_up_in_the_image_is_up_in_the_plot():
@@ -61,30 +62,28 @@ def test_up_in_the_image_is_up_in_the_plot():
 
 
 def test_a_head_is_drawn_above_the_hips():
-    found = sample().pred_instances
-    drawn = {}
+    rows = {}
+    view = PoseView.of_sample(IMAGE, sample())
     for name, joint in (('hip', 0), ('head', 2)):
-        view = PoseView.of_sample(IMAGE, sample())
-        only = np.arange(JOINTS) == joint
-        figure = draw_pose_views(
-            [view._replace(visible=view.visible & only)], SKELETON)
-        axes = figure.axes[1]
-        axes.set(xlim=(-900, 900), ylim=(-900, 900), zlim=(-900, 900))
+        only = view.prediction._replace(
+            visible=np.arange(JOINTS)[None] == joint)
+        figure = draw_pose_views([view._replace(prediction=only)], SKELETON)
+        figure.axes[1].set(xlim=(-900, 900), ylim=(-900, 900),
+                           zlim=(-900, 900))
         image = figure_to_image(figure)
-        right = image[:, image.shape[1] // 2:]
-        rows = np.nonzero((np.abs(right.astype(int) - RED).max(-1) < 60
-                           ).any(1))[0]
-        drawn[name] = rows.mean()
-    assert found.keypoints[0, 2, 1] < 0
-    assert drawn['head'] < drawn['hip'] - 50
+        space = image[:, image.shape[1] // 2:].astype(int)
+        rows[name] = np.nonzero(
+            (np.abs(space - RED).max(-1) < 60).any(1))[0].mean()
+    assert rows['head'] < rows['hip'] - 50
 
 
 def test_people_stand_where_they_are_or_side_by_side():
-    view = PoseView.of_sample(IMAGE, sample(people=3))
+    points = PoseView.of_sample(IMAGE, sample(people=3)).prediction.points
     # the last one is on the left of the image
-    assert view.points[:, 0, 0].tolist() == [2 * DISTANCE, DISTANCE, 0]
-    view = PoseView.of_sample(IMAGE, sample(people=2, cam=True))
-    assert np.allclose(view.points[:, 0], [100, 0, 4000])
+    assert points[:, 0, 0].tolist() == [2 * DISTANCE, DISTANCE, 0]
+    points = PoseView.of_sample(
+        IMAGE, sample(people=2, cam=True)).prediction.points
+    assert np.allclose(points[:, 0], [100, 0, 4000])
 
 
 def test_truth_has_a_panel_of_its_own():
@@ -109,21 +108,20 @@ def test_joints_below_the_threshold_are_left_out():
     assert shares[0] > 1e-3 and shares[1] == 0
 
 
-def test_a_crop_keeps_places():
-    view = PoseView.of_sample(IMAGE, sample(truth=True), truth=True,
-                              boxes=True)
-    crop = view.cropped(np.array([30., 5., 50., 55.]), 0.1)
-    assert crop.image.shape[:2] == (60, 60)
-    assert np.allclose(view.pixels - crop.pixels, [10, 0])
-    assert np.allclose(view.true_pixels - crop.true_pixels, [10, 0])
-    assert np.allclose(crop.boxes, [[20, 5, 40, 55]])
+def test_a_window_shows_a_box_and_around_it():
+    view = PoseView.of_sample(IMAGE, sample(), window=np.array(
+        [30., 5., 50., 55.]))
+    axes = draw_pose_views([view], SKELETON).axes[0]
+    # 1.3 times the longer side, as far as there is an image
+    assert np.allclose(axes.get_xlim(), (7, 72))
+    assert np.allclose(axes.get_ylim(), (59.5, -0.5))
 
 
 def test_a_prediction_without_depth_is_refused():
     flat = sample()
     flat.pred_instances.keypoints = flat.pred_instances.keypoints[..., :2]
-    with pytest.raises(ValueError, match='no places in 3D'):
-        PoseView.of_sample(IMAGE, flat)
+    with pytest.raises(UserError, match='TopdownPose3DEstimator'):
+        Pose3DImageVisualizer('refuses').add_datasample('flat', IMAGE, flat)
 
 
 def test_the_visualizer_writes_a_picture(tmp_path):
