@@ -14,7 +14,7 @@ from ...codecs import IntegralPose3DLabel
 from ...common import checks
 from ...common.configs import is_of_class
 from ...common.errors import UserError
-from ..losses.loss_balancers.loss_balancer import measurable
+from ..losses.loss_balancers.loss_balancer import eager_for_gradient_norms
 from .soft_argmax import soft_argmax
 
 TERMS = ('heatmap2d', 'heatmap3d', 'joint2d_from_volume', 'depth_from_volume',
@@ -163,7 +163,7 @@ class IntegralPose3DHead(HeatmapHead):
         volume = self.volume_layer(features)
         return heatmaps, volume.unflatten(1, (self.out_channels, -1))
 
-    @measurable
+    @eager_for_gradient_norms
     def loss(self,
              feats: Sequence[Tensor],
              batch_data_samples: list,

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ....common import checks
 from .loss_balancer import LossBalancer
-from .term_errors import PairError
 
 
 @MODELS.register_module()
@@ -37,20 +36,20 @@ class AdaptiveBalancer(LossBalancer):
         terms (list[str]): Names of the terms.
         eps (float): Least mean absolute error to divide by, in the unit of
             the term, so that a pair which agrees exactly has a finite weight
-            and a loss of 0. Above it, nothing changes. Defaults to 1e-6.
-        reduction (str): See :class:`LossBalancer`. Defaults to ``'batch'``,
-            as in the source.
+            and a loss of 0. Above it, nothing changes.
+        reduction (str): See :class:`LossBalancer`; ``'batch'`` as in the
+            original code.
         kwargs: See :class:`LossBalancer`.
 
     Example:
         >>> import torch
-        >>> balancer = AdaptiveBalancer(['pixels', 'metres'])
+        >>> balancer = AdaptiveBalancer(['pixels', 'meters'])
         >>> zeros = torch.zeros(2, 3)
         >>> result = balancer(dict(pixels=(zeros + 8, zeros, None),
-        ...                        metres=(zeros + 0.5, zeros, None)))
-        >>> result['weight_pixels'], result['weight_metres']
+        ...                        meters=(zeros + 0.5, zeros, None)))
+        >>> result['weight_pixels'], result['weight_meters']
         (tensor(0.1250), tensor(2.))
-        >>> result['loss_pixels'], result['loss_metres']
+        >>> result['loss_pixels'], result['loss_meters']
         (tensor(24.), tensor(1.5000))
     """
 
@@ -62,23 +61,13 @@ class AdaptiveBalancer(LossBalancer):
                  reduction: str = 'batch',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if not 0 < eps < float('inf'):
-            raise ValueError(f'eps must be above 0, but it is {eps}')
+        checks.positive(eps=eps)
         self.eps = eps
 
-    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+    def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
-        sums, counts = [], []
-        for loss, pair in zip(raw, pairs, strict=True):
-            sums.append(loss.abs() if pair is None else pair.magnitude)
-            count = loss != 0 if pair is None else pair.count
-            # no copy from the host, for which an accelerator would wait
-            counts.append(count.to(raw.dtype) if isinstance(count, Tensor)
-                          else raw.new_full((), count))
-        statistics = torch.stack([*sums, *counts])
         if get_world_size() > 1:
-            all_reduce(statistics)
-        total, count = statistics.chunk(2)
-        mean = total / count.clamp(min=1)
+            all_reduce(errors)
+        total, count = errors
         # a term that nobody sees gets no weight
-        return (count > 0) / mean.clamp(min=self.eps)
+        return (count > 0) / (total / count.clamp(min=1)).clamp(min=self.eps)

@@ -6,13 +6,14 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ....common import checks
+from ....common.errors import UserError
 from .loss_balancer import LossBalancer
-from .term_errors import PairError
 
 
 @MODELS.register_module()
 class DynamicTaskPriorityBalancer(LossBalancer):
-    r"""Dynamic task prioritisation: the harder a term is, the more it weighs.
+    r"""Dynamic task prioritization: the harder a term is, the more it weighs.
 
     .. math::
         L = \sum_i -(1 - k_i)^\gamma \log(k_i) \, L_i
@@ -37,12 +38,10 @@ class DynamicTaskPriorityBalancer(LossBalancer):
     Args:
         terms (list[str]): Names of the terms.
         gamma (float): How strongly weights fall with progress, at least 0.
-            Defaults to 1.
         momentum (float): Share of the latest figure in the moving average, in
-            (0, 1]. Defaults to 0.1.
-        eps (float): Figures are kept within [eps, 1 - eps]. Defaults to 1e-3.
-        reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
-        kwargs: See :class:`LossBalancer`.
+            (0, 1].
+        eps (float): Figures are kept within [eps, 1 - eps], in (0, 0.5].
+        reduction, kwargs: See :class:`LossBalancer`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -56,12 +55,10 @@ class DynamicTaskPriorityBalancer(LossBalancer):
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if not 0 <= gamma < float('inf'):
-            raise ValueError(f'gamma must be at least 0, but it is {gamma}')
-        if not 0 < momentum <= 1:
-            raise ValueError(f'momentum must be in (0, 1], but it is {momentum}')
-        if not 0 < eps < 0.5:
-            raise ValueError(f'eps must be in (0, 0.5), but it is {eps}')
+        checks.non_negative(gamma=gamma)
+        checks.positive(momentum=momentum, eps=eps)
+        checks.within(0, 1, momentum=momentum)
+        checks.within(0, 0.5, eps=eps)
         self.gamma = gamma
         self.momentum = momentum
         self.eps = eps
@@ -74,7 +71,7 @@ class DynamicTaskPriorityBalancer(LossBalancer):
         self.averages.zero_()
         self.initial.zero_()
 
-    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+    def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         if self.learning:
             self._learn(raw, kpis)
@@ -84,23 +81,23 @@ class DynamicTaskPriorityBalancer(LossBalancer):
     @torch.no_grad()
     def _learn(self, raw: Tensor, kpis: Mapping[str, Tensor]) -> None:
         measured = torch.stack([
-            self._figure(name, kpis[name], raw) if name in kpis
-            else raw.new_zeros(()) for name in self.terms])
+            self._figure(name, kpis.get(name, float('nan')), raw)
+            for name in self.terms])
         (raw, measured), (_, known) = self.mean_over_processes(
             torch.stack([raw, measured]),
             torch.stack([raw != 0, measured.isfinite()]))
-        measured = torch.where(known, measured, float('nan'))
         first = (self.initial == 0) & (raw > 0) & raw.isfinite()
         self.initial.copy_(torch.where(first, raw, self.initial))
-        seen = (raw > 0) & (self.initial > 0)
-        progress = torch.where(seen, 1 - raw / self.initial, float('nan'))
+        # not finite where nobody sees a term, whose average then stays
+        measured = torch.where(known, measured, float('nan'))
+        progress = torch.where(raw > 0, 1 - raw / self.initial, float('nan'))
         figures = torch.stack([
             each[0] if name in kpis else each[1] for name, *each in
             zip(self.terms, measured, progress, strict=True)])
         known = figures.isfinite()
-        figures = figures.clamp(self.eps, 1 - self.eps)
-        moved = self.averages.lerp(figures.to(self.averages), self.momentum)
-        moved = torch.where(self.averages == 0, figures, moved)
+        figures = figures.clamp(self.eps, 1 - self.eps).to(self.averages)
+        moved = torch.where(self.averages == 0, figures,
+                            self.averages.lerp(figures, self.momentum))
         self.averages.copy_(torch.where(known, moved, self.averages))
 
     @staticmethod
@@ -109,6 +106,6 @@ class DynamicTaskPriorityBalancer(LossBalancer):
             # no copy from the host, for which an accelerator would wait
             return like.new_full((), figure)
         if figure.numel() != 1:
-            raise ValueError(f'the figure of {name!r} in kpis must be a single '
-                             f'number, but its shape is {tuple(figure.shape)}')
+            raise UserError(f'the figure of {name!r} in kpis must be a single '
+                            f'number, but its shape is {tuple(figure.shape)}')
         return figure.detach().reshape(()).to(like)

@@ -6,8 +6,8 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ....common import checks
 from .loss_balancer import LossBalancer
-from .term_errors import PairError
 
 
 @MODELS.register_module()
@@ -17,7 +17,7 @@ class GradNormBalancer(LossBalancer):
     .. math::
         G_i = \lVert \nabla_{shared} w_i L_i \rVert_2, \quad
         r_i = \frac{L_i / L_i(0)}{\overline{L / L(0)}}, \quad
-        w \text{ minimises } \sum_i \lvert G_i - \overline{G} \,
+        w \text{ minimizes } \sum_i \lvert G_i - \overline{G} \,
         r_i^\alpha \rvert
 
     with weights that sum up to the number of terms. Chen et al., `GradNorm
@@ -49,10 +49,9 @@ class GradNormBalancer(LossBalancer):
     Args:
         terms (list[str]): Names of the terms.
         alpha (float): How strongly terms that train slowly are preferred, at
-            least 0, which makes all gradients equal. Defaults to 1.5.
-        lr (float): Step :math:`\eta` of the weights. Defaults to 0.025.
-        reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
-        kwargs: See :class:`LossBalancer`.
+            least 0, which makes all gradients equal.
+        lr (float): Step :math:`\eta` of the weights.
+        reduction, kwargs: See :class:`LossBalancer`.
 
     Raises:
         ValueError: If an argument is out of its range; in training, if no
@@ -68,11 +67,8 @@ class GradNormBalancer(LossBalancer):
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if not 0 <= alpha < float('inf'):
-            raise ValueError('alpha must be a number of at least 0, but it is '
-                             f'{alpha}')
-        if not 0 < lr < float('inf'):
-            raise ValueError(f'lr must be above 0, but it is {lr}')
+        checks.non_negative(alpha=alpha)
+        checks.positive(lr=lr)
         self.alpha = alpha
         self.lr = lr
         self.register_buffer('weights', torch.ones(len(self.terms)))
@@ -84,7 +80,7 @@ class GradNormBalancer(LossBalancer):
         self.weights.fill_(1)
         self.initial.zero_()
 
-    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+    def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         weights = self.weights.clone()
         if self.learning:

@@ -1,20 +1,26 @@
 """What all balancers of losses share."""
 
+import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from numbers import Integral
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.logging import MessageHub, print_log
 from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
-from .term_errors import Pair, PairError, scalar_loss
+from ....common import checks
+from ....common.errors import UserError
+from ....common.state_dicts import differences
+
+# prediction, target and weight
+Pair = tuple[Tensor, Tensor, Tensor | None]
 
 
-def measurable(loss: Callable) -> Callable:
+def eager_for_gradient_norms(loss: Callable) -> Callable:
     """Keep a head's loss out of graphs where its balancer measures gradients.
 
     In a compiled graph, losses do not depend on features that it gives beside
@@ -30,8 +36,8 @@ def measurable(loss: Callable) -> Callable:
 
     @wraps(loss)
     def method(self, *args, **kwargs):
-        measured = self.balancer.measures_gradients
-        return (eager_loss if measured else loss)(self, *args, **kwargs)
+        eager = self.balancer.measures_gradients
+        return (eager_loss if eager else loss)(self, *args, **kwargs)
 
     return method
 
@@ -59,16 +65,15 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         reduction (str): N of pairs: ``'batch'``, the number of samples B, or
             ``'mean'``, the number of elements whose weight is not 0.
         loss_weight (float): Weight of the sum of all terms, at least 0.
-            Defaults to 1.
         grad_norm_interval (int): While training, every so many iterations the
             result holds the norm of each term's gradient, which costs another
-            way back from each term to ``shared``. Defaults to 0: never.
+            way back from each term to ``shared``. 0: never.
 
     Raises:
         ValueError: If the arguments do not fit.
     """
 
-    # whether `weigh` needs the absolute errors of pairs
+    # whether `weigh` needs the absolute errors of terms
     LEARNS_FROM_ERRORS = False
     # whether `weigh` needs the norms of gradients in each training step
     LEARNS_FROM_GRADIENTS = False
@@ -80,42 +85,30 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                  grad_norm_interval: int = 0) -> None:
         super().__init__()
         terms = list(terms)
-        if not terms:
-            raise ValueError('terms must name at least one term of the loss')
-        for term in terms:
-            if terms.count(term) > 1:
-                raise ValueError(f'terms names {term!r} more than once: '
-                                 f'{terms}')
-            if not term or 'loss' in term or '.' in term:
-                raise ValueError(
-                    f"the term {term!r} must have a name without 'loss' (the "
-                    'values with it in their names are added up) and without '
-                    'a dot')
-        if reduction not in ('batch', 'mean'):
-            raise ValueError("reduction must be 'batch' or 'mean', but it is "
-                             f'{reduction!r}')
-        if not 0 <= loss_weight < float('inf'):
-            raise ValueError('loss_weight must be a number of at least 0, but it '
-                             f'is {loss_weight}')
-        if not isinstance(grad_norm_interval, Integral) or (
-                grad_norm_interval < 0):
-            raise ValueError('grad_norm_interval must be a whole number of '
-                             'iterations or 0 (never), but it is '
-                             f'{grad_norm_interval}')
+        if not terms or len(set(terms)) < len(terms) or any(
+                not term or 'loss' in term or '.' in term for term in terms):
+            raise UserError(
+                f"terms must be different names without 'loss' (MMEngine adds "
+                f'up all values with it) and without a dot, but are {terms}')
+        checks.one_of(('batch', 'mean'), reduction=reduction)
+        checks.non_negative(loss_weight=loss_weight)
+        checks.whole(0, grad_norm_interval=grad_norm_interval)
         self.terms = terms
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.grad_norm_interval = grad_norm_interval
+        self._register_load_state_dict_pre_hook(self._fit_state)
 
     @abstractmethod
-    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+    def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         """Weights of the terms of one batch.
 
         Args:
             raw (Tensor): The terms' losses in shape [T], without gradient.
-            pairs (list[PairError | None]): Errors of the terms that are
-                pairs, ``None`` of the scalars.
+            errors (Tensor, optional): With ``LEARNS_FROM_ERRORS``, sums and
+                numbers of the terms' absolute errors in shape [2, T]. A
+                scalar is its own error.
             kpis (dict[str, Tensor]): Measured figures by term.
             norms (Tensor, optional): Norms of the losses' gradients in shape
                 [T], where they were measured.
@@ -138,9 +131,9 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                 nowhere, whatever they hold.
             shared (Tensor or list[Tensor], optional): Features or parameters
                 that all terms depend on, with respect to which gradients are
-                measured. Defaults to ``None``.
+                measured.
             kpis (dict, optional): Figures in (0, 1) by term that say how well
-                it is solved, 1 at best. Defaults to ``None``.
+                it is solved, 1 at best.
 
         Returns:
             dict[str, Tensor]: Of each term ``loss_<term>``, balanced and with
@@ -154,18 +147,19 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                 something needed was not given.
         """
         kpis = kpis or {}
-        self._check_names(terms, kpis)
-        losses, pairs = [], []
-        for name in self.terms:
-            loss, pair = self._loss(name, terms[name])
-            losses.append(loss)
-            pairs.append(pair)
+        if set(terms) != set(self.terms) or set(kpis) - set(self.terms):
+            raise UserError(
+                f'{type(self).__name__} balances the terms {self.terms}, but '
+                f'got {list(terms)} and kpis of {list(kpis)}')
+        losses, errors = zip(*(self._loss(name, terms[name])
+                               for name in self.terms), strict=True)
         raw = torch.stack([loss.detach() for loss in losses])
+        errors = (torch.stack(errors, 1) if self.LEARNS_FROM_ERRORS else None)
         norms = None
         if self.measures_gradients:
             shared = [shared] if isinstance(shared, Tensor) else shared
             norms = self._gradient_norms(losses, raw, shared)
-        weights = self.loss_weight * self.weigh(raw, pairs, kpis, norms)
+        weights = self.loss_weight * self.weigh(raw, errors, kpis, norms)
         figures = dict(weight=weights.detach(), raw=raw)
         if norms is not None and self._logs_gradients():
             figures['grad_norm'] = weights.detach().abs() * norms
@@ -181,35 +175,68 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         """Whether this call is one of a training step, and may change state."""
         return self.training and torch.is_grad_enabled()
 
-    def _check_names(self, terms: Mapping, kpis: Mapping) -> None:
-        missing = [name for name in self.terms if name not in terms]
-        unknown = [name for name in terms if name not in self.terms]
-        if missing or unknown:
-            raise ValueError(
-                f'{type(self).__name__} balances the terms {self.terms}, but '
-                + ' and '.join([f'{name!r} is missing' for name in missing] +
-                               [f'{name!r} is given' for name in unknown]))
-        for name in kpis:
-            if name not in self.terms:
-                raise ValueError(
-                    f'kpis has a figure of {name!r}, which is none of the '
-                    f'terms {self.terms}')
-
     def _loss(self, name: str,
-              term: Pair | Tensor) -> tuple[Tensor, PairError | None]:
+              term: Pair | Tensor) -> tuple[Tensor, Tensor | None]:
+        """A term's loss and, where they are needed, sum and number of errors."""
         if isinstance(term, Tensor):
-            return scalar_loss(name, term), None
+            if term.numel() != 1:
+                raise UserError(
+                    f'the loss of the term {name!r} must be a single number, '
+                    f'but its shape is {tuple(term.shape)}: give a tuple of '
+                    'prediction, target and weight, or reduce it')
+            loss = term.reshape(()).to(
+                torch.promote_types(term.dtype, torch.float32))
+            errors = None
+            if self.LEARNS_FROM_ERRORS:
+                size = loss.detach().abs()
+                errors = torch.stack([size, (size != 0).to(size)])
+            return loss, errors
         if not isinstance(term, (tuple, list)) or len(term) not in (2, 3):
-            raise ValueError(
+            raise UserError(
                 f'the term {name!r} must be a scalar loss or a tuple of '
                 'prediction, target and weight (or None), but it is a '
                 f'{type(term).__name__}')
-        pair = PairError(name, *term, with_magnitude=self.LEARNS_FROM_ERRORS)
+        return self._loss_of_pair(name, *term)
+
+    def _loss_of_pair(self, name: str, prediction: Tensor, target: Tensor,
+                      weight: Tensor | None = None
+                      ) -> tuple[Tensor, Tensor | None]:
+        shape = tuple(prediction.shape)
+        if not shape or target.shape != shape:
+            raise UserError(
+                f'prediction and target of the term {name!r} must have the '
+                f'same shape [B, …], but have {shape} and '
+                f'{tuple(target.shape)}')
+        # the square of a half precision difference underflows
+        dtype = torch.promote_types(prediction.dtype, torch.float32)
+        error = prediction - target.to(dtype)
+        count = error.new_full((), error.numel())
+        if weight is not None:
+            if not weight.ndim or weight.shape != shape[:weight.ndim]:
+                raise UserError(
+                    f'the weight of the term {name!r} must have a shape that '
+                    f"the prediction's, {shape}, begins with, but it is "
+                    f'{tuple(weight.shape)}')
+            weight = weight.to(dtype)
+            # so that a weight of NaN is not taken for one of 0
+            hidden = weight == 0
+            trailing = shape[weight.ndim:]
+            count = (~hidden).sum().to(dtype) * math.prod(trailing)
+            # past autograd: an error of 0 has a gradient of 0 by itself
+            error.detach().masked_fill_(
+                hidden.reshape(*hidden.shape, *[1] * len(trailing)), 0)
+        errors = None
+        if self.LEARNS_FROM_ERRORS:
+            errors = torch.stack([error.detach().abs().sum(), count])
+        # on the way back makes one volume, where a square makes three
+        loss = F.mse_loss(error, error.new_zeros(()).expand_as(error),
+                          reduction='none')
+        if weight is not None:
+            loss = weight * loss[..., None].flatten(weight.ndim).sum(-1)
+        divisor = count.clamp(min=1)
         if self.reduction == 'batch':
-            return pair.squares() / pair.batch, pair
-        if isinstance(pair.count, Tensor):
-            return pair.squares() / pair.count.clamp(min=1), pair
-        return pair.squares() / max(pair.count, 1), pair
+            divisor = max(shape[0], 1)
+        return loss.sum() / divisor, errors
 
     @property
     def measures_gradients(self) -> bool:
@@ -223,19 +250,17 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         iteration = MessageHub.get_current_instance().get_info('iter') or 0
         return iteration % self.grad_norm_interval == 0
 
-    def _gradient_norms(self, losses: list[Tensor], raw: Tensor,
+    def _gradient_norms(self, losses: Sequence[Tensor], raw: Tensor,
                         shared: Sequence[Tensor] | None) -> Tensor:
-        if not shared:
-            raise ValueError(
-                f'{type(self).__name__} measures gradients, but got no '
-                '`shared`: features or parameters that all terms depend on')
-        for tensor in shared:
-            if not tensor.requires_grad:
-                raise ValueError(
-                    f'{type(self).__name__} measures gradients with respect '
-                    f'to `shared`, but its tensor in shape '
-                    f'{tuple(tensor.shape)} requires none: a frozen backbone? '
-                    'Then give parameters of a layer that is trained')
+        shared = list(shared or [])
+        if not shared or not all(tensor.requires_grad for tensor in shared):
+            raise UserError(
+                f'{type(self).__name__} measures gradients with respect to '
+                '`shared`, features or parameters that all terms depend on '
+                'and that require gradients, but got tensors in shape '
+                f'{[tuple(tensor.shape) for tensor in shared]}. Where the '
+                'backbone is frozen, give parameters of a layer that is '
+                'trained (the shared_layer of BalancedHead)')
         # a gradient that half precision holds, whatever the loss's scale
         factors = 1024 / raw.abs().clamp(min=1e-30)
         norms = []
@@ -255,7 +280,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
 
     def mean_over_processes(self, values: Tensor,
                             seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Means over those processes that see a term, in one go.
+        """Means over those processes that see a term, in one reduction.
 
         A process whose part of the batch has nothing of a term knows nothing
         about it, and would draw the means of the others towards 0.
@@ -275,7 +300,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
             sums, counts = stacked
         return sums / counts.clamp(min=1), counts > 0
 
-    # what was learnt
+    # state
 
     def register_terms(self) -> None:
         """Keep the terms' names with the state, so that no other's is loaded.
@@ -287,28 +312,26 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                                                    dtype=torch.uint8))
 
     def reset(self) -> None:
-        """Forget what was learnt; for subclasses with state."""
+        """Return to the initial state; for subclasses with state."""
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
-        loaded = {key[len(prefix):]: value
-                  for key, value in state_dict.items()
+    def _fit_state(self, state_dict: dict, prefix: str, *_) -> None:
+        """Start anew from a state of other terms, or of another balancer."""
+        own = {prefix + key: value
+               for key, value in self.state_dict().items()}
+        loaded = {key: value for key, value in state_dict.items()
                   if key.startswith(prefix)}
-        own = {key: value for key, value in
-               (*self._buffers.items(), *self._parameters.items())
-               if key not in self._non_persistent_buffers_set}
-        fits = loaded.keys() == own.keys() and all(
-            loaded[key].shape == own[key].shape for key in own)
-        if fits and (not own or torch.equal(loaded['names'].cpu(),
-                                            self.names.cpu())):
-            super()._load_from_state_dict(state_dict, prefix, *args)
+        names = loaded.get(f'{prefix}names')
+        if not differences(loaded, own) and (
+                names is None or torch.equal(names.cpu(), self.names.cpu())):
             return
         self.reset()
-        found = 'no state of a balancer'
-        if 'names' in loaded:
-            terms = bytes(loaded['names'].tolist()).decode()
-            found = f'state of terms {terms.splitlines()}'
-        elif loaded:
-            found = f'state of another balancer, {sorted(loaded)}'
+        for key in loaded:
+            del state_dict[key]
+        state_dict.update(own)
+        found = f'state of another balancer, {sorted(loaded)}'
+        if names is not None:
+            found = f'state of terms {bytes(names.tolist()).decode().splitlines()}'
+        elif not loaded:
+            found = 'no state of a balancer'
         print_log(f'{type(self).__name__} of the terms {self.terms} starts '
                   f'anew: the checkpoint has {found}', 'current')

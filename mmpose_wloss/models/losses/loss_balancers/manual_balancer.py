@@ -1,15 +1,15 @@
 """Balance by ratios that somebody chose."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 
 import torch
 from mmengine.logging import MessageHub
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ....common import checks
+from ....common.errors import UserError
 from .loss_balancer import LossBalancer
-from .term_errors import PairError
 
 
 @MODELS.register_module()
@@ -19,8 +19,8 @@ class ManualBalancer(LossBalancer):
     .. math::
         L = \sum_i \frac{r_i}{B} \sum_j m_{ij} (p_{ij} - y_{ij})^2
 
-    The "Manual" stages of integral 3D pose. The source uses Caffe's Euclidean
-    loss, half of this one: ``loss_weight=0.5``.
+    The "Manual" stages of integral 3D pose. The original code uses Caffe's
+    Euclidean loss, half of this one: ``loss_weight=0.5``.
 
     Args:
         terms (list[str]): Names of the terms.
@@ -29,12 +29,11 @@ class ManualBalancer(LossBalancer):
             by the epoch from which they hold. Epochs count from 0, as for
             MMEngine's hooks and schedulers: those of ``{10: ...}`` hold after
             10 epochs were trained. What an entry does not name stays as it
-            was. It is looked up at each call, so that a resumed training goes
-            on with the ratios of its epoch. It goes by epochs only: MMEngine's
-            ``IterBasedTrainLoop`` stays in epoch 0, so that in it no later
-            entry ever holds. Defaults to ``None``.
-        reduction (str): See :class:`LossBalancer`. Defaults to ``'batch'``,
-            as in the source.
+            was. A resumed training goes on with the ratios of its epoch.
+            MMEngine's ``IterBasedTrainLoop`` stays in epoch 0, so that in it
+            no later entry ever holds.
+        reduction (str): See :class:`LossBalancer`; ``'batch'`` as in the
+            original code.
         kwargs: See :class:`LossBalancer`.
 
     Raises:
@@ -58,37 +57,27 @@ class ManualBalancer(LossBalancer):
                  reduction: str = 'batch',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        self._check_ratios('ratios', ratios)
-        missing = [name for name in self.terms if name not in ratios]
-        if missing:
-            raise ValueError(
-                f'ratios names {sorted(ratios)}, but no ratio of {missing}: '
-                'each term needs one, 0 to leave it out')
-        rows = {0: dict(ratios)}
-        for epoch in sorted(schedule or {}, key=str):
-            if not isinstance(epoch, int) or epoch < 0:
-                raise ValueError('schedule must have epochs as keys, whole '
-                                 f'numbers of at least 0, but has {epoch!r}')
-        for epoch, changes in sorted((schedule or {}).items()):
-            self._check_ratios(f'schedule[{epoch}]', changes)
-            rows[epoch] = {**list(rows.values())[-1], **changes}
+        schedule = schedule or {}
+        checks.whole(0, **{f'epoch {epoch!r} of schedule': epoch
+                           for epoch in schedule})
+        rows, row = {}, {}
+        for epoch, changes in ((0, ratios), *sorted(schedule.items())):
+            row = {**row, **changes}
+            checks.non_negative(**{
+                f'ratio of {name!r} from epoch {epoch}': ratio
+                for name, ratio in changes.items()})
+            if row.keys() != set(self.terms):
+                raise UserError(
+                    f'each of the terms {self.terms} needs a ratio, 0 to '
+                    f'leave it out, but from epoch {epoch} there are those of '
+                    f'{sorted(row)}')
+            rows[epoch] = row
         self.epochs = list(rows)
         self.register_buffer('ratios', torch.tensor(
             [[row[name] for name in self.terms] for row in rows.values()]),
             persistent=False)
 
-    def _check_ratios(self, where: str, ratios: Mapping[str, float]) -> None:
-        for name, ratio in ratios.items():
-            if name not in self.terms:
-                raise ValueError(
-                    f'{where} has a ratio of {name!r}, which is none of the '
-                    f'terms that are made: {self.terms}')
-            if not isinstance(ratio, Real) or not 0 <= ratio < float('inf'):
-                raise ValueError(f'{where} has the ratio {ratio!r} of '
-                                 f'{name!r}, which must be a number of at '
-                                 'least 0')
-
-    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+    def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         now = MessageHub.get_current_instance().get_info('epoch') or 0
         row = sum(epoch <= now for epoch in self.epochs) - 1

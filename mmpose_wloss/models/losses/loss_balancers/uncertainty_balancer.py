@@ -1,4 +1,4 @@
-"""Balance by a variance that is learnt with the network."""
+"""Balance by a variance that is learned with the network."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,13 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ....common import checks
 from .loss_balancer import LossBalancer
-from .term_errors import PairError
 
 
 @MODELS.register_module()
 class UncertaintyBalancer(LossBalancer):
-    r"""Homoscedastic uncertainty: each term has a variance, which is learnt.
+    r"""Homoscedastic uncertainty: each term has a variance, which is learned.
 
     .. math::
         L = \sum_i \frac{1}{2} e^{-s_i} L_i + \frac{1}{2} s_i, \quad
@@ -39,9 +39,8 @@ class UncertaintyBalancer(LossBalancer):
         log_variance (float or str): :math:`s` at the start, or
             ``'first_batch'``: the logarithm of each term's first loss, its
             mean over the processes that see it, so that no term has to wait
-            for its variance to grow from 1. Defaults to 0.
-        reduction (str): See :class:`LossBalancer`. Defaults to ``'mean'``.
-        kwargs: See :class:`LossBalancer`.
+            for its variance to grow from 1.
+        reduction, kwargs: See :class:`LossBalancer`.
 
     Raises:
         ValueError: If ``log_variance`` is neither.
@@ -53,10 +52,8 @@ class UncertaintyBalancer(LossBalancer):
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
-        if log_variance != 'first_batch' and (
-                isinstance(log_variance, str) or not math.isfinite(log_variance)):
-            raise ValueError("log_variance must be a number or 'first_batch', "
-                             f'but it is {log_variance!r}')
+        if log_variance != 'first_batch':
+            checks.within(-math.inf, math.inf, log_variance=log_variance)
         self.start = log_variance
         self.log_variance = nn.Parameter(torch.empty(len(self.terms)))
         self.register_buffer('initialized', torch.empty(len(self.terms),
@@ -80,7 +77,7 @@ class UncertaintyBalancer(LossBalancer):
                                       self.loss_weight * seen * log_variance / 2)
         return result
 
-    def weigh(self, raw: Tensor, pairs: list[PairError | None],
+    def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         if self.start == 'first_batch' and self.learning:
             self._start(raw)
