@@ -21,7 +21,6 @@ from typing import NamedTuple
 import mmpose_wloss
 from mmpose_wloss.compat import mmcv_ext as stand_in
 from mmpose_wloss.compat.stand_ins import is_stand_in
-from mmpose_wloss.engine.speed import processor_name
 
 import mmcv
 import torch
@@ -273,6 +272,17 @@ def times(name: str, rounds: int, compiled) -> dict:
 
 def text(values: dict | None, kind: str) -> str:
     return '' if values is None else f'{values[kind]:.1e}'
+
+
+
+def processor_name() -> str:
+    """What the processor calls itself."""
+    information = Path('/proc/cpuinfo')
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -1,40 +1,49 @@
-"""Models side by side: what they reach and what they cost."""
+"""``python -m mmpose_wloss compare``: what models reach and what they cost."""
 
+import argparse
 import contextlib
 import copy
-import functools
 import hashlib
 import json
 import re
 import statistics
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from mmengine.analysis import FlopAnalyzer
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
+from ..common.checks import positive, whole
 from ..common.configs import annotation_files
-from ..common.errors import UserError
-from ..common.files import write_whole
-from ..deploy.export import OutputNetwork, export_model
+from ..common.errors import MissingFile, UserError
+from ..common.files import digest_of_file, read_json, write_whole
+from ..deploy import export_model, with_onnx_file
+from ..deploy.export import OutputNetwork, UnsupportedOutputs
 from ..deploy.images import input_size
-from ..deploy.network import OnnxNetwork, import_package
-from ..engine.speed import alternating_speeds
+from ..deploy.network import OnnxNetwork
 from ..evaluation.functional.tables import (
     COUNTS,
     PARTS,
     markdown_table,
     people_split_table,
 )
-from ..models.wrapped_networks import load_network, stock_checkpoint, write_checkpoint
-from ..preflight import check_config_path, check_data_files
+from ..models.wrapped_networks import (
+    TRAINING_KEYS,
+    load_network,
+    stock_checkpoint,
+    write_checkpoint,
+)
+from ..preflight import check_config_path, check_files
 from ..visualization.accuracy_cost import ModelPoint, draw_accuracy_cost
 
 FORMAT_VERSION = 1
@@ -45,10 +54,10 @@ MULTIPLY_ADDS = ('conv', 'linear', 'addmm', 'matmul', 'bmm', 'einsum')
 MAIN_FIGURES = ('PCK', 'PCKh', 'coco/AP', 'AP', 'AUC', 'NME', 'EPE', 'MPJPE')
 # a table of all that some metrics give would be too wide
 MOST_FIGURES = 9
-# what is measured of each model, in this order
-MEASURES = ('network', 'figures', 'onnx')
 ROUNDS = 3
 CHECKPOINT, ONNX = 'model.pth', 'model.onnx'
+NO_ONNX = ('Without the columns of ONNX: onnx and onnxruntime are not '
+           'installed: pip install "onnx>=1.15" "onnxruntime>=1.17".')
 
 
 class Candidate(NamedTuple):
@@ -57,12 +66,17 @@ class Candidate(NamedTuple):
     Args:
         name (str): Its name in the table.
         config (str): Path of its config.
-        checkpoint (str): Path or address of its checkpoint.
+        checkpoint (str): Path or URL of its checkpoint, or an ONNX file.
     """
 
     name: str
     config: str
     checkpoint: str
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether it is an ONNX file."""
+        return self.checkpoint.endswith('.onnx')
 
 
 def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
@@ -72,15 +86,15 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
     Args:
         pairs (Sequence[str]): ``CONFIG:CHECKPOINT`` of each. Paths may have
             colons: of several readings, that is taken whose files exist.
-        names (Sequence[str], optional): Their names. Defaults to ``None``: the
-            configs', with the checkpoints' where that leaves two alike.
+        names (Sequence[str], optional): Their names; ``None``: the configs',
+            with the checkpoints' where that leaves two alike.
 
     Returns:
         list[Candidate]: The models, in this order.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If one is no pair, or names are missing or alike.
+        MissingFile: If there is no such config or checkpoint.
+        UserError: If one is no pair, or names are missing or alike.
     """
     files = [_parse_pair(pair) for pair in pairs]
     if not names:
@@ -90,12 +104,12 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
                  f'{Path(checkpoint).stem}'
                  for stem, (_, checkpoint) in zip(stems, files, strict=True)]
     if len(names) != len(files):
-        raise ValueError(f'--name must name each of the {len(files)} models, '
-                         f'but there are {len(names)} names')
+        raise UserError(f'--name must name each of the {len(files)} models, '
+                        f'but there are {len(names)} names')
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f'two models are called {", ".join(twice)}: give each '
-                         'a name of its own by --name')
+        raise UserError(f'two models are called {", ".join(twice)}: give each '
+                        'a name of its own by --name')
     return [Candidate(name, *pair)
             for name, pair in zip(names, files, strict=True)]
 
@@ -105,17 +119,17 @@ def _parse_pair(pair: str) -> tuple[str, str]:
                 for colon in re.finditer(':', pair)]
     readings = [reading for reading in readings if all(reading)]
     if not readings:
-        raise ValueError(f'a model must be CONFIG:CHECKPOINT, but it is {pair}')
-    for config, checkpoint in readings:
-        if Path(config).is_file() and (
-                '://' in checkpoint or Path(checkpoint).is_file()):
+        raise UserError(f'a model must be CONFIG:CHECKPOINT, but it is {pair}')
+    with_config = [reading for reading in readings
+                   if Path(reading[0]).is_file()]
+    for config, checkpoint in with_config:
+        if '://' in checkpoint or Path(checkpoint).is_file():
             return config, checkpoint
-    for config, checkpoint in readings:
-        if Path(config).is_file():
-            raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+    if with_config:
+        raise MissingFile(f'there is no checkpoint {with_config[0][1]}')
     given = [config for config, _ in readings if config.endswith('.py')]
     check_config_path((given or [readings[-1][0]])[0])
-    raise FileNotFoundError(f'there is no model {pair}')
+    raise MissingFile(f'there is no model {pair}')
 
 
 class ModelComparison:
@@ -129,32 +143,25 @@ class ModelComparison:
         candidates (Sequence[Candidate]): The models.
         out (str): Folder for table, JSON file, picture, and a folder of each
             model with its checkpoint, its ONNX file and the logs.
-        options (dict, optional): Keys of all configs to change. Defaults to
-            none.
+        options (dict, optional): Keys of all configs to change.
         seconds (float): How long to measure each speed, in three rounds.
-            Defaults to 5.
-        batch_size (int): Images of a batch whose speed is measured. Defaults
-            to 1.
-        onnx (bool): Whether to export and measure ONNX files. Defaults to
-            ``True``: if onnx and onnxruntime are installed.
-
-    Attributes:
-        notes (list[str]): What the table lacks, in sentences.
+        batch_size (int): Images of a batch whose speed is measured.
+        onnx (bool): Whether to export and measure ONNX files, where onnx and
+            onnxruntime are installed.
 
     Raises:
-        FileNotFoundError: If data of a model's test are not there.
-        ValueError: If a config has no test.
+        MissingFile: If data of a model's test are not there.
+        UserError: If a config has no test.
     """
 
     def __init__(self, candidates: Sequence[Candidate], out: str,
                  options: dict | None = None, seconds: float = 5.,
                  batch_size: int = 1, onnx: bool = True):
-        if seconds <= 0 or batch_size < 1:
-            raise ValueError('--seconds must be above 0 and --batch-size at '
-                             f'least 1, but they are {seconds} and {batch_size}')
+        positive(seconds=seconds)
+        whole(1, batch_size=batch_size)
         self.out = Path(out)
         self.candidates = list(candidates)
-        self.configs = [self._config(each, options or {})
+        self.configs = [_test_config(each, options or {})
                         for each in self.candidates]
         self.digests = [
             _digest(config, candidate.checkpoint)
@@ -162,49 +169,32 @@ class ModelComparison:
                                          strict=True)]
         self.seconds = seconds
         self.batch_size = batch_size
-        self.notes: list[str] = []
-        if onnx:
-            try:
-                import_package('onnx')
-                import_package('onnxruntime')
-            except UserError as error:
-                onnx = False
-                self.notes.append(f'Without the columns of ONNX: {error}.')
+        self.notes = []
         self.onnx = onnx
+        if onnx and not (find_spec('onnx') and find_spec('onnxruntime')):
+            self.onnx, self.notes = False, [NO_ONNX]
+        self.json_file = self.out / 'models.json'
         content = self._read()
         self.known: dict[str, dict] = content.get('measured', {})
         self.speeds: dict = content.get('speeds', {})
 
-    @property
-    def json_file(self) -> Path:
-        """Where the figures are."""
-        return self.out / 'models.json'
-
-    @staticmethod
-    def _config(candidate: Candidate, options: dict) -> Config:
-        config = Config.fromfile(candidate.config)
-        config.merge_from_dict(dict(options))
-        for key in ('test_dataloader', 'test_evaluator'):
-            if not config.get(key):
-                raise ValueError(f'{candidate.config} has no {key}: there is '
-                                 'nothing to evaluate it on')
-        check_data_files(config, ['test'])
-        return config
-
     def _read(self) -> dict:
         if not self.json_file.exists():
             return {}
-        try:
-            content = json.loads(self.json_file.read_text())
-            if content['format'] == FORMAT_VERSION:
-                return content
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f'{self.json_file} is not what this tool wrote ({error!r}): '
-                'take another folder by --out, or remove it') from error
-        raise ValueError(
-            f'{self.json_file} has format {content["format"]}, but this '
-            f'version writes {FORMAT_VERSION}: take another folder by --out')
+        content = read_json(self.json_file)
+        version = content.get('format') if isinstance(content, dict) else None
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f'{self.json_file} has format {version}, but this version '
+                f'writes {FORMAT_VERSION}: take another folder by --out')
+        return content
+
+    def _keep(self) -> None:
+        write_whole(self.json_file, json.dumps(dict(
+            format=FORMAT_VERSION, compared=dict(zip(
+                [each.name for each in self.candidates], self.digests,
+                strict=True)), measured=self.known, speeds=self.speeds),
+            indent=1))
 
     def run(self) -> None:
         """Measure what is not known yet.
@@ -213,108 +203,88 @@ class ModelComparison:
         does meets all models alike. A progress bar goes to stderr, and so does
         what is logged.
         """
-        measures = MEASURES if self.onnx else MEASURES[:-1]
         with contextlib.redirect_stdout(sys.stderr), tqdm(
-                total=len(measures) * len(self.candidates) + 1,
-                unit='step') as bar:
+                total=len(self.candidates) + 1, unit='model') as bar:
             for candidate, config, digest in zip(
                     self.candidates, self.configs, self.digests, strict=True):
-                self._complete(candidate, config, digest, measures, bar)
+                bar.set_description(candidate.name)
+                self._complete(candidate, config, digest)
+                bar.update()
             bar.set_description('speed')
-            if not self._speeds_are_known():
-                self.speeds = self._speeds()
+            if self.speeds.get('settings') != self._settings() or not (
+                    set(self.digests) <= self.speeds['models'].keys()):
+                self.speeds = dict(settings=self._settings(),
+                                   models=self._measure_speeds())
                 self._keep()
             bar.update()
 
-    def _complete(self, candidate: Candidate, config: Config, digest: str,
-                  measures: Sequence[str], bar: tqdm) -> None:
-        row = self.known.setdefault(digest, {})
-        missing = [key for key in measures if key not in row]
+    def _complete(self, candidate: Candidate, config: Config,
+                  digest: str) -> None:
+        """Measure what is not known of a model but its speed."""
         folder = self._folder(candidate, digest)
-        files = dict(network=folder / CHECKPOINT, onnx=folder / ONNX)
-        missing += [key for key, file in files.items()
-                    if key in measures and key not in missing
-                    and not file.exists() and 'missing' not in row[key]]
-        bar.update(len(measures) - len(missing))
+        if not folder.exists():
+            self.known[digest] = {}
+        row = self.known.setdefault(digest, {})
+        missing = [key for key in ('network', 'figures', 'onnx')
+                   if key not in row and (key != 'onnx' or self.onnx)]
         if not missing:
             return
-        model, stock = load_network(config, candidate.checkpoint)
+        row.update(config=candidate.config, checkpoint=candidate.checkpoint)
         folder.mkdir(parents=True, exist_ok=True)
-        functions = dict(
-            network=lambda: self._network(model, stock, files['network']),
-            figures=lambda: evaluate(stock, files['network'], folder),
-            onnx=lambda: self._export(model, stock, files['onnx']))
-        for key in sorted(missing, key=MEASURES.index):
-            bar.set_description(f'{candidate.name}: {key}')
+        if candidate.is_onnx:
+            onnx_config = with_onnx_file(config, candidate.checkpoint)
+            size = Path(candidate.checkpoint).stat().st_size
+            functions = dict(
+                network=lambda: dict(main=_main_figure(config)),
+                figures=lambda: evaluate(onnx_config, None, folder),
+                onnx=lambda: dict(bytes=size))
+        else:
+            model, stock = load_network(config, candidate.checkpoint)
+            file = folder / CHECKPOINT
+            functions = dict(
+                network=lambda: _write_network(model, stock, file),
+                figures=lambda: evaluate(stock, file, folder),
+                onnx=lambda: _export(model, stock, folder / ONNX))
+        for key in missing:
             row[key] = functions[key]()
-            row.update(config=candidate.config,
-                       checkpoint=candidate.checkpoint)
             self._keep()
-            bar.update()
 
     def _folder(self, candidate: Candidate, digest: str) -> Path:
-        return self.out / f'{_file_name(candidate.name)}_{digest[:8]}'
-
-    def _keep(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_whole(self.json_file, json.dumps(dict(
-            format=FORMAT_VERSION, compared=dict(zip(
-                [each.name for each in self.candidates], self.digests,
-                strict=True)), measured=self.known, speeds=self.speeds),
-            indent=1))
-
-    @staticmethod
-    def _network(model: nn.Module, config: Config, checkpoint: Path) -> dict:
-        meta = dict(dataset_meta=model.dataset_meta) if getattr(
-            model, 'dataset_meta', None) else {}
-        write_checkpoint(stock_checkpoint(model.state_dict(), meta, config),
-                   checkpoint)
-        best = ((config.get('default_hooks') or {}).get('checkpoint')
-                or {}).get('save_best')
-        return dict(
-            parameters=sum(each.numel() for each in model.parameters()),
-            gmacs=multiply_adds(model) / 1e9,
-            input_size=list(input_size(model)),
-            bytes=checkpoint.stat().st_size,
-            main=best[0] if isinstance(best, list) and best else best)
-
-    @staticmethod
-    def _export(model: nn.Module, config: Config, file: Path) -> dict:
-        try:
-            export = export_model(model, config, file)
-        except TypeError as error:  # neither heatmaps nor SimCC
-            return dict(missing=str(error))
-        return dict(bytes=file.stat().st_size, difference=export.difference)
+        return self.out / f'{Path(candidate.config).stem}_{digest[:8]}'
 
     def _settings(self) -> dict:
         return dict(batch_size=self.batch_size, seconds=self.seconds,
                     threads=torch.get_num_threads(), onnx=self.onnx)
 
-    def _speeds_are_known(self) -> bool:
-        return (self.speeds.get('settings') == self._settings() and
-                set(self.digests) <= self.speeds['models'].keys())
-
-    def _speeds(self) -> dict:
+    def _measure_speeds(self) -> dict[str, dict[str, float]]:
         """Images per second of all models, in PyTorch and as ONNX."""
-        runs = {}
+        networks, threads = {}, torch.get_num_threads()
         for candidate, config, digest in zip(
                 self.candidates, self.configs, self.digests, strict=True):
-            model, _ = load_network(config, candidate.checkpoint)
-            width, height = input_size(model)
-            images = torch.randn(self.batch_size, 3, height, width)
-            runs[digest, 'pytorch'] = functools.partial(
-                OutputNetwork(model).eval(), images)
+            file = candidate.checkpoint
+            if not candidate.is_onnx:
+                model, _ = load_network(config, candidate.checkpoint)
+                networks[digest, 'pytorch'] = (
+                    OutputNetwork(model).eval(), input_size(model))
+                file = self._folder(candidate, digest) / ONNX
             if self.onnx and 'missing' not in self.known[digest]['onnx']:
-                runs[digest, 'onnx'] = functools.partial(OnnxNetwork(
-                    self._folder(candidate, digest) / ONNX,
-                    threads=torch.get_num_threads()), images)
+                network = OnnxNetwork(file, threads=threads)
+                networks[digest, 'onnx'] = network, network.input_size
+        timers = {key: Timer(
+            'network(images)', num_threads=threads, globals=dict(
+                network=network,
+                images=torch.randn(self.batch_size, 3, height, width)))
+            for key, (network, (width, height)) in networks.items()}
+        times = {key: [] for key in timers}
         with torch.inference_mode():
-            speeds = alternating_speeds(runs, self.batch_size,
-                                        self.seconds / ROUNDS, ROUNDS)
+            for _ in range(ROUNDS):
+                for key, timer in timers.items():
+                    times[key] += timer.blocked_autorange(
+                        min_run_time=self.seconds / ROUNDS).times
         models = {digest: {} for digest in self.digests}
-        for (digest, kind), rounds in speeds.items():
-            models[digest][kind] = statistics.median(rounds)
-        return dict(settings=self._settings(), models=models)
+        for (digest, kind), seconds in times.items():
+            models[digest][kind] = self.batch_size / statistics.median(seconds)
+        return models
 
     @property
     def rows(self) -> list[dict]:
@@ -329,15 +299,17 @@ class ModelComparison:
         rows = self.rows
         figures = list(dict.fromkeys(
             name for row in rows for name in table_figures(row)))
-        columns = {
-            'parameters (M)': lambda row: row['network']['parameters'] / 1e6,
-            'GMACs': lambda row: row['network']['gmacs'],
-            **{name: lambda row, name=name: row['figures'].get(name)
+        columns: dict[str, Callable[[dict], float]] = {
+            'parameters (M)':
+            lambda row: row['network'].get('parameters', nan) / 1e6,
+            'GMACs': lambda row: row['network'].get('gmacs', nan),
+            **{name: lambda row, name=name: row['figures'].get(name, nan)
                for name in figures},
-            'checkpoint (MB)': lambda row: row['network']['bytes'] / 1e6,
-            'ONNX (MB)': lambda row: row['onnx'].get('bytes', 0) / 1e6 or None,
-            'PyTorch (images/s)': lambda row: row['speed']['pytorch'],
-            'ONNX (images/s)': lambda row: row['speed'].get('onnx')}
+            'checkpoint (MB)':
+            lambda row: row['network'].get('bytes', nan) / 1e6,
+            'ONNX (MB)': lambda row: row['onnx'].get('bytes', nan) / 1e6,
+            'PyTorch (images/s)': lambda row: row['speed'].get('pytorch', nan),
+            'ONNX (images/s)': lambda row: row['speed'].get('onnx', nan)}
         if not self.onnx:
             columns = {name: column for name, column in columns.items()
                        if 'ONNX' not in name}
@@ -358,33 +330,77 @@ class ModelComparison:
                 text += f'\n{row["name"]}:\n\n{split}\n'
         return text
 
-    def write(self) -> dict[str, Path]:
+    def write(self) -> list[Path]:
         """Write table and picture beside the JSON file.
 
         Returns:
-            dict[str, Path]: The files, by what they are. There is no picture
-            where the models have no figure in common.
+            list[Path]: The files. There is no picture where the models have
+            no figure in common.
         """
         self._keep()
-        files = dict(table=self.out / 'models.md', figures=self.json_file)
-        write_whole(files['table'], self.table())
+        files = [self.out / 'models.md', self.json_file]
+        write_whole(files[0], self.table())
         rows = self.rows
         main = next((name for name in table_figures(rows[0])
                      if all(name in row['figures'] for row in rows)), None)
         if main is not None:
-            files['picture'] = self.out / 'models.png'
+            files.append(self.out / 'models.png')
             draw_accuracy_cost([ModelPoint(
-                row['name'], row['figures'][main], row['network']['gmacs'],
-                row['speed']['pytorch'], row['speed'].get('onnx'))
-                for row in rows], files['picture'], main)
+                row['name'], row['figures'][main],
+                row['network'].get('gmacs', nan), **row['speed'])
+                for row in rows], files[-1], main)
         return files
+
+
+def _test_config(candidate: Candidate, options: dict) -> Config:
+    config = Config.fromfile(candidate.config)
+    config.merge_from_dict(dict(options))
+    for key in ('test_dataloader', 'test_evaluator'):
+        if not config.get(key):
+            raise UserError(f'{candidate.config} has no {key}: there is '
+                            'nothing to evaluate it on')
+    check_files(config, ['test'])
+    return config
+
+
+def _digest(config: Config, checkpoint: str) -> str:
+    digest = hashlib.sha256(config.pretty_text.encode())
+    for file in (*annotation_files(config.test_dataloader.dataset),
+                 Path(checkpoint)):
+        digest.update((digest_of_file(file) if file.is_file()
+                       else str(file)).encode())
+    return digest.hexdigest()
+
+
+def _main_figure(config: Config) -> str | None:
+    """The metric by which a config chooses its best checkpoint."""
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    best = hook.get('save_best')
+    return best[0] if isinstance(best, list) and best else best
+
+
+def _write_network(model: nn.Module, config: Config, file: Path) -> dict:
+    meta = dict(dataset_meta=model.dataset_meta) if model.dataset_meta else {}
+    write_checkpoint(stock_checkpoint(model.state_dict(), meta, config), file)
+    return dict(
+        parameters=sum(each.numel() for each in model.parameters()),
+        gmacs=multiply_adds(model) / 1e9, input_size=list(input_size(model)),
+        bytes=file.stat().st_size, main=_main_figure(config))
+
+
+def _export(model: nn.Module, config: Config, file: Path) -> dict:
+    try:
+        export = export_model(model, config, file)
+    except UnsupportedOutputs as error:
+        return dict(missing=str(error))
+    return dict(bytes=file.stat().st_size, difference=export.difference)
 
 
 def multiply_adds(model: nn.Module) -> int:
     """Multiply-adds of convolutions and matrices for one image.
 
     Args:
-        model (nn.Module): A stock pose estimator in evaluation mode.
+        model (nn.Module): A stock pose estimator.
 
     Returns:
         int: The number, as MMEngine's analysis counts it.
@@ -400,29 +416,27 @@ def multiply_adds(model: nn.Module) -> int:
     return int(sum(counted[name] for name in MULTIPLY_ADDS))
 
 
-def evaluate(config: Config, checkpoint: Path, folder: Path
+def evaluate(config: Config, checkpoint: Path | None, folder: Path
              ) -> dict[str, float]:
-    """Test a stock checkpoint as ``tools/test.py`` does.
+    """Test a model as the ``test`` command does.
 
     Args:
         config (Config): Its stock config.
-        checkpoint (Path): The checkpoint.
+        checkpoint (Path, optional): The checkpoint, if it needs one.
         folder (Path): Work directory.
 
     Returns:
         dict[str, float]: The figures of the config's own evaluators.
     """
     config = copy.deepcopy(config)
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper',
-                'param_scheduler', 'auto_scale_lr', 'val_dataloader',
-                'val_cfg', 'val_evaluator'):
+    for key in (*TRAINING_KEYS, 'val_dataloader', 'val_cfg', 'val_evaluator'):
         config.pop(key, None)
     # of one name there is one in a process, with its first folder
     config.experiment_name = folder.name
     config.setdefault('visualizer', ConfigDict(type='PoseLocalVisualizer'))
     config.visualizer.name = folder.name
-    config.update(work_dir=str(folder), load_from=str(checkpoint),
-                  resume=False)
+    config.update(work_dir=str(folder),
+                  load_from=None if checkpoint is None else str(checkpoint))
     config.setdefault('test_cfg', {})
     figures = Runner.from_cfg(config).test()
     return {name: float(value) for name, value in figures.items()}
@@ -445,26 +459,56 @@ def table_figures(row: dict) -> list[str]:
     return sorted(names, key=lambda name: name != main)[:MOST_FIGURES]
 
 
-def _digest(config: Config, checkpoint: str) -> str:
-    digest = hashlib.sha256(config.pretty_text.encode())
-    files = annotation_files(config.test_dataloader.dataset)
-    for file in (*files, Path(checkpoint)):
-        if file.is_file():
-            with open(file, 'rb') as content:
-                while block := content.read(1 << 20):
-                    digest.update(block)
-        else:
-            digest.update(str(file).encode())
-    return digest.hexdigest()
-
-
-def _written(value: float | None) -> str:
+def _written(value: float) -> str:
     """Four digits, more before the point."""
     # COCO writes -1 where there is nothing to measure
-    if value is None or value == -1:
+    if value != value or value == -1:
         return '–'
     return f'{value:.4g}' if abs(value) < 1e4 else f'{value:.0f}'
 
 
-def _file_name(name: str) -> str:
-    return re.sub(r'[^\w.=-]+', '_', name)
+def main(arguments: list[str] | None = None) -> int:
+    """Compare models; the table goes to stdout.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog='mmpose_wloss compare', description='Compare models: parameters, '
+        'operations, accuracy, size and speed.')
+    parser.add_argument(
+        'models', nargs='+', metavar='CONFIG:CHECKPOINT',
+        help='config of a model and its checkpoint, of which the student or '
+        'the first network counts, or its ONNX file')
+    parser.add_argument(
+        '--name', action='append', help='what to call a model, for each in '
+        "their order. Default: the config's name")
+    parser.add_argument(
+        '--out', default='work_dirs/compare',
+        help='folder for table, figures and picture, and for what is known '
+        'already. Default: %(default)s')
+    parser.add_argument(
+        '--seconds', type=float, default=5.,
+        help='how long to measure each speed. Default: %(default)s')
+    parser.add_argument(
+        '--batch-size', type=int, default=1,
+        help='images at a time when speed is measured. Default: %(default)s')
+    parser.add_argument(
+        '--no-onnx', action='store_true', help='export and measure no ONNX')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='keys of all configs to change, key=value')
+    args = parser.parse_args(arguments)
+    warnings.filterwarnings('ignore', 'Use the existing "bbox_center"')
+    comparison = ModelComparison(
+        parse_candidates(args.models, args.name), args.out, args.cfg_options,
+        args.seconds, args.batch_size, onnx=not args.no_onnx)
+    comparison.run()
+    files = comparison.write()
+    print(comparison.table())
+    for file in files:
+        print(file, file=sys.stderr)
+    return 0

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,22 +9,21 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 
 class ModelPoint(NamedTuple):
-    """What a model reaches and what it costs.
+    """What a model reaches and what it costs; ``nan`` is not drawn.
 
     Args:
         name (str): Its name.
         accuracy (float): The figure that it is judged by.
         gmacs (float): Multiply-adds for an image, in 1e9.
         pytorch (float): Images per second in PyTorch.
-        onnx (float, optional): Images per second of its ONNX file. Defaults
-            to ``None``.
+        onnx (float): Images per second of its ONNX file.
     """
 
     name: str
     accuracy: float
-    gmacs: float
-    pytorch: float
-    onnx: float | None = None
+    gmacs: float = nan
+    pytorch: float = nan
+    onnx: float = nan
 
 
 def draw_accuracy_cost(points: Sequence[ModelPoint], path: str,
@@ -42,22 +42,16 @@ def draw_accuracy_cost(points: Sequence[ModelPoint], path: str,
         left.plot(point.gmacs, point.accuracy, 'o', color=color,
                   label=point.name)
         right.plot(point.pytorch, point.accuracy, 'o', color=color)
-        if point.onnx is not None:
-            right.plot([point.pytorch, point.onnx], 2 * [point.accuracy],
-                       color=color, linewidth=.8, alpha=.5)
-            right.plot(point.onnx, point.accuracy, 's', color=color,
-                       markerfacecolor='white')
-    left.set(xlabel='GMACs for an image', ylabel=ylabel)
-    right.set(xlabel='images per second on this machine')
-    speeds = [speed for point in points for speed in (
-        point.pytorch, point.onnx) if speed is not None]
-    _log_scale(left, [point.gmacs for point in points])
-    _log_scale(right, speeds)
-    if any(point.onnx is not None for point in points):
-        right.plot([], [], 'o', color='gray', label='PyTorch')
-        right.plot([], [], 's', color='gray', markerfacecolor='white',
-                   label='ONNX')
-        right.legend()
+        right.plot([point.pytorch, point.onnx], 2 * [point.accuracy],
+                   color=color, linewidth=.8, alpha=.5)
+        right.plot(point.onnx, point.accuracy, 's', color=color,
+                   markerfacecolor='white')
+    right.plot([], [], 'o', color='gray', label='PyTorch')
+    right.plot([], [], 's', color='gray', markerfacecolor='white', label='ONNX')
+    right.legend()
+    _log_scale(left, 'GMACs for an image')
+    _log_scale(right, 'images per second on this machine')
+    left.set_ylabel(ylabel)
     figure.legend(*left.get_legend_handles_labels(),
                   loc='outside lower center', ncols=min(len(points), 3),
                   fontsize=9)
@@ -65,10 +59,10 @@ def draw_accuracy_cost(points: Sequence[ModelPoint], path: str,
     figure.savefig(path, dpi=120)
 
 
-def _log_scale(axes: Axes, values: Sequence[float]) -> None:
+def _log_scale(axes: Axes, label: str) -> None:
     """A log scale that is readable also where it covers no power of 10."""
-    axes.set_xscale('log')
-    axes.set_xlim(min(values) / 1.5, max(values) * 1.5)
+    axes.set(xscale='log', xlabel=label)
+    axes.margins(x=.2)
     axes.xaxis.set_major_locator(LogLocator(subs=(1., 2., 5.)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())

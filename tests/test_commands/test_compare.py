@@ -1,10 +1,11 @@
-import importlib.util
+"""Models side by side: what they reach and what they cost."""
+
 import json
-import sys
 from pathlib import Path
 
-from mmpose_wloss.commands import compare as model_comparison
+from mmpose_wloss.commands import compare as compare_command
 from mmpose_wloss.commands.compare import (
+    Candidate,
     ModelComparison,
     multiply_adds,
     parse_candidates,
@@ -34,7 +35,7 @@ test_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(
         data_root={root!r}, pipeline=val_pipeline,
         headbox_file={root!r} + '/annotations/mpii_gt_val.mat'))
-# what has learnt nothing is far off
+# what has learned nothing is far off
 test_evaluator = dict(thr=2.)
 """
 SPLIT = """
@@ -46,7 +47,7 @@ test_evaluator = dict(
 
 @pytest.fixture
 def models(tmp_path, mpii_root):
-    """Configs and checkpoints of two hourglasses that learnt nothing."""
+    """Configs and checkpoints of two hourglasses that learned nothing."""
     pairs = []
     for stacks, more in ((1, ''), (2, SPLIT)):
         config = tmp_path / f'stacks{stacks}.py'
@@ -70,11 +71,11 @@ def evaluated(monkeypatch):
     folders = []
 
     def evaluate(config, checkpoint, folder):
-        assert checkpoint.is_file()
+        assert checkpoint is None or checkpoint.is_file()
         folders.append(folder)
         return {'PCK': 40. + len(folders)}
 
-    monkeypatch.setattr(model_comparison, 'evaluate', evaluate)
+    monkeypatch.setattr(compare_command, 'evaluate', evaluate)
     return folders
 
 
@@ -88,26 +89,31 @@ def compare(models, out, names=None, **kwargs):
 def cells_of(table):
     rows = [[cell.strip() for cell in line.split('|')[1:-1]]
             for line in table.splitlines() if line.startswith('|')]
-    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:4]]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:5]]
 
 
 def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
     pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
-    comparison = compare(models, tmp_path / 'out')
-    files = comparison.write()
-    assert files['table'].read_text() == comparison.table()
-    assert files['picture'].stat().st_size > 5000
-    head = comparison.table().splitlines()[0]
-    assert [cell.strip() for cell in head.split('|')[1:-1]] == [
-        'model', 'parameters (M)', 'GMACs', 'PCK', 'Head PCK', 'Shoulder PCK',
-        'Elbow PCK', 'Wrist PCK', 'Hip PCK', 'Knee PCK', 'Ankle PCK',
-        'PCK@0.1', 'checkpoint (MB)', 'ONNX (MB)', 'PyTorch (images/s)',
-        'ONNX (images/s)']
-    for row, digest, cells in zip(
-            comparison.rows, comparison.digests, cells_of(comparison.table()),
-            strict=True):
-        folder = comparison.out / f'{row["name"]}_{digest[:8]}'
+    out = tmp_path / 'out'
+    comparison = compare(models, out)
+    # an ONNX file takes the place of the checkpoint
+    config = models[0].partition(':')[0]
+    file = next(out.glob('stacks1_*/model.onnx'))
+    comparison = compare([*models, f'{config}:{file}'], out,
+                         ['stacks1', 'stacks2', 'file'])
+    assert comparison.write() == [
+        out / 'models.md', out / 'models.json', out / 'models.png']
+    assert (out / 'models.md').read_text() == comparison.table()
+    assert (out / 'models.png').stat().st_size > 5000
+    cells = cells_of(comparison.table())
+    assert {'model', 'parameters (M)', 'GMACs', 'PCK', 'Ankle PCK',
+            'checkpoint (MB)', 'ONNX (MB)', 'PyTorch (images/s)',
+            'ONNX (images/s)'} < set(cells[0])
+    one, two, onnx = comparison.rows
+    for row, digest, cell in zip((one, two), comparison.digests, cells,
+                                 strict=False):
+        folder = out / f'{row["name"]}_{digest[:8]}'
         model = MODELS.build(Config.fromfile(row['config']).model)
         assert row['network']['parameters'] == sum(
             each.numel() for each in model.parameters())
@@ -117,12 +123,16 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
             row['checkpoint']).stat().st_size
         assert row['onnx']['bytes'] == (folder / 'model.onnx').stat().st_size
         assert row['onnx']['difference'] < 1e-4
+        assert set(row['speed']) == {'pytorch', 'onnx'}
         assert min(row['speed'].values()) > 0
         assert row['figures']['PCK'] > 0
-        assert float(cells['PCK']) == pytest.approx(row['figures']['PCK'],
-                                                    rel=1e-3)
-    one, two = comparison.rows
+        assert float(cell['PCK']) == pytest.approx(row['figures']['PCK'],
+                                                   rel=1e-3)
     assert two['network']['gmacs'] > one['network']['gmacs']
+    assert onnx['figures'] == pytest.approx(one['figures'], abs=1e-2)
+    assert set(onnx['speed']) == {'onnx'}
+    assert cells[2]['PyTorch (images/s)'] == cells[2]['GMACs'] == '–'
+    assert cells[2]['ONNX (MB)'] == cells[0]['ONNX (MB)']
     # the split is told of the one that has it
     assert '\nstacks2:\n\n| images of ' in comparison.table()
     assert '\nstacks1:\n' not in comparison.table()
@@ -164,7 +174,7 @@ def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated):
     assert len(evaluated) == 2
     assert 'batch size 2' in quick.table()
 
-    # another config, checkpoint or annotation is another model
+    # another config or checkpoint is another model
     changed = compare(models[:1], out, onnx=False, options={
         'test_evaluator.thr': .3})
     assert len(evaluated) == 3
@@ -178,32 +188,48 @@ def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated):
     assert len(json.loads((out / 'models.json').read_text())['measured']) == 4
 
 
+@pytest.mark.parametrize('files', [
+    dict(ann_file='a.mat', extended_ann_file='b.mat'),
+    dict(ann_file=['a.mat', 'b.mat'])], ids=['extended', 'list'])
+def test_other_annotations_are_another_test(files, tmp_path):
+    """All files count: those of LSP-extended, and each of a list."""
+    config = tmp_path / 'config.py'
+    config.write_text(f"""
+test_evaluator = dict(type='PCKAccuracy')
+test_dataloader = dict(dataset=dict(type='RepeatDataset', dataset=dict(
+    type='LSPDataset', data_root={str(tmp_path)!r}, **{files})))
+""")
+    digests = set()
+    for number, name in enumerate(('a.mat', 'b.mat', 'b.mat', 'x.pth')):
+        for file in ('a.mat', 'b.mat', 'x.pth'):
+            (tmp_path / file).touch()
+        (tmp_path / name).write_text(str(number))
+        comparison = ModelComparison(
+            [Candidate('x', str(config), str(tmp_path / 'x.pth'))],
+            str(tmp_path / 'out'))
+        digests.update(comparison.digests)
+    assert len(digests) == 4
+
+
 def test_an_interrupted_comparison_goes_on(models, tmp_path, evaluated,
                                            monkeypatch):
     out = tmp_path / 'out'
     with monkeypatch.context() as context:
-        def interrupt(*args):
-            raise KeyboardInterrupt
-
-        context.setattr(ModelComparison, '_speeds', interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        context.setattr(compare_command, 'Timer', None)
+        with pytest.raises(TypeError):
             compare(models[:1], out, onnx=False)
     assert len(evaluated) == 1
-    compare(models, out, onnx=False)
-    assert len(evaluated) == 2
+    compare(models[:1], out, onnx=False)
+    assert len(evaluated) == 1
 
 
 def test_without_onnxruntime_its_columns_are_left_out(
         models, tmp_path, evaluated, monkeypatch):
-    def missing(name):
-        raise UserError('onnxruntime is not installed')
-
-    monkeypatch.setattr(model_comparison, 'import_package', missing)
+    monkeypatch.setattr(compare_command, 'find_spec', lambda name: None)
     comparison = compare(models[:1], tmp_path / 'out')
-    assert 'Without the columns of ONNX: onnxruntime is not installed' in (
-        comparison.table())
+    assert 'pip install' in comparison.table()
     assert 'ONNX (' not in comparison.table()
-    assert comparison.write()['picture'].exists()
+    assert comparison.write()[-1].exists()
 
 
 def test_pairs_and_names(tmp_path):
@@ -227,20 +253,16 @@ def test_pairs_and_names(tmp_path):
     assert [each.name for each in parse(
         '@a.py:@x.pth', '@b.py:@x.pth', names=['one', 'two'])] == ['one', 'two']
 
-    with pytest.raises(ValueError, match='must be CONFIG:CHECKPOINT, but it'):
-        parse('@a.py')
-    with pytest.raises(ValueError, match='must be CONFIG:CHECKPOINT, but it'):
-        parse('@a.py:')
-    with pytest.raises(FileNotFoundError, match='no checkpoint .*y.pth'):
-        parse('@work:1/a.py:@y.pth')
-    with pytest.raises(MissingFile, match=r'no config .*/c.py\b'):
-        parse('@c.py:@x.pth')
-    with pytest.raises(MissingFile, match=r'no config .*/c.py\b'):
-        parse('@c.py:https://example.org/x.pth')
-    with pytest.raises(ValueError, match='each of the 2 models, .* 1 names'):
-        parse('@a.py:@x.pth', '@b.py:@x.pth', names=['one'])
-    with pytest.raises(ValueError, match='two models are called one'):
-        parse('@a.py:@x.pth', '@b.py:@x.pth', names=['one', 'one'])
+    for given, error, message in (
+            (['@a.py'], UserError, 'a.py'), (['@a.py:'], UserError, 'a.py:'),
+            (['@work:1/a.py:@y.pth'], MissingFile, 'y.pth'),
+            (['@c.py:@x.pth'], MissingFile, r'/c.py\b'),
+            (['@c.py:https://example.org/x.pth'], MissingFile, r'/c.py\b')):
+        with pytest.raises(error, match=message):
+            parse(*given)
+    for names in (['one'], ['one', 'one']):
+        with pytest.raises(UserError, match='--name'):
+            parse('@a.py:@x.pth', '@b.py:@x.pth', names=names)
 
 
 def test_the_main_figure_is_that_of_the_config():
@@ -259,44 +281,33 @@ def test_the_main_figure_is_that_of_the_config():
 
 def test_what_does_not_fit_is_refused(models, tmp_path):
     out = tmp_path / 'out'
-    for kwargs in (dict(seconds=0), dict(batch_size=0)):
-        with pytest.raises(ValueError, match='--seconds must be above 0'):
-            ModelComparison([], str(out), **kwargs)
-    config, checkpoint = models[0].split(':')
+    for arguments in (dict(seconds=0), dict(batch_size=0)):
+        with pytest.raises(UserError, match=next(iter(arguments))):
+            ModelComparison([], str(out), **arguments)
     one, two = (pair.split(':') for pair in models)
-    with pytest.raises(ValueError, match='stacks2.pth'):
+    with pytest.raises(UserError, match='stacks2.pth'):
         compare([f'{one[0]}:{two[1]}'], out, onnx=False)
     with pytest.raises(MissingFile, match='test_dataloader.dataset.ann_file'):
         compare(models, out, options={
             'test_dataloader.dataset.ann_file': 'nowhere.json'})
     lacking = tmp_path / 'lacking.py'
     lacking.write_text("model = dict(type='TopdownPoseEstimator')\n")
-    with pytest.raises(ValueError, match='lacking.py has no test_dataloader'):
-        compare([f'{lacking}:{checkpoint}'], out)
-    out.mkdir(exist_ok=True)
-    for text, error in (('[]', 'not what this tool wrote'),
-                        ('{"format": 9}', 'has format 9')):
+    with pytest.raises(UserError, match='lacking.py has no test_dataloader'):
+        compare([f'{lacking}:{one[1]}'], out)
+    for text, format in (('[]', None), ('{"format": 9}', 9)):
         (out / 'models.json').write_text(text)
-        with pytest.raises(ValueError, match=f'models.json .*{error}'):
+        with pytest.raises(UserError, match=f'models.json has format {format}'):
             compare(models, out)
 
 
-def test_the_tool(models, tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location(
-        'compare_models', ROOT / 'tools' / 'compare_models.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    monkeypatch.setattr(sys, 'argv', [
-        'compare_models.py', models[1], '--name', 'ours', '--seconds', '0.03',
+def test_the_command(models, tmp_path, evaluated, capsys):
+    assert compare_command.main([
+        models[1], '--name', 'ours', '--seconds', '0.03',
         '--out', str(tmp_path / 'out'), '--no-onnx', '--cfg-options',
-        'test_dataloader.batch_size=2'])
-    assert tool.main() == 0
+        'test_dataloader.batch_size=2']) == 0
     printed = capsys.readouterr()
     # nothing but the tables goes to stdout
     assert printed.out.startswith('| model |')
     assert printed.out.strip() == (
         tmp_path / 'out' / 'models.md').read_text().strip()
     assert 'models.png' in printed.err
-    monkeypatch.setattr(sys, 'argv', ['compare_models.py', 'nothing'])
-    assert tool.main() == 1
-    assert capsys.readouterr().err.startswith('error: a model must be')
