@@ -1,5 +1,6 @@
-"""Checkpoints of the source's hourglass code, as plain stock checkpoints."""
+"""``python -m mmpose_wloss convert``: checkpoints of the original hourglass code."""
 
+import argparse
 import pickle
 import re
 import zipfile
@@ -12,23 +13,24 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..common.errors import UserError
+from ..common.files import existing_file
+from ..common.state_dicts import check_fits
 from ..models.wrapped_networks import write_checkpoint
 
-# where a part of the source's network is in ours; of its hourglass, the
-# numbers are levels, the innermost first, and places
-STEM = {'conv1': 'stem.0.conv', 'bn1': 'stem.0.bn', 'layer1.0': 'stem.1',
-        'layer2.0': 'stem.3', 'layer3.0': 'stem.4'}
+# parts of names in the original code, and in ours
+RENAMED = (
+    (r'\.conv([123])\.', r'.conv\1.conv.'), (r'\.bn([123])\.', r'.conv\1.bn.'),
+    (r'\.downsample\.0\.', '.shortcut.'),
+    (r'^conv1\.', 'stem.0.conv.'), (r'^bn1\.', 'stem.0.bn.'),
+    (r'^layer1\.0\.', 'stem.1.'), (r'^layer2\.0\.', 'stem.3.'),
+    (r'^layer3\.0\.', 'stem.4.'), (r'^res\.', 'features.'),
+    (r'^score\.', 'predictions.'), (r'^fc_\.', 'remap_features.'),
+    (r'^score_\.', 'remap_predictions.'))
+# of its numbers 0 to 3 within a level of an hourglass
 PLACES = ('skip', 'down', 'up', 'inner')
-STACKED = {'score': 'predictions', 'fc_': 'remap_features',
-           'score_': 'remap_predictions'}
-BOTTLENECK = {
-    **{f'conv{number}': f'conv{number}.conv' for number in (1, 2, 3)},
-    **{f'bn{number}': f'conv{number}.bn' for number in (1, 2, 3)},
-    'downsample.0': 'shortcut',
-}
-PARAMETER = r'(weight|bias|running_mean|running_var|num_batches_tracked)'
 MPII_JOINTS = 16
 
 
@@ -48,53 +50,51 @@ class Hourglass(NamedTuple):
 
     def __str__(self) -> str:
         """As a message has it."""
-        return (f'num_stacks {self.num_stacks}, num_blocks '
-                f'{self.num_blocks}, num_feats {self.num_feats}, '
-                f'{"mobile" if self.mobile else "not mobile"}, '
-                f'{self.out_channels} joints')
+        return ', '.join(f'{key} {value}' for key, value
+                         in self._asdict().items())
 
 
 def read_hourglass(state: dict[str, Tensor]) -> Hourglass:
     """Tell the network from the names and shapes of its state.
 
     Args:
-        state (dict): State of the source's hourglass, without ``module.``.
+        state (dict): State of the original hourglass, without ``module.``.
 
     Returns:
         Hourglass: The arguments that build the same network.
 
     Raises:
-        ValueError: If the state is of another network.
+        UserError: If the state is of another network.
     """
     def count(pattern: str) -> int:
         found = (re.match(pattern, name) for name in state)
-        return 1 + max(int(match[1]) for match in found if match)
+        return 1 + max((int(match[1]) for match in found if match), default=0)
 
-    try:
-        middle = state['res.0.0.conv2.weight']
-        return Hourglass(
-            num_stacks=count(r'score\.(\d+)\.'),
-            num_blocks=count(r'res\.0\.(\d+)\.'),
-            num_feats=len(middle),
-            mobile=middle.shape[1] == 1 < len(middle),
-            out_channels=len(state['score.0.weight']),
-            stem_channels=len(state['conv1.weight']),
-            downsample_times=count(r'hg\.0\.hg\.(\d+)\.'))
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            "this is no state of the source's hourglass, whose names begin "
-            'with conv1, layer1, hg, res, fc and score: it lacks '
-            f'{error.args[0] if isinstance(error, KeyError) else "stacks"}, '
-            f'and its first names are {", ".join(list(state)[:3])}') from None
+    lacking = [name for name in ('res.0.0.conv2.weight', 'score.0.weight',
+                                 'conv1.weight') if name not in state]
+    if lacking:
+        raise UserError(
+            'this is no state of the original hourglass: it lacks '
+            f'{lacking[0]}, and its first names are '
+            f'{", ".join(list(state)[:3])}')
+    middle = state['res.0.0.conv2.weight']
+    return Hourglass(
+        num_stacks=count(r'score\.(\d+)\.'),
+        num_blocks=count(r'res\.0\.(\d+)\.'),
+        num_feats=len(middle),
+        mobile=middle.shape[1] == 1 < len(middle),
+        out_channels=len(state['score.0.weight']),
+        stem_channels=len(state['conv1.weight']),
+        downsample_times=count(r'hg\.0\.hg\.(\d+)\.'))
 
 
 def convert_hourglass_state(
         state: dict[str, Tensor]
 ) -> tuple['OrderedDict[str, Tensor]', Hourglass]:
-    """Give the source's weights the names of :class:`PreActHourglassNet`.
+    """Give the original weights the names of :class:`PreActHourglassNet`.
 
     Args:
-        state (dict): State of the source's hourglass, with or without
+        state (dict): State of the original hourglass, with or without
             ``module.`` before its names.
 
     Returns:
@@ -102,8 +102,7 @@ def convert_hourglass_state(
         arguments that build it.
 
     Raises:
-        ValueError: If the state is of another network, or has a name that
-            the source's hourglass has not.
+        UserError: If the state is of another network.
     """
     state = {name.removeprefix('module.'): value
              for name, value in state.items()}
@@ -121,127 +120,110 @@ def convert_hourglass_state(
 
 
 def _converted_name(name: str, network: Hourglass) -> str:
-    bottleneck = '|'.join(map(re.escape, BOTTLENECK))
-    if match := re.fullmatch(rf'(conv1|bn1)\.{PARAMETER}', name):
-        return f'{STEM[match[1]]}.{match[2]}'
-    if match := re.fullmatch(rf'(layer[123]\.0)\.({bottleneck})\.{PARAMETER}',
-                             name):
-        return f'{STEM[match[1]]}.{BOTTLENECK[match[2]]}.{match[3]}'
-    if match := re.fullmatch(
-            rf'hg\.(\d+)\.hg\.(\d+)\.([0-3])\.(\d+)\.({bottleneck})\.'
-            rf'{PARAMETER}', name):
-        stack, level, place, block, layer, parameter = match.groups()
-        # ours are nested from the outermost on
-        within = (network.downsample_times - 1 - int(level)) * 'inner.'
-        return (f'hourglasses.{stack}.{within}{PLACES[int(place)]}.{block}.'
-                f'{BOTTLENECK[layer]}.{parameter}')
-    if match := re.fullmatch(rf'res\.(\d+)\.(\d+)\.({bottleneck})\.{PARAMETER}',
-                             name):
-        return (f'features.{match[1]}.{match[2]}.{BOTTLENECK[match[3]]}.'
-                f'{match[4]}')
-    if match := re.fullmatch(rf'fc\.(\d+)\.([01])\.{PARAMETER}', name):
+    for pattern, ours in RENAMED:
+        name = re.sub(pattern, ours, name)
+    if match := re.match(r'hg\.(\d+)\.hg\.(\d+)\.([0-3])\.', name):
+        # levels are counted from the innermost; ours are nested
+        within = (network.downsample_times - 1 - int(match[2])) * 'inner.'
+        return (f'hourglasses.{match[1]}.{within}{PLACES[int(match[3])]}.'
+                f'{name[match.end():]}')
+    if match := re.match(r'fc\.(\d+)\.([01])\.', name):
         return (f'features.{match[1]}.{network.num_blocks}.'
-                f'{("conv", "bn")[int(match[2])]}.{match[3]}')
-    if match := re.fullmatch(rf'(score_?|fc_)\.(\d+)\.{PARAMETER}', name):
-        return f'{STACKED[match[1]]}.{match[2]}.{match[3]}'
-    raise ValueError(f"the source's hourglass has no {name}: this is a "
-                     'checkpoint of another network')
+                f'{("conv", "bn")[int(match[2])]}.{name[match.end():]}')
+    return name
 
 
-def load_source(path: str) -> dict:
-    """Read a checkpoint that the source's training wrote.
-
-    Args:
-        path (str): The file, ``.pth.tar`` or other.
-
-    Returns:
-        dict: Its content, with ``state_dict``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, or holds objects that could run
-            code when they are read.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path}')
+def _read(path: str) -> dict:
+    """A checkpoint of the original training, without running its code."""
+    existing_file(path, 'checkpoint')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(
+        raise UserError(
             f'{path} holds more than tensors, numbers and text, and is not '
             'read, because that could run code. If you trust it, '
             'write its state_dict alone into a file, where it was trained: '
             "torch.save(dict(state_dict=torch.load(FILE)['state_dict']), OUT)"
         ) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{path} cannot be read, it is cut off or no '
-                         f'checkpoint: {error}') from error
+        raise UserError(f'{path} cannot be read, it is cut off or no '
+                        f'checkpoint: {error}') from error
     if not isinstance(content, dict) or not content.get('state_dict'):
-        raise ValueError(f'{path} has no state_dict: it is no checkpoint of '
-                         "the source's training")
+        raise UserError(f'{path} has no state_dict: it is no checkpoint of '
+                        'the original training')
     return content
 
 
 def convert_checkpoint(source: str, out: str, config: str | None = None
                        ) -> Hourglass:
-    """Write a checkpoint of the source's code as a stock checkpoint.
+    """Write a checkpoint of the original code as a stock checkpoint.
 
     The weights are the same numbers under the names of
     :class:`PreActHourglassNet` as the backbone of a ``TopdownPoseEstimator``;
     a ``CPMHead`` with ``final_layer=None`` has none.
 
     Args:
-        source (str): Checkpoint of the source's training.
+        source (str): Checkpoint of the original training.
         out (str): The file to write, ``.pth``.
         config (str, optional): Config of the same network, which the
             checkpoint is to hold, so that MMPose's inferencer needs no other.
-            Defaults to ``None``: it holds none.
 
     Returns:
         Hourglass: The network, as read off the names and shapes.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint or config.
-        ValueError: If the checkpoint is not of the source's hourglass, or the
+        MissingFile: If there is no such checkpoint or config.
+        UserError: If the checkpoint is not of the original hourglass, or the
             config is not of the same network.
     """
     if not out.endswith('.pth'):
-        raise ValueError(f'OUT must end in .pth, but it is {out}')
-    content = load_source(source)
-    try:
-        state, network = convert_hourglass_state(content['state_dict'])
-        MODELS.build(dict(type='PreActHourglassNet', **network._asdict())
-                     ).load_state_dict(state, strict=True)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f'{source}: {error}') from error
-
-    meta = {key: value for key, value in dict(
-        epoch=content.get('epoch'), arch=content.get('arch')).items()
-        if isinstance(value, int | str)}
+        raise UserError(f'OUT must end in .pth, but it is {out}')
+    content = _read(source)
+    state, network = convert_hourglass_state(content['state_dict'])
+    backbone = _build(dict(type='PreActHourglassNet', **network._asdict()))
+    check_fits(state, backbone.state_dict(), source, 'Its names are those of '
+               f'{network}, and it must have all of their weights')
+    meta = {key: content[key] for key in ('epoch', 'arch')
+            if isinstance(content.get(key), int | str)}
     if network.out_channels == MPII_JOINTS:
         meta['dataset_meta'] = parse_pose_metainfo(
             dict(from_file='configs/_base_/datasets/mpii.py'))
     state = OrderedDict(
         (f'backbone.{name}', value) for name, value in state.items())
     if config is not None:
-        meta['cfg'] = _fitting_config(config, network, state).pretty_text
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
+        given = Config.fromfile(existing_file(config, 'config'))
+        check_fits(state, _build(given.model).state_dict(), source,
+                   f'It has {network}, but the model of {config} is another '
+                   'one: change backbone and num_stages of the head')
+        meta['cfg'] = given.pretty_text
     write_checkpoint(dict(meta=meta, state_dict=state), Path(out))
     return network
 
 
-def _fitting_config(path: str, network: Hourglass,
-                    state: dict[str, Tensor]) -> Config:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no config {path}')
-    config = Config.fromfile(path)
-    init_default_scope(config.get('default_scope', 'mmpose'))
-    try:
-        MODELS.build(config.model).load_state_dict(state, strict=True)
-    except RuntimeError:
-        backbone = dict(config.model.get('backbone') or {})
-        raise ValueError(
-            f'the checkpoint has {network}, but the backbone of {path} is '
-            f'{backbone}: take the config of the same network, or change '
-            'its backbone and num_stages of its head') from None
-    return config
+def _build(model: dict) -> nn.Module:
+    init_default_scope('mmpose')
+    return MODELS.build(model)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert a checkpoint.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog='mmpose_wloss convert', description='Write a checkpoint of the '
+        'original hourglass code as a stock checkpoint.')
+    parser.add_argument(
+        'source', help='checkpoint of the original training, .pth.tar')
+    parser.add_argument('out', help='file to write, .pth')
+    parser.add_argument(
+        '--config', help='config of the same network, which the checkpoint is '
+        'to hold')
+    args = parser.parse_args(arguments)
+    network = convert_checkpoint(args.source, args.out, args.config)
+    print(f'{args.out}: {network}')
+    return 0

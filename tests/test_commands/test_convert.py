@@ -1,4 +1,4 @@
-"""A checkpoint of the source's names predicts the same after conversion."""
+"""A checkpoint of the original code's names predicts the same after conversion."""
 
 import argparse
 from collections import OrderedDict
@@ -7,7 +7,9 @@ from pathlib import Path
 from mmpose_wloss.commands.convert import (
     convert_checkpoint,
     convert_hourglass_state,
+    main,
 )
+from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.models.backbones import PreActHourglassNet
 
 import pytest
@@ -23,9 +25,9 @@ RANDOM = dict(weight=(-1, 1), bias=(-.5, .5), running_mean=(-.5, .5),
               running_var=(.5, 2))
 
 
-def source_state(stacks=2, blocks=1, feats=128, mobile=True, joints=16,
+def original_state(stacks=2, blocks=1, feats=128, mobile=True, joints=16,
                  stem=64, depth=4, seed=0):
-    """A state with the names and shapes of the source's code."""
+    """A state with the names and shapes of the original code."""
     generator = torch.Generator().manual_seed(seed)
     state = OrderedDict()
 
@@ -79,8 +81,8 @@ def source_state(stacks=2, blocks=1, feats=128, mobile=True, joints=16,
     return state
 
 
-def source_heatmaps(state, x):
-    """What the source computes of a state, from its description alone."""
+def original_heatmaps(state, x):
+    """What the original code computes of a state, from its description alone."""
     def conv(name, x, **kwargs):
         weight = state[f'{name}.weight']
         return F.conv2d(x, weight, state[f'{name}.bias'],
@@ -148,8 +150,8 @@ def save(tmp_path, state, **content):
     dict(mobile=True, stacks=1, blocks=3, feats=4, joints=1, stem=8, depth=3),
     dict(mobile=False, stacks=2, blocks=1, feats=8, stem=8, depth=1),
 ], ids=['published', 'blocks', 'one_stack', 'shallow'])
-def test_heatmaps_are_those_of_the_source(network, tmp_path):
-    state = source_state(**network)
+def test_heatmaps_are_those_of_the_original_code(network, tmp_path):
+    state = original_state(**network)
     out = tmp_path / 'converted.pth'
     found = convert_checkpoint(save(tmp_path, state), str(out))
     model = MODELS.build(dict(
@@ -163,22 +165,27 @@ def test_heatmaps_are_those_of_the_source(network, tmp_path):
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         predicted = model(image, None)
-        expected = source_heatmaps(state, image)
+        expected = original_heatmaps(state, image)
     assert len(predicted) == len(expected) == network.get('stacks', 2)
     for ours, theirs in zip(predicted, expected, strict=True):
         assert theirs.std() > 1e-3
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path):
+SMALL = dict(stacks=1, feats=4, stem=4, depth=1)
+
+
+def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path, capsys):
     config = str(CONFIGS / 'hourglass_mobile_s2_mpii.py')
     out = tmp_path / 'new' / 'converted.pth'
-    convert_checkpoint(save(tmp_path, source_state()), str(out), config)
+    assert main([save(tmp_path, original_state()), str(out), '--config',
+                 config]) == 0
+    assert 'num_stacks 2' in capsys.readouterr().out
     content = torch.load(out, map_location='cpu')
     assert set(content) == {'meta', 'state_dict'}
     assert (content['meta']['epoch'], content['meta']['arch']) == (90, 'hg')
     joints = content['meta']['dataset_meta']['keypoint_id2name']
-    # the source's order, as its pairs of left and right have it
+    # the original order, as its pairs of left and right have it
     assert [joints[index] for index in (0, 5, 9, 10, 15)] == [
         'right_ankle', 'left_ankle', 'head_top', 'right_wrist', 'left_wrist']
     pairs = content['meta']['dataset_meta']['flip_indices']
@@ -187,13 +194,12 @@ def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path):
     assert held.model == Config.fromfile(config).model
     init_default_scope('mmpose')
     MODELS.build(held.model).load_state_dict(content['state_dict'], strict=True)
-    assert not list(out.parent.glob('*.partial'))
+    assert list(out.parent.iterdir()) == [out]
 
 
 def test_checkpoints_of_the_first_pytorch_that_had_none_count_no_batches():
     state = OrderedDict(
-        (name, value) for name, value in source_state(
-            stacks=1, feats=4, stem=4, depth=1).items()
+        (name, value) for name, value in original_state(**SMALL).items()
         if 'num_batches' not in name)
     converted, network = convert_hourglass_state(state)
     PreActHourglassNet(**network._asdict()).load_state_dict(
@@ -201,21 +207,18 @@ def test_checkpoints_of_the_first_pytorch_that_had_none_count_no_batches():
 
 
 def test_other_networks_are_refused(tmp_path):
-    state = source_state(stacks=2, feats=4, stem=4, depth=1)
-    out = str(tmp_path / 'out.pth')
-    with pytest.raises(ValueError, match='lacks res.0.0.conv2.weight, and its '
-                                         'first names are layer.weight'):
-        convert_checkpoint(save(tmp_path, dict([('layer.weight',
-                                                 torch.ones(1))])), out)
-    with pytest.raises(ValueError, match='has no fc_.0.extra'):
-        convert_checkpoint(save(tmp_path, {**state, 'fc_.0.extra': torch.ones(
-            1)}), out)
+    state = original_state(**dict(SMALL, stacks=2))
     lacking = dict(state)
     del lacking['score_.0.weight']
-    with pytest.raises(ValueError, match='(?s)model_best.*remap_predictions.0.wei'):
-        convert_checkpoint(save(tmp_path, lacking), out)
-    with pytest.raises(ValueError, match='has num_stacks 2, num_blocks 1, '
-                                         'num_feats 4, mobile, .* of its head'):
+    out = str(tmp_path / 'out.pth')
+    for given, message in (
+            ({'layer.weight': torch.ones(1)}, 'res.0.0.conv2.weight'),
+            ({**state, 'fc_.0.extra': torch.ones(1)},
+             'remap_features.0.extra'),
+            (lacking, '(?s)model_best.*remap_predictions.0.weight')):
+        with pytest.raises(UserError, match=message):
+            convert_checkpoint(save(tmp_path, given), out)
+    with pytest.raises(UserError, match='(?s)num_feats 4.*hourglass_s2_mpii'):
         convert_checkpoint(save(tmp_path, state), out,
                            str(CONFIGS / 'hourglass_s2_mpii.py'))
     assert not Path(out).exists()
@@ -223,23 +226,21 @@ def test_other_networks_are_refused(tmp_path):
 
 def test_files_that_do_not_fit_are_refused(tmp_path):
     out = str(tmp_path / 'out.pth')
-    with pytest.raises(FileNotFoundError, match='no checkpoint nowhere'):
+    whole = Path(save(tmp_path, original_state(**SMALL)))
+    with pytest.raises(MissingFile, match='nowhere.pth.tar'):
         convert_checkpoint('nowhere.pth.tar', out)
-    small = dict(stacks=1, feats=4, stem=4, depth=1)
-    with pytest.raises(FileNotFoundError, match='no config nowhere.py'):
-        convert_checkpoint(save(tmp_path, source_state(**small)), out,
-                           'nowhere.py')
-    with pytest.raises(ValueError, match='must end in .pth'):
-        convert_checkpoint(save(tmp_path, source_state(**small)), 'out.tar')
-    whole = Path(save(tmp_path, source_state(**small)))
-    with pytest.raises(ValueError, match='more than tensors.*trust it'):
-        # anything else may run code when it is read
-        convert_checkpoint(save(tmp_path, source_state(**small),
-                                args=argparse.Namespace(lr=1)), out)
+    with pytest.raises(MissingFile, match='nowhere.py'):
+        convert_checkpoint(str(whole), out, 'nowhere.py')
+    with pytest.raises(UserError, match='out.tar'):
+        convert_checkpoint(str(whole), 'out.tar')
     cut = tmp_path / 'cut.pth.tar'
     cut.write_bytes(whole.read_bytes()[:2000])
-    with pytest.raises(ValueError, match='cut off or no checkpoint'):
+    with pytest.raises(UserError, match='cut.pth.tar'):
         convert_checkpoint(str(cut), out)
     torch.save([1], cut)
-    with pytest.raises(ValueError, match='has no state_dict'):
+    with pytest.raises(UserError, match='state_dict'):
         convert_checkpoint(str(cut), out)
+    # anything else may run code when it is read
+    with pytest.raises(UserError, match='trust'):
+        convert_checkpoint(save(tmp_path, original_state(**SMALL),
+                                args=argparse.Namespace(lr=1)), out)
