@@ -1,173 +1,225 @@
 import hashlib
+import json
 import os
+import re
 import signal
 import time
+import zipfile
 from pathlib import Path
 
-from mmpose_wloss.commands.demo import Demo
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.trainings import (
+    RUN_MODULE,
     Training,
     TrainingFailed,
-    annotation_files,
     run_trainings,
 )
 
 import pytest
-import torch
-from mmengine.config import Config
+
+# writes what a training writes, an epoch in so many seconds
+TRAINER = r'''
+import json, os, re, sys, time, zipfile
+from pathlib import Path
+
+config, _, work_dir, *more = sys.argv[1:]
+content = Path(config).read_text()
+epochs = int(re.search(r'max_epochs=(\d+)', content)[1])
+seconds = float(re.search(r'seconds = (\S+)', content)[1])
+first = 1
+if '--resume' in more:
+    first += int(re.search(r'epoch_(\d+)', more[more.index('--resume') + 1])[1])
+if seconds < 0:
+    sys.exit('gamma must be at least 0')
+rank = os.environ.get('RANK', '0')
+Path(work_dir, f'{rank}.json').write_text(json.dumps(
+    [first, os.environ.get('WORLD_SIZE', '1'), 'pytorch' in more, content]))
+log = Path(work_dir, str(time.time()), 'vis_data', 'scalars.json')
+log.parent.mkdir(parents=True)
+with open(log, 'w') as file:
+    for epoch in range(first, epochs + 1):
+        time.sleep(seconds)
+        print(json.dumps(dict(epoch=epoch, step=epoch)), file=file, flush=True)
+        with zipfile.ZipFile(f'{work_dir}/epoch_{epoch}.pth', 'w') as weights:
+            weights.writestr('weights', '')
+        print(json.dumps(dict(MPJPE=90., step=epoch)), file=file, flush=True)
+'''
 
 
-def test_trainings_run_and_a_report_compares_them(demo_configs, tmp_path):
-    demo = Demo({'MSE': demo_configs['mse'],
-                 'focal MSE': demo_configs['fmse']}, tmp_path / 'work')
-    assert not any(training.done() for training in demo.trainings.values())
-    demo.train(processes=2)
-    assert all(training.done() for training in demo.trainings.values())
-    validations = demo.trainings['MSE'].validations()
-    assert set(validations) == {1, 2}
-    assert {'coco/AP', 'PCK'} <= set(validations[2])
-
-    report = demo.write_report().read_text()
-    assert '| MSE ' in report and '| focal MSE ' in report
-    for name in ('ap', 'pck', 'predictions', 'heatmaps'):
-        assert f'({name}.png)' in report
-        assert (tmp_path / 'work' / f'{name}.png').stat().st_size > 1000
-
-    # nothing is trained again
-    output = demo.trainings['MSE'].work_dir / 'output.txt'
-    before = output.stat().st_mtime_ns
-    demo.train(processes=2)
-    assert output.stat().st_mtime_ns == before
+@pytest.fixture
+def config(tmp_path) -> str:
+    """A config with what a training itself looks at."""
+    (tmp_path / 'data.json').write_text('{}')
+    file = tmp_path / 'small.py'
+    file.write_text(f"""
+train_cfg = dict(max_epochs=3, val_interval=1)
+train_dataloader = dict(dataset=dict(
+    ann_file='data.json', data_root={str(tmp_path)!r}))
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+seconds = 0.0
+seed = 0
+""")
+    return str(file)
 
 
-def test_another_config_or_other_data_is_another_training(demo_configs,
-                                                          tmp_path):
-    one = Training(demo_configs['mse'], tmp_path)
-    assert Training(demo_configs['mse'], tmp_path).work_dir == one.work_dir
-    other = Training(demo_configs['mse'], tmp_path, {'randomness.seed': 5})
-    assert other.work_dir != one.work_dir
-    annotations = tmp_path / 'other.json'
-    annotations.write_text('{}')
-    other = Training(demo_configs['mse'], tmp_path, {
-        'train_dataloader.dataset.ann_file': str(annotations)})
-    assert other.work_dir != one.work_dir
+@pytest.fixture
+def trainer(tmp_path, monkeypatch) -> None:
+    """A process that writes what a training writes, at once."""
+    (tmp_path / 'trainer.py').write_text(TRAINER)
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(
+        [str(tmp_path), os.environ.get('PYTHONPATH', '')]))
+    monkeypatch.setattr('mmpose_wloss.trainings.TRAIN',
+                        [*RUN_MODULE, 'trainer'])
 
 
-def test_the_annotations_of_all_data_sets(tmp_path):
-    def files(**dataset):
-        return annotation_files(Config(dict(
-            train_dataloader=dict(dataset=dict(dataset)))))
-
-    one = dict(data_root='a', ann_file='1.npz')
-    two = dict(data_root='b', ann_file=['2.npz', '3.npz'])
-    more = dict(ann_file='4.mat', extended_ann_file='5.mat')
-    assert files(**one) == [Path('a/1.npz')]
-    assert files(**two) == [Path('b/2.npz'), Path('b/3.npz')]
-    assert files(type='CombinedDataset', datasets=[
-        one, dict(type='RepeatDataset', dataset=two), dict(data_root='c'),
-        more, one]) == [Path(file) for file in (
-            'a/1.npz', 'b/2.npz', 'b/3.npz', '4.mat', '5.mat')]
+def started_with(training: Training, rank: int = 0) -> list:
+    """First epoch, number of processes, launcher and config."""
+    return json.loads((training.work_dir / f'{rank}.json').read_text())
 
 
-def test_the_digest_is_of_every_annotation_file(demo_configs, tmp_path):
-    paths = [tmp_path / name for name in ('1.json', '2.json')]
-    for path in paths:
-        path.write_text('{}')
+def test_the_folder_is_named_after_config_and_annotations(config, tmp_path):
+    def training(**options):
+        return Training(config, tmp_path, options)
 
-    def training(files):
-        return Training(demo_configs['mse'], tmp_path, {
-            'train_dataloader.dataset.ann_file': files})
-
-    single = training(str(paths[0]))
-    digest = hashlib.sha256(single.config.pretty_text.encode() + b'{}')
-    assert single.work_dir.name == f'mse_{digest.hexdigest()[:8]}'
-    before = training([str(path) for path in paths]).work_dir
-    paths[1].write_text('[]')
-    assert training([str(path) for path in paths]).work_dir != before
-
-
-def test_an_interrupted_last_validation_is_made_up_for(demo_configs, tmp_path):
-    training = Training(demo_configs['mse'], tmp_path)
-    run_trainings([training])
-    weights = torch.load(training.work_dir / 'epoch_2.pth')['state_dict']
-    for file in training.work_dir.glob('*/vis_data/scalars.json'):
-        lines = file.read_text().splitlines()
-        file.write_text('\n'.join(lines[:-1]) + '\n')
-    assert not training.done()
-    run_trainings([training])
-    assert training.done()
-    again = torch.load(training.work_dir / 'epoch_2.pth')['state_dict']
-    assert all(torch.equal(weights[key], again[key]) for key in weights)
+    one = training()
+    digest = hashlib.sha256(one.config.pretty_text.encode() + b'{}')
+    assert one.work_dir == tmp_path / f'small_{digest.hexdigest()[:8]}'
+    other = tmp_path / 'other.json'
+    other.write_text('[]')
+    key = 'train_dataloader.dataset.ann_file'
+    folders = [training().work_dir, training(seed=5).work_dir,
+               training(**{key: str(other)}).work_dir,
+               training(**{key: ['data.json', 'other.json']}).work_dir,
+               Training(config, tmp_path, after=one).work_dir,
+               Training(config, tmp_path, processes=2).work_dir]
+    other.write_text('{}')
+    folders += [training(**{key: ['data.json', 'other.json']}).work_dir]
+    assert folders[0] == one.work_dir and len(set(folders)) == len(folders)
 
 
-def test_a_stopped_training_goes_on(demo_configs, tmp_path):
-    whole = Training(demo_configs['fmse'], tmp_path / 'whole')
-    parts = Training(demo_configs['fmse'], tmp_path / 'parts')
-    parts.start(threads=1)
-    while not (parts.work_dir / 'epoch_1.pth').exists():
-        assert parts.running()
-        time.sleep(0.1)
-    parts.stop()
-    assert not parts.done()
+def test_trainings_without_epochs_are_refused(config, tmp_path):
+    with pytest.raises(UserError, match='max_epochs'):
+        Training(config, tmp_path, {'train_cfg.max_epochs': None})
+
+
+def test_a_stopped_training_goes_on(config, tmp_path, trainer):
+    training = Training(config, tmp_path, dict(seconds=0.5))
+    training.start(threads=1)
+    while not (training.work_dir / 'epoch_1.pth').exists():
+        assert training.running()
+        time.sleep(0.05)
+    training.stop()
+    assert not training.done() and training.epoch() == 1
     ended = []
-    run_trainings([whole, parts], processes=2,
-                  ended=lambda training, seconds: ended.append(training))
-    assert set(ended) == {whole, parts}
-    states = [torch.load(training.work_dir / 'epoch_2.pth')['state_dict']
-              for training in (whole, parts)]
-    assert all(torch.equal(states[0][key], states[1][key])
-               for key in states[0])
+    run_trainings([training], ended=lambda *which: ended.append(which))
+    assert training.done() and started_with(training)[0] == 2
+    assert set(training.validations()) == {1, 2, 3}
+    (who, seconds), = ended
+    assert who is training and seconds > 1
 
 
-def test_a_training_that_fails_is_told_with_its_log(demo_configs, tmp_path):
-    broken = Training(demo_configs['fmse'], tmp_path,
-                      {'model.head.loss.gamma': -1})
+def test_several_processes_train_together(config, tmp_path, trainer):
+    training = Training(config, tmp_path, processes=2)
+    run_trainings([training])
+    for rank in range(2):
+        assert started_with(training, rank)[:3] == [1, '2', True]
+
+
+def test_a_training_that_fails_is_told_with_its_log(config, tmp_path, trainer):
     with pytest.raises(TrainingFailed, match='gamma must be at least 0'):
-        run_trainings([broken])
+        run_trainings([Training(config, tmp_path, dict(seconds=-1))])
 
 
-def test_no_training_is_started_after_the_deadline(demo_configs, tmp_path):
-    late = Training(demo_configs['fmse'], tmp_path / 'late')
+def test_no_training_is_started_after_the_deadline(config, tmp_path):
+    late = Training(config, tmp_path)
     run_trainings([late], deadline=time.monotonic() - 1)
-    assert late.process is None
-    assert not (tmp_path / 'late').exists()
+    assert late.process is None and not late.work_dir.exists()
 
 
-def test_trainings_end_with_the_process_that_started_them(demo_configs, tmp_path):
-    training = Training(demo_configs['fmse'], tmp_path,
-                        {'train_cfg.max_epochs': 1000})
+def test_trainings_end_with_the_process_that_started_them(config, tmp_path,
+                                                          trainer):
+    training = Training(config, tmp_path, dict(seconds=100))
+    pid = tmp_path / 'pid'
     parent = os.fork()
     if parent == 0:
         try:
             training.start(threads=1)
-            (tmp_path / 'started').write_text(str(training.process.pid))
+            pid.write_text(str(training.process.pid))
             time.sleep(60)
         finally:
             os._exit(0)
-    while not (tmp_path / 'started').exists() or not (
-            tmp_path / 'started').read_text():
+    while not pid.exists() or not pid.read_text():
         time.sleep(0.1)
-    child = int((tmp_path / 'started').read_text())
+    child = Path('/proc', pid.read_text())
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    deadline = time.monotonic() + 60
-    while Path(f'/proc/{child}').exists():
+    deadline = time.monotonic() + 30
+    while child.exists():
         assert time.monotonic() < deadline, 'the training outlived its parent'
         time.sleep(0.2)
 
 
-def test_a_training_waits_for_the_one_that_it_starts_from(demo_configs,
-                                                          tmp_path):
-    first = Training(demo_configs['mse'], tmp_path,
-                     {'train_cfg.max_epochs': 1})
-    second = Training(demo_configs['mse'], tmp_path,
-                      {'train_cfg.max_epochs': 1, 'randomness.seed': 1},
-                      after=first)
+def test_a_training_waits_for_the_one_that_it_starts_from(config, tmp_path,
+                                                          trainer):
+    first = Training(config, tmp_path, dict(seed=1))
+    second = Training(config, tmp_path, after=first,
+                      checkpoint_key='model.teacher_checkpoint')
     with pytest.raises(TrainingFailed, match='none of the trainings to run'):
         run_trainings([second])
     ended = []
-    run_trainings([second, first], processes=2,
+    run_trainings([second, first],
                   ended=lambda training, _: ended.append(training))
     assert ended == [first, second]
-    assert str(first.work_dir / 'epoch_1.pth') in (
-        second.work_dir / 'output.txt').read_text()
+    content = started_with(second)[-1]
+    assert re.search(r'teacher_checkpoint=\s*.*epoch_3\.pth', content)
+
+
+def write_log(training: Training, rows) -> None:
+    log = training.work_dir / '20200101' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('\n'.join(map(json.dumps, rows)))
+
+
+@pytest.mark.parametrize(('hook', 'name', 'epoch'), [
+    (dict(), 'epoch_3', 3),
+    (dict(save_best='MPJPE', rule='less'), 'best_MPJPE_epoch_2', 2),
+    (dict(save_best=['MPJPE', 'coco/AP'], rule=['less', 'greater']),
+     'best_MPJPE_epoch_2', 2),
+    (dict(save_best='auto', rule='less'), 'best_MPJPE_epoch_2', 2),
+    (dict(save_best='coco/AP', rule='greater'), 'best_coco_AP_epoch_1', 1)])
+def test_the_checkpoint_to_go_on_from(config, tmp_path, hook, name, epoch):
+    training = Training(config, tmp_path, {
+        f'default_hooks.checkpoint.{key}': value
+        for key, value in hook.items()})
+    write_log(training, (
+        {'MPJPE': mpjpe, 'coco/AP': precision, 'step': step}
+        for step, mpjpe, precision in ((1, 90., 0.5), (2, 70., 0.4),
+                                       (3, 80., 0.3))))
+    for file in ('epoch_2', 'epoch_3', 'best_MPJPE_epoch_1',
+                 'best_MPJPE_epoch_2', 'best_coco_AP_epoch_1'):
+        (training.work_dir / f'{file}.pth').touch()
+    assert training.checkpoint() == (epoch, training.work_dir / f'{name}.pth')
+
+
+@pytest.mark.parametrize(('kept', 'cut_off', 'validated', 'first'), [
+    ((), None, (), 1),
+    ((1, 2), None, (1, 2), 3),
+    ((2, 3), None, (1, 2), 3),  # its validation was interrupted
+    ((1, 2), None, (1, ), 2),
+    ((3, ), None, (1, 2), 1),
+    ((2, ), None, (1, ), 3),  # there is no other, and it is not the last
+    ((1, ), 2, (1, ), 2),  # killed as it wrote
+    ((), 1, (), 1)])
+def test_what_was_cut_off_is_trained_again(config, tmp_path, trainer, kept,
+                                           cut_off, validated, first):
+    training = Training(config, tmp_path)
+    write_log(training, (dict(MPJPE=80., step=step) for step in validated))
+    for epoch in filter(None, (*kept, cut_off)):
+        file = training.work_dir / f'epoch_{epoch}.pth'
+        with zipfile.ZipFile(file, 'w') as checkpoint:
+            checkpoint.writestr('weights', 'of an epoch')
+        if epoch == cut_off:
+            file.write_bytes(file.read_bytes()[:-30])
+    training.start(threads=1)
+    training.process.wait()
+    assert training.done() and started_with(training)[0] == first
