@@ -1,16 +1,17 @@
 import os.path as osp
 
 import numpy as np
-from mmengine.fileio import exists, get_local_path, join_path
 from mmengine.logging import MessageHub, print_log
-from mmengine.utils import is_abs
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
+from ...common import checks
+from ...common.errors import UserError
+from ...common.files import existing_file
 from .image_size import loaded_image_size
 from .lsp_joints import JOINTS, read_joints
 
-RIGHT, LEFT, MIDDLE = [255, 128, 0], [0, 255, 0], [51, 153, 255]
+COLORS = dict(right=[255, 128, 0], left=[0, 255, 0], middle=[51, 153, 255])
 LINKS = [('right_ankle', 'right_knee'), ('right_knee', 'right_hip'),
          ('left_ankle', 'left_knee'), ('left_knee', 'left_hip'),
          ('right_hip', 'left_hip'), ('right_hip', 'right_shoulder'),
@@ -24,22 +25,23 @@ LOWER = ('ankle', 'knee', 'hip')
 WEIGHTS = dict(ankle=1.5, knee=1.2, wrist=1.5, elbow=1.2)
 SIGMAS = dict(ankle=0.089, knee=0.087, hip=0.107, wrist=0.062, elbow=0.072,
               shoulder=0.079, neck=0.079, head_top=0.079)
+OTHER_SIDE = dict(right='left', left='right')
 
 
-def _part(name: str) -> str:
-    return name.removeprefix('right_').removeprefix('left_')
+def _split(name: str) -> tuple[str, str]:
+    """Side and part that a joint is."""
+    side, _, part = name.partition('_')
+    return (side, part) if side in OTHER_SIDE else ('middle', name)
 
 
 def _color(*names: str) -> list[int]:
-    sides = {name.split('_')[0] for name in names} & {'right', 'left'}
-    return (MIDDLE if len(sides) != 1 else
-            RIGHT if sides == {'right'} else LEFT)
+    sides = {_split(name)[0] for name in names} - {'middle'}
+    return COLORS[sides.pop() if len(sides) == 1 else 'middle']
 
 
 def _swap(name: str) -> str:
-    side, _, part = name.partition('_')
-    other = dict(right='left', left='right').get(side)
-    return f'{other}_{part}' if other else ''
+    side, part = _split(name)
+    return f'{OTHER_SIDE[side]}_{part}' if side in OTHER_SIDE else ''
 
 
 @DATASETS.register_module()
@@ -52,13 +54,6 @@ class LSPDataset(BaseCocoStyleDataset):
     <http://sam.johnson.io/research/lsp.html>`_ (BMVC 2010) and `Learning
     Effective Human Pose Estimation from Inaccurate Annotation
     <http://sam.johnson.io/research/lspet.html>`_ (CVPR 2011).
-
-    LSP keypoints::
-
-        0: 'right_ankle', 1: 'right_knee', 2: 'right_hip', 3: 'left_hip',
-        4: 'left_knee', 5: 'left_ankle', 6: 'right_wrist', 7: 'right_elbow',
-        8: 'right_shoulder', 9: 'left_shoulder', 10: 'left_elbow',
-        11: 'left_wrist', 12: 'neck', 13: 'head_top'
 
     A sample's number is its place, from 0, in LSP followed by LSP-extended.
     Its id, which is its image's too, does not depend on the split nor on which
@@ -85,48 +80,43 @@ class LSPDataset(BaseCocoStyleDataset):
         ann_file (str): ``joints.mat`` of LSP, relative to ``data_root``.
             Leave it out to read LSP-extended alone.
         extended_ann_file (str, optional): ``joints.mat`` of LSP-extended,
-            relative to ``data_root``. Defaults to ``None``: LSP alone.
+            relative to ``data_root``.
         data_prefix (dict): The folders of the images, relative to
             ``data_root``: ``img`` those of LSP, ``extended`` those of
             LSP-extended.
         file_names (dict, optional): How the images of each are called, with a
             place for the number. Defaults to ``dict(img='im{:04d}.jpg',
             extended='im{:05d}.jpg')``.
-        split (str): ``'train'``, ``'test'`` or ``'all'``. Defaults to
-            ``'train'``.
+        split (str): ``'train'``, ``'test'`` or ``'all'``.
         protocol (str): Which samples are for training. ``'random'``: the
             first ``train_size`` of all in an order drawn by ``seed`` or read
             from ``order_file``; the others are for testing. ``'lsp'``, the
             custom of the field: the first 1,000 of LSP and all of
-            LSP-extended; the others of LSP are for testing. Defaults to
-            ``'random'``.
-        train_size (int, optional): Defaults to ``None``: 9,000.
-        seed (int, optional): Defaults to ``None``: 0.
+            LSP-extended; the others of LSP are for testing.
+        train_size (int, optional): Defaults to 9,000.
+        seed (int, optional): Defaults to 0.
         order_file (str, optional): The numbers of all samples in an order, one
             per line of a text file or as an array of an ``.npy`` file,
-            relative to ``data_root``. Defaults to ``None``.
+            relative to ``data_root``.
         bbox (str): ``'image'``, the whole image, whose size is read from the
-            header of its file on the local disk when the sample is loaded, or
-            ``'joints'``, the box around the joints that count; it may reach
-            over the border of the image. Defaults to ``'image'``.
+            header of its file when the sample is loaded, or ``'joints'``, the
+            box around the joints that count; it may reach over the border of
+            the image.
         bbox_padding (float): By how much ``'joints'`` boxes are enlarged about
-            their centre; ``GetBBoxCenterScale`` enlarges too. Defaults to 1.
+            their center; ``GetBBoxCenterScale`` enlarges too.
         use_occluded (bool): Whether occluded joints of LSP have
             ``keypoints_visible`` 1. They have a position, and the field trains
             and tests on them. With ``False`` they have 0; ``raw_ann_info``
-            holds them either way, with visibility 1. Defaults to ``True``.
-        **kwargs: ``metainfo``, ``data_root``, ``filter_cfg``, ``indices``,
-            ``serialize_data``, ``pipeline``, ``test_mode``, ``lazy_init``,
-            ``max_refetch`` and ``sample_interval`` as in
-            ``BaseCocoStyleDataset``.
+            holds them either way, with visibility 1.
+        **kwargs: As of ``BaseCocoStyleDataset``.
 
     Attributes:
         ann_files (list[str]): The annotation files that are read.
         ann_file (str): The first of them.
 
     Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If a file is not what is expected, if no sample is left,
+        MissingFile: If a file is missing.
+        UserError: If a file is not what is expected, if no sample is left,
             or if an argument does not fit.
     """
 
@@ -145,7 +135,7 @@ class LSPDataset(BaseCocoStyleDataset):
                 name=name,
                 id=index,
                 color=_color(name),
-                type='lower' if _part(name) in LOWER else 'upper',
+                type='lower' if _split(name)[1] in LOWER else 'upper',
                 swap=_swap(name))
             for index, name in enumerate(JOINTS)
         },
@@ -153,13 +143,18 @@ class LSPDataset(BaseCocoStyleDataset):
             index: dict(link=link, id=index, color=_color(*link))
             for index, link in enumerate(LINKS)
         },
-        joint_weights=[WEIGHTS.get(_part(name), 1.) for name in JOINTS],
-        sigmas=[SIGMAS[_part(name)] for name in JOINTS])
+        joint_weights=[WEIGHTS.get(_split(name)[1], 1.) for name in JOINTS],
+        sigmas=[SIGMAS[_split(name)[1]] for name in JOINTS])
 
     FILE_NAMES = dict(img='im{:04d}.jpg', extended='im{:05d}.jpg')
     FIRST_EXTENDED_ID = 100_001
     # of the field's own split
     LSP_TRAIN_SIZE = 1000
+    source = ('LSP (lsp_dataset_original.zip) from '
+              'http://sam.johnson.io/research/lsp.html and LSP-extended '
+              '(lspet_dataset.zip) from '
+              'http://sam.johnson.io/research/lspet.html')
+    file_keys = ('extended_ann_file', 'order_file')
 
     def __init__(self,
                  ann_file: str = '',
@@ -175,26 +170,25 @@ class LSPDataset(BaseCocoStyleDataset):
                  bbox_padding: float = 1.,
                  use_occluded: bool = True,
                  **kwargs):
-        for name, value, choices in (
-                ('split', split, ('train', 'test', 'all')),
-                ('protocol', protocol, ('random', 'lsp')),
-                ('bbox', bbox, ('image', 'joints')),
-                ('data_mode', kwargs.get('data_mode', 'topdown'),
-                 ('topdown', ))):
-            if value not in choices:
-                raise ValueError(f'{name} must be one of {choices}, but it is '
-                                 f'{value!r}')
+        checks.one_of(('train', 'test', 'all'), split=split)
+        checks.one_of(('random', 'lsp'), protocol=protocol)
+        checks.one_of(('image', 'joints'), bbox=bbox)
+        checks.one_of(('topdown', ),
+                      data_mode=kwargs.get('data_mode', 'topdown'))
+        checks.positive(bbox_padding=bbox_padding)
         if kwargs.get('bbox_file'):
-            raise ValueError(
-                f"bbox_file {kwargs['bbox_file']} cannot be used: every image "
-                "shows one person. Choose its box by bbox='image' or 'joints'")
+            raise UserError('every image shows one person: give bbox instead '
+                            f"of bbox_file {kwargs['bbox_file']}")
         if not (ann_file or extended_ann_file):
-            raise ValueError('There is nothing to read: give ann_file, '
-                             'extended_ann_file or both')
-        if not bbox_padding > 0:
-            raise ValueError('bbox_padding must be above 0, but it is '
-                             f'{bbox_padding}')
-        _check_split(protocol, ann_file, train_size, seed, order_file)
+            raise UserError('there is nothing to read: give ann_file, '
+                            'extended_ann_file or both')
+        if seed is not None and order_file:
+            raise UserError(f'seed {seed} and order_file {order_file} both say '
+                            'how the samples are split. Give one of them')
+        if protocol == 'lsp' and (
+                not ann_file or order_file or (train_size, seed) != (None, ) * 2):
+            raise UserError("the protocol 'lsp' needs ann_file, and neither "
+                            'train_size nor seed nor order_file')
         self.extended_ann_file = extended_ann_file
         self.file_names = {**self.FILE_NAMES, **(file_names or {})}
         self.split = split
@@ -218,9 +212,9 @@ class LSPDataset(BaseCocoStyleDataset):
     def _join_prefix(self) -> None:
         super()._join_prefix()
         for name in ('extended_ann_file', 'order_file'):
-            path = getattr(self, name)
-            if path and not is_abs(path) and self.data_root:
-                setattr(self, name, join_path(self.data_root, path))
+            if getattr(self, name):
+                setattr(self, name, osp.join(self.data_root or '',
+                                             getattr(self, name)))
         self._lsp_file = self.ann_file
         self.ann_files = [
             path for path in (self.ann_file, self.extended_ann_file) if path
@@ -246,37 +240,26 @@ class LSPDataset(BaseCocoStyleDataset):
         for key, path in (('img', self._lsp_file),
                           ('extended', self.extended_ann_file)):
             if path:
-                samples += [
-                    (key, number, positions, visibility)
-                    for number, (positions, visibility) in enumerate(
-                        zip(*read_joints(path, key == 'extended'),
-                            strict=True), start=1)
-                ]
-        if sum(key == 'img' for key, *_ in samples) >= self.FIRST_EXTENDED_ID:
-            raise ValueError(
-                f'{self._lsp_file} has more than {self.FIRST_EXTENDED_ID - 1} '
-                'samples, so that ids would clash with those of LSP-extended')
+                joints = read_joints(path, key == 'extended')
+                samples += [(key, number, *one) for number, one in enumerate(
+                    zip(*joints, strict=True), start=1)]
         chosen = [samples[number] for number in self._split_numbers(samples)]
-        data_list = [
-            info for info in (self._data_info(*sample) for sample in chosen)
-            if info['keypoints_visible'].any()
-        ]
+        lowest = 1 if self.use_occluded else 2
+        data_list = [self._data_info(*one, one[3] >= lowest) for one in chosen
+                     if (one[3] >= lowest).any()]
+        files = ' and '.join(self.ann_files)
         print_log(
             f'LSPDataset: {len(data_list)} of {len(samples)} samples in '
-            f'{" and ".join(self.ann_files)} are of the split {self.split!r}, '
-            f'{sum(key == "img" for key, *_ in chosen)} from LSP and '
-            f'{sum(key == "extended" for key, *_ in chosen)} from '
-            f'LSP-extended; {len(chosen) - len(data_list)} of them have no '
-            'joint that counts and are left out', 'current')
-        data_list = [
-            info for info in data_list
-            if info['img_id'] % self.sample_interval == 0
-        ]
+            f'{files} are of the split {self.split!r}; '
+            f'{len(chosen) - len(data_list)} more have no joint that counts '
+            'and are left out', 'current')
+        data_list = [info for info in data_list
+                     if info['img_id'] % self.sample_interval == 0]
         if not data_list:
-            raise ValueError(
-                f'The split {self.split!r} of {" and ".join(self.ann_files)} '
-                f'(protocol {self.protocol!r}, sample_interval '
-                f'{self.sample_interval}) has no sample with a joint that counts')
+            raise UserError(
+                f'the split {self.split!r} of {files} (protocol '
+                f'{self.protocol!r}, sample_interval {self.sample_interval}) '
+                'has no sample with a joint that counts')
         return data_list
 
     def get_data_info(self, idx: int) -> dict:
@@ -291,14 +274,8 @@ class LSPDataset(BaseCocoStyleDataset):
         """
         data_info = super().get_data_info(idx)
         if 'bbox' not in data_info:
-            path = data_info['img_path']
-            try:
-                width, height = loaded_image_size(path)
-            except FileNotFoundError:
-                raise FileNotFoundError(
-                    f'There is no image {path}, whose size is the box of '
-                    f"sample {data_info['id']}. Correct data_prefix, "
-                    "file_names or data_root, or take bbox='joints'") from None
+            width, height = loaded_image_size(existing_file(
+                data_info['img_path'], 'image, whose size is its box:'))
             data_info['bbox'] = np.array([[0, 0, width, height]], np.float32)
             data_info['raw_ann_info']['bbox'] = [0., 0., width, height]
         return data_info
@@ -314,10 +291,9 @@ class LSPDataset(BaseCocoStyleDataset):
             ])
             return np.flatnonzero(for_training == (self.split == 'train'))
         if not 0 < self.train_size <= len(samples):
-            raise ValueError(
-                f'train_size is {self.train_size}, but there are '
-                f'{len(samples)} samples in {" and ".join(self.ann_files)}. '
-                'Set a train_size between 1 and that number')
+            raise UserError(
+                f'train_size must be from 1 to the {len(samples)} samples in '
+                f'{" and ".join(self.ann_files)}, but it is {self.train_size}')
         if self.order_file:
             order = self._read_order(len(samples))
         else:
@@ -328,35 +304,32 @@ class LSPDataset(BaseCocoStyleDataset):
                 order[self.train_size:])
 
     def _read_order(self, count: int) -> np.ndarray:
-        if not exists(self.order_file):
-            raise FileNotFoundError(f'There is no file {self.order_file}, '
-                                    'which order_file names. Correct it')
-        expected = (f'the numbers 0 to {count - 1} of all samples, each once, '
-                    'are expected')
-        with get_local_path(self.order_file) as path:
-            try:
-                order = (np.load(path, allow_pickle=False)
-                         if self.order_file.endswith('.npy') else
-                         np.loadtxt(path, dtype=np.int64, ndmin=1))
-            except ValueError as error:
-                raise ValueError(f'order_file {self.order_file} cannot be '
-                                 f'read ({error}); {expected}') from None
-        if order.ndim != 1 or not np.array_equal(
-                np.sort(order), np.arange(count)):
-            raise ValueError(
-                f'order_file {self.order_file} holds {order.size} numbers' +
-                (f' from {order.min()} to {order.max()}, '
-                 f'{np.unique(order).size} different ones'
-                 if order.size else '') + f'; {expected}')
+        path = existing_file(self.order_file, 'order_file')
+        try:
+            order = (np.load(path, allow_pickle=False)
+                     if path.suffix == '.npy' else np.loadtxt(path, ndmin=1))
+            fits = np.array_equal(np.sort(order), np.arange(count))
+        except ValueError:
+            fits = False
+        if not fits:
+            raise UserError(f'order_file {path} must hold the numbers 0 to '
+                            f'{count - 1} of all samples, each once')
         return order.astype(np.int64)
 
     def _data_info(self, key: str, number: int, positions: np.ndarray,
-                   visibility: np.ndarray) -> dict:
+                   visibility: np.ndarray, counts: np.ndarray) -> dict:
         """A sample; ``number`` is that of its image's name."""
-        identity = number
-        if key == 'extended':
-            identity += self.FIRST_EXTENDED_ID - 1
-        counts = visibility > (0 if self.use_occluded else 1)
+        identity = number + (self.FIRST_EXTENDED_ID - 1 if key == 'extended'
+                             else 0)
+        low, high = (bound(positions[counts], axis=0)
+                     for bound in (np.min, np.max))
+        size = np.maximum(high - low, 1)
+        annotation = dict(
+            id=identity, image_id=identity, category_id=1, iscrowd=0,
+            num_keypoints=int((visibility > 0).sum()),
+            area=max(0.53 * float(size.prod()), 1.),
+            keypoints=np.column_stack([positions,
+                                       visibility]).ravel().tolist())
         info = dict(
             img_id=identity,
             img_path=osp.join(self.data_prefix[key],
@@ -366,49 +339,15 @@ class LSPDataset(BaseCocoStyleDataset):
             bbox_score=np.ones(1, np.float32),
             keypoints=positions[None].astype(np.float32),
             keypoints_visible=counts[None].astype(np.float32),
-            num_keypoints=int((visibility > 0).sum()),
+            num_keypoints=annotation['num_keypoints'],
+            area=np.array(annotation['area'], np.float32),
             iscrowd=0,
-            segmentation=None)
-        annotation = dict(
-            id=identity, image_id=identity, category_id=1, iscrowd=0,
-            num_keypoints=info['num_keypoints'],
-            keypoints=np.column_stack([positions,
-                                       visibility]).ravel().tolist())
-        if counts.any():
-            corner, size = _box_around(positions[counts])
-            annotation['area'] = max(0.53 * float(size.prod()), 1.)
-            info['area'] = np.array(annotation['area'], np.float32)
-            if self.bbox == 'joints':
-                corner = corner - (self.bbox_padding - 1) / 2 * size
-                size = self.bbox_padding * size
-                annotation['bbox'] = [*corner.tolist(), *size.tolist()]
-                info['bbox'] = np.concatenate(
-                    [corner, corner + size])[None].astype(np.float32)
-        info['raw_ann_info'] = annotation
+            segmentation=None,
+            raw_ann_info=annotation)
+        if self.bbox == 'joints':
+            size = self.bbox_padding * size
+            corner = (low + high - size) / 2
+            annotation['bbox'] = [*corner.tolist(), *size.tolist()]
+            info['bbox'] = np.concatenate(
+                [corner, corner + size])[None].astype(np.float32)
         return info
-
-
-def _check_split(protocol: str, ann_file: str, train_size: int | None,
-                 seed: int | None, order_file: str | None) -> None:
-    if seed is not None and order_file:
-        raise ValueError(
-            f'seed {seed} and order_file {order_file} both say in which order '
-            'the samples are split. Give one of them')
-    if protocol != 'lsp':
-        return
-    if not ann_file:
-        raise ValueError("protocol 'lsp' splits LSP: give its ann_file")
-    given = [name for name, value in (('train_size', train_size),
-                                      ('seed', seed),
-                                      ('order_file', order_file))
-             if value is not None]
-    if given:
-        raise ValueError(f"{' and '.join(given)} say how the protocol "
-                         "'random' splits. Leave them out with 'lsp'")
-
-
-def _box_around(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left top corner and size of the box around points, at least 1 pixel."""
-    low, high = positions.min(axis=0), positions.max(axis=0)
-    size = np.maximum(high - low, 1)
-    return (low + high - size) / 2, size

@@ -1,10 +1,10 @@
 """Read the joints of Leeds Sports Pose from its two MATLAB files."""
 
-from io import BytesIO
-
 import numpy as np
-from mmengine.fileio import exists, get
 from scipy.io import loadmat
+
+from ...common.errors import UserError
+from ...common.files import existing_file
 
 JOINTS = ('right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_knee',
           'left_ankle', 'right_wrist', 'right_elbow', 'right_shoulder',
@@ -26,8 +26,7 @@ def read_joints(path: str,
 
     Args:
         path (str): The file.
-        extended (bool): Whether it is that of LSP-extended. Defaults to
-            ``False``.
+        extended (bool): Whether it is that of LSP-extended.
 
     Returns:
         tuple[np.ndarray]:
@@ -38,52 +37,37 @@ def read_joints(path: str,
           1 occluded, 2 annotated and not said to be occluded
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not the file expected.
+        MissingFile: If there is no such file.
+        UserError: If it is not the file expected.
     """
-    what = 'LSP-extended' if extended else 'LSP'
-    argument = 'extended_ann_file' if extended else 'ann_file'
-    if not exists(path):
-        raise FileNotFoundError(
-            f'There is no file {path}, the joints of {what}. Correct '
-            f'{argument} or data_root')
-    expected = (f"a MATLAB file with an array 'joints' in shape "
-                f'{"(14, 3, N)" if extended else "(3, 14, N)"} is expected, '
-                f'the joints.mat of {what}')
+    argument, other, axes = (
+        ('extended_ann_file', 'ann_file', (14, 3)) if extended else
+        ('ann_file', 'extended_ann_file', (3, 14)))
+    existing_file(path, f'file of {argument}')
+    expected = (f"a MATLAB file with an array 'joints' in shape {axes[0]} × "
+                f'{axes[1]} × N is expected')
     try:
-        content = loadmat(BytesIO(get(path)))
+        content = loadmat(path)
     # of a damaged file, scipy raises whatever it stumbles over
     except Exception as error:
-        raise ValueError(f'{path} cannot be read ({error}); {expected}. '
-                         'Download it again') from error
-    joints = content.get('joints')
-    if joints is None:
-        names = [name for name in content if not name.startswith('__')]
-        raise ValueError(f'{path} holds {names}; {expected}')
-    axes = (14, 3) if extended else (3, 14)
-    if joints.ndim != 3 or joints.shape[:2] != axes or not joints.shape[2]:
-        other = ('ann_file' if extended else 'extended_ann_file')
-        raise ValueError(
+        raise UserError(f'{path} cannot be read ({error}); {expected}. '
+                        'Download it again') from error
+    joints = np.asarray(content.get('joints', []))
+    if joints.ndim != 3 or joints.shape[:2] != axes or not joints.size:
+        raise UserError(
             f"{path} has 'joints' in shape {joints.shape}; {expected}" +
             (f'. This is the other file: name it by {other}'
-             if joints.ndim == 3 and joints.shape[:2] == axes[::-1] else ''))
+             if joints.shape[:2] == axes[::-1] else ''))
     joints = joints.transpose((2, 0, 1) if extended else (2, 1, 0))
-    return _parse(joints.astype(np.float64), path, extended)
-
-
-def _parse(joints: np.ndarray, path: str,
-           extended: bool) -> tuple[np.ndarray, np.ndarray]:
-    positions, flags = joints[..., :2] - 1, joints[..., 2]
-    if not np.isin(flags, (0, 1)).all():
-        found = np.setdiff1d(flags, (0, 1))[0]
-        raise ValueError(f'{path}: the third coordinate of a joint is 0 or 1, '
-                         f'but there is a {found:g}')
+    positions, flags = joints[..., :2] - 1., joints[..., 2]
     visibility = np.where(flags == 1, 2 if extended else 1,
                           0 if extended else 2)
     positions = np.where(visibility[..., None] > 0, positions, 0)
-    broken = ~np.isfinite(positions).all(axis=(1, 2))
+    broken = ~np.isfinite(positions).all((1, 2)) | ~np.isin(
+        flags, (0, 1)).all(1)
     if broken.any():
-        raise ValueError(
-            f'{path}: annotated joints of {broken.sum()} samples have no '
-            f'finite position, first in sample {broken.argmax() + 1}')
+        raise UserError(
+            f'{path}: joints of {broken.sum()} samples have no finite position '
+            f'or a third coordinate other than 0 and 1, first in sample '
+            f'{broken.argmax() + 1}')
     return positions, visibility
