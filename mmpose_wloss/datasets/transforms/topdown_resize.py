@@ -1,7 +1,10 @@
 import cv2
 import numpy as np
+from mmcv.transforms import BaseTransform
 from mmpose.datasets.transforms import TopdownAffine
 from mmpose.registry import TRANSFORMS
+
+from ...common.errors import UserError
 
 
 @TRANSFORMS.register_module()
@@ -60,19 +63,24 @@ class TopdownResize(TopdownAffine):
             dict: The sample.
 
         Raises:
-            ValueError: If it has not one box, or one without an area.
+            UserError: If it has not one box, or one without an area.
         """
-        center, scale = self._box(results)
+        centers, scales = results['bbox_center'], results['bbox_scale']
+        if len(centers) != 1 or not (scales > 0).all():
+            raise UserError(
+                'TopdownResize takes samples of one box with an area, but '
+                f'{results.get("img_path")} has boxes of the sizes '
+                f'{scales.tolist()}. Leave it out of the data set')
         angle = float(np.ravel(results.get('bbox_rotation', 0.))[0])
-        matrix = stretch_matrix(center, scale, angle, self.input_size)
-        images = results['img']
-        warped = [
-            cv2.warpAffine(image, matrix, tuple(self.input_size),
-                           flags=cv2.INTER_LINEAR)
-            for image in (images if isinstance(images, list) else [images])
-        ]
-        results['img'] = warped if isinstance(images, list) else warped[0]
+        matrix = stretch_matrix(centers[0], scales[0], angle, self.input_size)
 
+        def warp(image: np.ndarray) -> np.ndarray:
+            return cv2.warpAffine(image, matrix, tuple(self.input_size),
+                                  flags=cv2.INTER_LINEAR)
+
+        image = results['img']
+        results['img'] = (list(map(warp, image)) if isinstance(image, list)
+                          else warp(image))
         if results.get('keypoints') is not None:
             # a transform before may have added a third coordinate
             given = results.get('transformed_keypoints')
@@ -84,25 +92,10 @@ class TopdownResize(TopdownAffine):
             # what TopdownAffine gives at inference, for PackPoseInputs
             results['transformed_keypoints'] = np.zeros([])
             results['keypoints_visible'] = np.ones((1, 1, 1))
-
         results['input_size'] = tuple(self.input_size)
-        results['input_center'] = center
-        results['input_scale'] = scale
+        results['input_center'] = centers[0]
+        results['input_scale'] = scales[0]
         return results
-
-    @staticmethod
-    def _box(results: dict) -> tuple[np.ndarray, np.ndarray]:
-        center, scale = results['bbox_center'], results['bbox_scale']
-        if len(center) != 1:
-            raise ValueError('TopdownResize takes samples of one box, but '
-                             f'{results.get("img_path")} comes with '
-                             f'{len(center)}')
-        if not (scale > 0).all():
-            raise ValueError(
-                f'The box of {results.get("img_path")} has the width and '
-                f'height {scale[0].tolist()}, which cannot be stretched. '
-                'Leave it out of the data set')
-        return center[0], scale[0]
 
     def __repr__(self) -> str:
         """The transform and its parameters."""
@@ -114,9 +107,9 @@ def stretch_matrix(center: np.ndarray, scale: np.ndarray, angle: float,
     """The affine map of a box to an image that it fills.
 
     Args:
-        center (np.ndarray): Centre (x, y) of the box in pixels.
+        center (np.ndarray): Center (x, y) of the box in pixels.
         scale (np.ndarray): Its width and height in pixels.
-        angle (float): By which it is rotated about its centre, in degrees, as
+        angle (float): By which it is rotated about its center, in degrees, as
             ``bbox_rotation``.
         size (tuple[int, int]): Width and height of the image in pixels.
 
@@ -128,7 +121,49 @@ def stretch_matrix(center: np.ndarray, scale: np.ndarray, angle: float,
     """
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     upright = np.array([[cosine, sine], [-sine, cosine]])
-    stretch = np.asarray(size, np.float64) / np.asarray(scale, np.float64)
-    linear = stretch[:, None] * upright
-    shift = np.asarray(size) / 2 - linear @ np.asarray(center, np.float64)
+    linear = np.divide(size, scale, dtype=np.float64)[:, None] * upright
+    shift = np.divide(size, 2) - linear @ center
     return np.column_stack([linear, shift])
+
+
+@TRANSFORMS.register_module()
+class WholeImageBox(BaseTransform):
+    """Take the whole image for the person's box.
+
+    It stands where ``GetBBoxCenterScale`` stands. Before ``TopdownResize``,
+    the image is squeezed to the model's input, whatever its aspect ratio;
+    before ``TopdownAffine``, it is padded. Either way the network has to find
+    the person, which it can where there is only one.
+
+    .. code-block:: python
+
+        dict(type='WholeImageBox'),
+        dict(type='TopdownResize', input_size=(256, 256)),
+
+    Required Keys:
+
+        - img
+
+    Added Keys:
+
+        - bbox_center
+        - bbox_scale
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Put the box around the image; ``bbox`` stays the person's.
+
+        Args:
+            results (dict): The sample, from the pipeline.
+
+        Returns:
+            dict: The sample.
+        """
+        height, width = results['img'].shape[:2]
+        results['bbox_scale'] = np.array([[width, height]], np.float32)
+        results['bbox_center'] = results['bbox_scale'] / 2
+        return results
+
+    def __repr__(self) -> str:
+        """The transform."""
+        return f'{type(self).__name__}()'
