@@ -1,12 +1,12 @@
 """The embedded data set: rendered people with exact joints in 2D and 3D."""
 
-from .body import MissingAnnyError
 from .clip import ClipFiles, ClipParameters, render_clip
-from .dataset import SPLITS, RenderInterrupted, RenderParameters, render_dataset
+from .dataset import SPLITS, RenderParameters, render_dataset
+from .errors import MissingAnnyError, RenderError
 from .poses import DEFAULT_CLASS_SHARES
 
 __all__ = [
     'DEFAULT_CLASS_SHARES', 'SPLITS', 'ClipFiles', 'ClipParameters',
-    'MissingAnnyError', 'RenderInterrupted', 'RenderParameters', 'render_clip',
+    'MissingAnnyError', 'RenderError', 'RenderParameters', 'render_clip',
     'render_dataset'
 ]

@@ -7,7 +7,7 @@ import numpy as np
 
 from .body import PARTS, BodyModel
 
-# Skin tones and hair in sRGB; skin from light to dark.
+# skin tones and hair in sRGB; skin from light to dark
 _SKIN = np.array([(244, 208, 177), (231, 180, 143), (210, 158, 124),
                   (186, 120, 81), (165, 94, 60), (120, 70, 48), (82, 50, 38)])
 _HAIR = np.array([(30, 24, 22), (55, 38, 28), (90, 60, 35), (150, 110, 60),
@@ -24,22 +24,19 @@ _HAIR_LENGTHS = ((0., 0.5, 1.), (0.08, 0.52, 0.4))
 
 @dataclass(frozen=True)
 class Appearance:
-    """A person's outside. Colours are RGB, 0 to 1 [3].
+    """A person's outside. Colors are RGB, 0 to 1, in shape [3].
 
     Attributes:
-        skin (np.ndarray): Colour.
-        hair (np.ndarray): Colour.
-        shirt (np.ndarray): Colour.
-        stripes (np.ndarray): Colour of every other row of the shirt.
-        trousers (np.ndarray): Colour.
-        shoes (np.ndarray): Colour; the skin's for bare feet.
-        stripe (float): Height of a row of the shirt, metres.
-        collar (float): Height where the shirt ends, metres below the neck.
+        skin, hair, shirt, trousers (np.ndarray): Colors.
+        stripes (np.ndarray): Color of every other row of the shirt.
+        shoes (np.ndarray): Color; the skin's for bare feet.
+        stripe (float): Height of a row of the shirt, meters.
+        collar (float): Height where the shirt ends, meters below the neck.
         sleeve (float): Where sleeves end, 0 shoulder to 1 wrist.
         hem (float): Where trousers end, 0 hip to 1 ankle.
         hair_length (float): 0 shaved, 1 down to the neck.
         thickness (np.ndarray): How far hair and clothes stand off the skin at
-            each vertex, metres [V].
+            each vertex, meters [V].
     """
     skin: np.ndarray
     hair: np.ndarray
@@ -83,14 +80,7 @@ class Wardrobe:
         self._feet = _indices('foot')
 
     def dress(self, rng: np.random.Generator) -> Appearance:
-        """Draw a person's outside.
-
-        Args:
-            rng (np.random.Generator): Source of randomness.
-
-        Returns:
-            Appearance: Colours and cut.
-        """
+        """Draw a person's outside."""
         skin = _between(rng, _SKIN)
         hair = _HAIR[rng.integers(len(_HAIR))] / 255 * rng.uniform(0.8, 1.2)
         shirt, stripes, trousers, shoes = (_cloth(rng, skin) for _ in range(4))
@@ -104,16 +94,9 @@ class Wardrobe:
         hem = rng.choice(_HEMS[0], p=_HEMS[1])
         hair_length = rng.choice(_HAIR_LENGTHS[0], p=_HAIR_LENGTHS[1])
         return Appearance(
-            skin=skin,
-            hair=hair,
-            shirt=shirt,
-            stripes=stripes,
-            trousers=trousers,
-            shoes=shoes,
-            stripe=rng.uniform(0.03, 0.08),
-            collar=rng.uniform(-0.01, 0.05),
-            sleeve=sleeve,
-            hem=hem,
+            skin=skin, hair=hair, shirt=shirt, stripes=stripes,
+            trousers=trousers, shoes=shoes, stripe=rng.uniform(0.03, 0.08),
+            collar=rng.uniform(-0.01, 0.05), sleeve=sleeve, hem=hem,
             hair_length=hair_length,
             thickness=self._thickness(
                 rng.uniform(0.004, 0.014), rng.uniform(0.004, 0.014), sleeve,
@@ -121,7 +104,7 @@ class Wardrobe:
 
     def color(self, appearance: Appearance, face: np.ndarray,
               weights: np.ndarray) -> np.ndarray:
-        """Look up the colour of points on the surface.
+        """The color of points on the surface.
 
         Args:
             appearance (Appearance): Whose.
@@ -191,7 +174,7 @@ class Wardrobe:
             thickness[np.isin(part, self._feet)] = 0.008
         scalp = (part == self._head) & self._scalp(
             self._surface, hair_length)
-        # Ears stay in front of the hair, or no ear would ever be seen.
+        # ears stay in front of the hair, or no ear would ever be seen
         ears = (np.abs(x) > 0.068) & (z < self._eye[2] + 0.03)
         thickness[scalp & ~ears] = 0.012 + 0.012 * hair_length
         return thickness
@@ -210,12 +193,12 @@ def _between(rng, palette):
 
 
 def _cloth(rng, skin):
-    """A colour that nobody takes for the skin's."""
+    """A color that nobody takes for the skin's."""
     while True:
         if rng.random() < 0.3:
             color = np.full(3, rng.choice([0.08, 0.2, 0.45, 0.9]))
         else:
-            # Skin, light or dark, is orange in hue; clothes never are.
+            # skin, light or dark, is orange in hue; clothes never are
             hue = rng.random()
             color = np.array(colorsys.hsv_to_rgb(
                 hue + 0.5 if 0.02 < hue < 0.13 else hue,

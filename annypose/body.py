@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import MissingAnnyError
+
 JOINT_NAMES = (
     'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
     'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist',
@@ -40,15 +42,8 @@ _INSIDE = ('eye_back.L', 'eye_back.R', 'eye_cavity.L', 'eye_cavity.R',
            'mouth_cavity', 'tongue')
 
 
-class MissingAnnyError(ImportError):
-    """Raised where the body model's package is not installed."""
-
-
 def anny_version() -> str:
-    """Find the installed version of `anny` without importing it.
-
-    Returns:
-        str: The version, e.g. ``'0.6.2'``.
+    """Find the installed version of `anny`, e.g. ``'0.6.2'``; imports nothing.
 
     Raises:
         MissingAnnyError: If the package is not installed.
@@ -63,7 +58,7 @@ def anny_version() -> str:
 
 @dataclass(frozen=True)
 class Body:
-    """One posed body, in metres; x to its left, y backwards, z up.
+    """One posed body, in meters; x to its left, y backwards, z up.
 
     Attributes:
         vertices (np.ndarray): Surface points [V, 3].
@@ -74,6 +69,16 @@ class Body:
     vertices: np.ndarray
     joints: np.ndarray
     flesh_depth: np.ndarray
+
+    def moved(self, turn: np.ndarray | None = None,
+              shift: np.ndarray | None = None) -> 'Body':
+        """The body after a rotation [3, 3] and then a translation [3]."""
+        points = [self.vertices, self.joints]
+        if turn is not None:
+            points = [each @ turn.T for each in points]
+        if shift is not None:
+            points = [each + shift for each in points]
+        return Body(*points, self.flesh_depth)
 
 
 class BodyModel:
@@ -88,7 +93,7 @@ class BodyModel:
             [F, 3].
         face_part (np.ndarray): Index into :data:`PARTS` of each face [F].
         face_is_eye (np.ndarray): Which faces are eyeballs, bool [F].
-        rest_vertices (np.ndarray): The average body at rest, metres [V, 3].
+        rest_vertices (np.ndarray): The average body at rest, meters [V, 3].
         vertex_part (np.ndarray): Index into :data:`PARTS` of each vertex [V].
         arm_position (np.ndarray): Where a vertex lies along its arm: 0 at the
             shoulder, 1 at the wrist, -1 off the arms [V].
@@ -106,7 +111,7 @@ class BodyModel:
         # 'lbs' runs in torch; the default compiles kernels at first use.
         # 'original' shapes: their compaction takes a minute to compute.
         with warnings.catch_warnings():
-            # torch 2.1 warns of itself when it reads tensors from a file.
+            # torch 2.1 warns of itself when it reads tensors from a file
             warnings.filterwarnings('ignore', 'TypedStorage is deprecated')
             model = anny.Anny(
                 phenotype_blendshapes='original', skinning_method='lbs')
@@ -148,24 +153,17 @@ class BodyModel:
         position = np.full(len(self.rest_vertices), -1, np.float32)
         for side in ('left', 'right'):
             points = [self.rest_bones[f'{b}.{side[0].upper()}'] for b in bones]
-            parts = [
-                i for i, part in enumerate(PARTS)
-                if part.startswith(side) and (limb in part or part.endswith(
-                    {'arm': '_hand', 'leg': '_foot'}[limb]))
-            ]
+            end = dict(arm='hand', leg='foot')[limb]
+            parts = [i for i, part in enumerate(PARTS)
+                     if part.startswith(side) and (limb in part or end in part)]
             chosen = np.isin(self.vertex_part, parts)
             position[chosen] = _along(self.rest_vertices[chosen], points)
         return position
 
     def own_flesh(self, joint: int, part: int) -> bool:
-        """Tell whether a part's surface is the flesh around a joint.
+        """Whether a part of :data:`PARTS` is the flesh around a COCO joint.
 
-        Args:
-            joint (int): COCO joint, 0 to 16.
-            part (int): Index into :data:`PARTS`.
-
-        Returns:
-            bool: True, e.g., for an elbow and either half of its own arm.
+        An elbow's is either half of its own arm, for example.
         """
         return bool(self._own_flesh[joint, part])
 
@@ -174,7 +172,7 @@ class BodyModel:
         """Pose one body.
 
         Bodies are computed one at a time on purpose: in a batch the last bits
-        of a result depend on its neighbours, and with them whole images.
+        of a result depend on its neighbors, and with them whole images.
 
         Args:
             shape (dict[str, float]): Values of 0 to 1 for gender, age,
@@ -208,7 +206,7 @@ class BodyModel:
 
         From the other sides the way is longer, a limb is no sphere: up to
         twice as long (hip from behind, wrist across the palm), and 30 mm more
-        where the shortest is only millimetres (eye or ear from the side). That
+        where the shortest is only millimeters (eye or ear from the side). That
         is less than the way through a head (80 mm or more from one eye, ear or
         the nose to the other side) or through a torso.
         """
@@ -221,13 +219,11 @@ class BodyModel:
 
 def _along(points, chain):
     """Position along a two-segment chain, each segment counted as a half."""
-    result = np.empty(len(points), np.float32)
-    start, middle, end = (np.asarray(x) for x in chain)
+    start, middle, end = chain
     first = (points - start) @ (middle - start) / ((middle - start)**2).sum()
     second = (points - middle) @ (end - middle) / ((end - middle)**2).sum()
-    result[:] = np.where(second > 0, 0.5 + 0.5 * second,
-                         0.5 * np.clip(first, 0, 1))
-    return result
+    return np.where(second > 0, 0.5 + 0.5 * second,
+                    0.5 * np.clip(first, 0, 1))
 
 
 def _part_index(bone: str) -> int:

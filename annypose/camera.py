@@ -16,7 +16,7 @@ class Camera:
     Attributes:
         size (int): Width and height of the image, pixels.
         focal (float): Focal length, pixels, for x and y.
-        center (tuple[float, float]): Principal point, pixels; the centre of
+        center (tuple[float, float]): Principal point, pixels; the center of
             the upper left pixel is (0, 0).
         pitch (float): Looking down, degrees.
         roll (float): About the optical axis, degrees.
@@ -29,15 +29,10 @@ class Camera:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, size: int) -> 'Camera':
-        """Draw a camera.
+        """Draw a camera for images of this width and height in pixels.
 
-        Args:
-            rng (np.random.Generator): Source of randomness.
-            size (int): Width and height of the image, pixels.
-
-        Returns:
-            Camera: Focal length 1.2 to 2.5 image widths, pitch -5 to 20
-            degrees, roll up to 5 degrees.
+        Its focal length is 1.2 to 2.5 image widths, its pitch -5 to 20
+        degrees, its roll up to 5 degrees.
         """
         return cls(
             size=size,
@@ -47,28 +42,18 @@ class Camera:
             roll=float(np.clip(rng.normal(0, 2), -5, 5)))
 
     def orientation(self, yaw: float) -> np.ndarray:
-        """Rotate from a body's axes to the camera's.
+        """The rotation [3, 3] from a body's axes to the camera's.
 
         Args:
             yaw (float): Turn of the body about the vertical, degrees; 0 faces
                 the camera, positive turns towards its own left.
-
-        Returns:
-            np.ndarray: Rotation [3, 3].
         """
         return (
             _rotation(2, self.roll) @ _rotation(0, self.pitch)
             @ _WORLD_TO_CAMERA @ _rotation(2, yaw))
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Project points onto the image.
-
-        Args:
-            points (np.ndarray): Camera coordinates, any unit [..., 3].
-
-        Returns:
-            np.ndarray: Pixels [..., 2].
-        """
+        """Pixels [..., 2] of points in camera coordinates [..., 3]."""
         return (self.focal * points[..., :2] / points[..., 2:] +
                 np.array(self.center))
 
@@ -78,15 +63,14 @@ class Camera:
 
         Args:
             points (np.ndarray): The body's surface, turned to the camera's
-                axes, in metres [V, 3].
-            target (tuple[float, float]): Where the centre of its bounding
-                box shall lie, pixels.
+                axes, in meters [V, 3].
+            target (tuple[float, float]): Center of its bounding box, pixels.
             extent (float): Length of the box's longer side, pixels.
 
         Returns:
-            np.ndarray: Translation, metres [3].
+            np.ndarray: Translation, meters [3].
         """
-        # An eighth of the surface is enough for a box to half a percent.
+        # an eighth of the surface is enough for a box to half a percent
         points = points[::8]
         low, high = points.min(axis=0), points.max(axis=0)
         shift = -(low + high) / 2
@@ -95,7 +79,7 @@ class Camera:
             pixels = self.project(points + shift)
             low, high = pixels.min(axis=0), pixels.max(axis=0)
             shift[2] *= (high - low).max() / extent
-            # Never so close that the nearest point comes near the lens.
+            # never so close that the nearest point comes near the lens
             shift[2] = max(shift[2], 0.3 - points[:, 2].min())
             middle = np.array(target) - (low + high) / 2
             shift[:2] += middle * shift[2] / self.focal

@@ -1,18 +1,19 @@
 """A clip: a video of rendered people who move, with their exact joints."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from mmpose_wloss.apis.video_files import VideoWriter, written_whole
-
+import cv2
 import numpy as np
 
-from .body import JOINT_NAMES, Body, BodyModel, anny_version
+from .body import JOINT_NAMES, BodyModel, anny_version
 from .camera import Camera
 from .coco import write_json
+from .errors import RenderError, check_range
 from .motion import pose_at, sample_key_poses
 from .poses import bone_rotations
 from .scene import Person, PersonLabel, SceneRenderer
@@ -27,16 +28,15 @@ class ClipParameters:
     """What a clip looks like.
 
     Args:
-        frames (int): Its length.
+        frames (int): Its length, at least 1.
         size (int): Width and height, pixels: even, at least 64.
-        fps (float): Frames per second.
+        fps (float): Frames per second, 1 to 240.
         people (int): 1 or 2.
-        yaw (float): How far bodies turn from facing the camera at most,
-            degrees, 0 to 180.
+        yaw (float): Largest turn from facing the camera, degrees, 0 to 180.
         seed (int): Everything random comes from it. Not negative.
 
     Raises:
-        ValueError: If a value is outside its range.
+        RenderError: If a value is outside its range.
     """
     frames: int = 60
     size: int = 192
@@ -46,19 +46,14 @@ class ClipParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f'a clip has at least 1 frame, got {self.frames}')
-        if self.size < 64 or self.size % 2:
-            raise ValueError(
-                f'size must be even and at least 64, got {self.size}')
-        if not 1 <= self.fps <= 240:
-            raise ValueError(f'fps must be 1 to 240, got {self.fps}')
-        if self.people not in (1, 2):
-            raise ValueError(f'people must be 1 or 2, got {self.people}')
-        if not 0 <= self.yaw <= 180:
-            raise ValueError(f'yaw must be 0 to 180 degrees, got {self.yaw}')
-        if self.seed < 0:
-            raise ValueError(f'seed must not be negative, got {self.seed}')
+        check_range(1, np.inf, frames=self.frames)
+        check_range(64, np.inf, size=self.size)
+        check_range(1, 240, fps=self.fps)
+        check_range(1, 2, people=self.people)
+        check_range(0, 180, yaw=self.yaw)
+        check_range(0, np.inf, seed=self.seed)
+        if self.size % 2:
+            raise RenderError(f'size must be even, got {self.size}')
 
 
 class ClipFiles(NamedTuple):
@@ -67,7 +62,7 @@ class ClipFiles(NamedTuple):
     Attributes:
         video (Path): The video.
         boxes (Path): The box of each person in each frame, JSON, as
-            ``tools/video_demo.py`` reads it.
+            ``mmpose_wloss video`` reads it.
         joints (Path): The joints, JSON.
     """
     video: Path
@@ -84,8 +79,7 @@ def render_clip(out: str | os.PathLike,
     Args:
         out (str | os.PathLike): Folder for ``clip.mp4``, ``boxes.json`` and
             ``joints.json``. If it fails, old files stay whole.
-        parameters (ClipParameters | None): What it looks like. None takes the
-            defaults.
+        parameters (ClipParameters | None): None takes the defaults.
         model (BodyModel | None): The body model, if it is loaded already.
         progress (bool): Show a progress bar on stderr.
 
@@ -94,21 +88,21 @@ def render_clip(out: str | os.PathLike,
 
     Raises:
         MissingAnnyError: If ``anny`` is not installed.
-        OSError: If the folder cannot be written.
+        OSError: If the folder or the video cannot be written.
     """
     from tqdm import tqdm
     parameters = parameters or ClipParameters()
     anny_version()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    files = ClipFiles(out / 'clip.mp4', out / 'boxes.json',
-                      out / 'joints.json')
     # as for the data set: writes nowhere but to its folder
     os.environ.setdefault('ANNY_CACHE_DIR', str(out.resolve() / 'cache'))
-    with written_whole(*files) as partials:
-        partial = ClipFiles(*partials)
-        video = VideoWriter(str(partial.video), parameters.fps,
-                            (parameters.size, parameters.size))
+    with tempfile.TemporaryDirectory(prefix='.', dir=out) as folder:
+        names = ClipFiles('clip.mp4', 'boxes.json', 'joints.json')
+        partial = ClipFiles(*(Path(folder, name) for name in names))
+        video = cv2.VideoWriter(
+            str(partial.video), cv2.VideoWriter_fourcc(*'mp4v'),
+            parameters.fps, (parameters.size, parameters.size))
         boxes, joints = [], []
         for image, labels in tqdm(
                 render_frames(model or BodyModel(), parameters),
@@ -117,13 +111,18 @@ def render_clip(out: str | os.PathLike,
             boxes.append([_corners(label.bbox) for label in labels])
             joints.append([np.round(label.keypoints, 2).tolist()
                            for label in labels])
-        video.close()
+        video.release()
+        written = cv2.VideoCapture(str(partial.video)).get(
+            cv2.CAP_PROP_FRAME_COUNT)
+        if written < parameters.frames:  # of which OpenCV says nothing
+            raise OSError(f'{out} got {max(written, 0):.0f} of '
+                          f'{parameters.frames} frames: is the disk full?')
         write_json(partial.boxes, boxes)
         write_json(partial.joints, dict(
-            format=FORMAT_VERSION, video=files.video.name, fps=parameters.fps,
+            format=FORMAT_VERSION, video=names.video, fps=parameters.fps,
             width=parameters.size, height=parameters.size,
             joints=list(JOINT_NAMES), frames=joints))
-    return files
+        return ClipFiles(*(file.replace(out / file.name) for file in partial))
 
 
 def render_frames(model: BodyModel, parameters: ClipParameters
@@ -182,26 +181,22 @@ class _MovingPerson:
             turned, (center * parameters.size, 0.56 * parameters.size), extent)
 
     def _body(self, pose, yaw):
-        """Upright on the floor, turned about the vertical, in metres."""
+        """Upright on the floor, turned about the vertical, in meters."""
         body = self.model.pose(
             self.shape, bone_rotations(pose, self.model.rest_bones))
         sine, cosine = np.sin(np.radians(yaw)), np.cos(np.radians(yaw))
         turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-        vertices, joints = body.vertices @ turn.T, body.joints @ turn.T
-        feet = np.array([0, 0, vertices[:, 2].min()])
-        return Body(vertices - feet, joints - feet, body.flesh_depth)
+        body = body.moved(turn)
+        return body.moved(shift=-np.array([0, 0, body.vertices[:, 2].min()]))
 
     def at(self, time: float) -> Person:
         """The person at a time, in strides."""
         waves = np.sin(2 * np.pi * time / self.periods + self.phases)
         body = self._body(pose_at(self.poses, time), self.yaw * waves[0])
         aside = np.array([self.sway * self.height * waves[1], 0, 0])
-        turn = self.camera.orientation(0)
-        return Person(
-            Body((body.vertices + aside) @ turn.T + self.shift,
-                 (body.joints + aside) @ turn.T + self.shift,
-                 body.flesh_depth),
-            self.appearance, 'moving')
+        body = body.moved(shift=aside).moved(
+            self.camera.orientation(0), self.shift)
+        return Person(body, self.appearance, 'moving')
 
 
 def _sample_adult(rng):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ CATEGORY = dict(
     name='person',
     supercategory='person',
     keypoints=list(JOINT_NAMES),
-    # COCO counts joints from 1 here.
+    # COCO counts joints from 1 here
     skeleton=[[a + 1, b + 1] for a, b in SKELETON])
 
 LICENSE = dict(
@@ -26,31 +26,21 @@ LICENSE = dict(
     'no recorded person is contained in this data set.',
     url='https://www.apache.org/licenses/LICENSE-2.0')
 
-# Annotation ids leave room for this many people per picture.
+# annotation ids leave room for this many people per picture
 _IDS_PER_IMAGE = 10
 
 
 def file_name(index: int) -> str:
-    """Name a picture.
-
-    Args:
-        index (int): Number of the picture in its split, from 0.
-
-    Returns:
-        str: ``'000000000001.jpg'`` for the first.
-    """
+    """Name the picture of a number from 0: ``'000000000001.jpg'``, …"""
     return f'{index + 1:012d}.jpg'
 
 
 def image_entry(index: int, camera: Camera) -> dict:
-    """Describe a picture.
+    """An entry of ``images``.
 
     Args:
         index (int): Number of the picture in its split, from 0.
         camera (Camera): Its camera.
-
-    Returns:
-        dict: An entry of ``images``.
     """
     return dict(
         id=index + 1,
@@ -62,14 +52,11 @@ def image_entry(index: int, camera: Camera) -> dict:
 
 
 def annotation_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
-    """Describe the people in a picture.
+    """Entries of ``annotations``, one for each person in a picture.
 
     Args:
         index (int): Number of the picture in its split, from 0.
         labels (list[PersonLabel]): The people.
-
-    Returns:
-        list[dict]: Entries of ``annotations``.
     """
     return [
         dict(
@@ -90,14 +77,11 @@ def annotation_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
 
 
 def box_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
-    """Describe where the people in a picture are, and nothing else.
+    """COCO's detection results: where people are, and nothing else.
 
     Args:
         index (int): Number of the picture in its split, from 0.
         labels (list[PersonLabel]): The people.
-
-    Returns:
-        list[dict]: COCO detection results.
     """
     return [
         dict(
@@ -108,76 +92,42 @@ def box_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
     ]
 
 
-def write_labeled(path: Path, records: Iterable[dict], info: dict) -> None:
-    """Write ``person_keypoints_*.json`` atomically.
+def content(records: Sequence[dict], info: dict, labeled: bool) -> dict:
+    """The content of ``person_keypoints_*.json`` or ``image_info_*.json``.
 
     Args:
-        path (Path): The file.
-        records (Iterable[dict]): ``image`` and ``annotations`` of each
-            picture.
+        records (Sequence[dict]): ``image`` and, of a split with labels,
+            ``annotations`` of each picture.
         info (dict): The file's ``info``.
+        labeled (bool): Whether it has annotations.
     """
-    records = list(records)
-    write_json(
-        path,
-        dict(
-            info=info,
-            licenses=[LICENSE],
-            categories=[CATEGORY],
-            images=[record['image'] for record in records],
-            annotations=[
-                annotation for record in records
-                for annotation in record['annotations']
-            ]))
+    result = dict(
+        info=info,
+        licenses=[LICENSE],
+        categories=[CATEGORY],
+        images=[record['image'] for record in records])
+    if labeled:
+        result['annotations'] = [
+            annotation for record in records
+            for annotation in record['annotations']]
+    return result
 
 
-def write_unlabeled(folder: Path, records: Iterable[dict],
-                    info: dict) -> None:
-    """Write the two files of the split without labels atomically.
-
-    Args:
-        folder (Path): Gets ``image_info_unlabeled.json`` and
-            ``person_boxes_unlabeled.json``.
-        records (Iterable[dict]): ``image`` and ``boxes`` of each picture.
-        info (dict): The first file's ``info``.
-    """
-    records = list(records)
-    write_json(
-        folder / 'image_info_unlabeled.json',
-        dict(
-            info=info,
-            licenses=[LICENSE],
-            categories=[CATEGORY],
-            images=[record['image'] for record in records]))
-    write_json(folder / 'person_boxes_unlabeled.json',
-               [box for record in records for box in record['boxes']])
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file that is either whole or not there."""
+    write_bytes(path, json.dumps(value).encode())
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file that is either whole or not there.
-
-    Args:
-        path (Path): The file.
-        content (object): What JSON can hold.
-    """
-    write_bytes(path, json.dumps(content).encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there.
-
-    Args:
-        path (Path): The file.
-        content (bytes): Its content.
-    """
+def write_bytes(path: Path, value: bytes) -> None:
+    """Write a file that is either whole or not there."""
     temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_bytes(content)
+    temporary.write_bytes(value)
     os.replace(temporary, path)
 
 
 def _polygons(mask: np.ndarray) -> list[list[float]]:
     """Outline a mask; COCO counts from the upper left pixel's corner."""
-    # OpenCV outlines through pixel centres, which is too narrow by half a
+    # OpenCV outlines through pixel centers, which is too narrow by half a
     # pixel on every side; on an enlarged mask half a pixel is little.
     zoom = 4
     large = np.kron(mask.astype(np.uint8), np.ones((zoom, zoom), np.uint8))

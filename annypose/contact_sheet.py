@@ -9,7 +9,9 @@ import numpy as np
 from .body import JOINT_NAMES, SKELETON
 from .coco import write_bytes
 
-# BGR: the body's left is orange, its right blue, the middle green.
+# pixels of a picture on the sheet, and pictures side by side
+_TILE, _COLUMNS = 176, 8
+# BGR: the body's left is orange, its right blue, the middle green
 _LEFT, _RIGHT, _MIDDLE = (20, 140, 255), (255, 120, 30), (80, 220, 80)
 
 
@@ -35,43 +37,35 @@ def draw_skeleton(image: np.ndarray, keypoints: np.ndarray,
                      cv2.LINE_AA)
     for point, color, flag in zip(points, colors, keypoints[:, 2],
                                   strict=True):
-        if flag == 2:
-            cv2.circle(image, point.tolist(), 3, color, -1, cv2.LINE_AA)
-        elif flag == 1:
-            cv2.circle(image, point.tolist(), 3, (255, 255, 255), -1,
-                       cv2.LINE_AA)
+        inside = color if flag == 2 else (255, 255, 255)
+        if flag:
+            cv2.circle(image, point.tolist(), 3, inside, -1, cv2.LINE_AA)
+        if flag == 1:
             cv2.circle(image, point.tolist(), 3, color, 1, cv2.LINE_AA)
 
 
-def write_contact_sheet(path: Path,
-                        folder: Path,
-                        records: Sequence[dict],
-                        tile: int = 176,
-                        columns: int = 8,
-                        quality: int = 85) -> None:
+def write_contact_sheet(path: Path, folder: Path,
+                        records: Sequence[dict]) -> None:
     """Write a sheet of pictures; every other row shows the joints.
 
     Args:
         path (Path): The sheet, a JPEG.
         folder (Path): Where the pictures are.
         records (Sequence[dict]): ``image`` and ``annotations`` of each.
-        tile (int): Width and height of a picture on the sheet, pixels.
-        columns (int): Pictures side by side.
-        quality (int): Of the JPEG, 1 to 100.
     """
-    rows = -(-len(records) // columns)
-    sheet = np.full((rows * tile, columns * tile, 3), 255, np.uint8)
+    rows = -(-len(records) // _COLUMNS)
+    tile = _TILE
+    sheet = np.full((rows * tile, _COLUMNS * tile, 3), 255, np.uint8)
     for number, record in enumerate(records):
         image = cv2.imread(str(folder / record['image']['file_name']))
         scale = tile / image.shape[0]
         image = cv2.resize(image, (tile, tile), interpolation=cv2.INTER_CUBIC)
-        row, column = divmod(number, columns)
+        row, column = divmod(number, _COLUMNS)
         if row % 2:
             for person in record['annotations']:
                 draw_skeleton(
                     image, np.reshape(person['keypoints'], (17, 3)), scale)
         sheet[row * tile:(row + 1) * tile,
               column * tile:(column + 1) * tile] = image
-    _, encoded = cv2.imencode('.jpg', sheet,
-                              [cv2.IMWRITE_JPEG_QUALITY, quality])
+    _, encoded = cv2.imencode('.jpg', sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
     write_bytes(path, encoded.tobytes())

@@ -9,27 +9,24 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .body import MissingAnnyError, anny_version
+from . import coco
+from .body import anny_version
+from .errors import MissingAnnyError, RenderError, check_range
 from .poses import DEFAULT_CLASS_SHARES
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'val', 'unlabeled')
-_THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
-                     'MKL_NUM_THREADS')
-
-
-class RenderInterrupted(KeyboardInterrupt):
-    """Raised on Ctrl-C, once everything that is finished is on disk."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,12 @@ class RenderParameters:
         class_shares (Mapping[str, float]): Probability of each class of pose;
             sums to 1. Each person's class is drawn from it, so that the
             shares in a data set are near these, not equal to them.
-        yaw (float): How far bodies turn from facing the camera at most,
-            degrees, 0 to 180.
+        yaw (float): Largest turn from facing the camera, degrees, 0 to 180.
         occluders (float): Probability of a thing in front of the people.
         people (float): Probability of a second person in a picture.
 
     Raises:
-        ValueError: If a value is outside its range.
+        RenderError: If a value is outside its range.
     """
     seed: int = 0
     size: int = 128
@@ -59,28 +55,20 @@ class RenderParameters:
     people: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f'seed must not be negative, got {self.seed}')
-        if self.size < 32:
-            raise ValueError(f'size must be at least 32, got {self.size}')
-        if not 0 <= self.yaw <= 180:
-            raise ValueError(f'yaw must be 0 to 180 degrees, got {self.yaw}')
-        for name in ('occluders', 'people'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} is a probability, 0 to 1, got '
-                                 f'{getattr(self, name)}')
+        check_range(0, math.inf, seed=self.seed)
+        check_range(32, math.inf, size=self.size)
+        check_range(0, 180, yaw=self.yaw)
+        check_range(0, 1, occluders=self.occluders, people=self.people,
+                    **self.class_shares)
         unknown = sorted(set(self.class_shares) - set(DEFAULT_CLASS_SHARES))
         if unknown:
-            raise ValueError(
-                f'unknown pose class {", ".join(unknown)}; there are '
+            raise RenderError(
+                f'class_shares has the unknown {", ".join(unknown)}; there are '
                 f'{", ".join(DEFAULT_CLASS_SHARES)}')
-        if any(share < 0 for share in self.class_shares.values()):
-            raise ValueError('shares of pose classes must not be negative')
         total = sum(self.class_shares.values())
         if not math.isclose(total, 1, abs_tol=1e-6):
-            raise ValueError(
-                f'shares of pose classes must sum to 1, got {total:g}')
-        # One form for one meaning: parameters are compared.
+            raise RenderError(f'class_shares must sum to 1, got {total:g}')
+        # one form for one meaning: parameters are compared
         object.__setattr__(
             self, 'class_shares', {
                 name: float(self.class_shares[name])
@@ -104,8 +92,7 @@ def render_dataset(out: str | os.PathLike,
         out (str | os.PathLike): Folder of the data set.
         counts (Mapping[str, int]): Pictures per split (train, val,
             unlabeled).
-        parameters (RenderParameters | None): What they look like. None takes
-            the defaults.
+        parameters (RenderParameters | None): None takes the defaults.
         workers (int): Processes, at least 1. They change nothing but time.
         progress (bool): Show a progress bar on stderr.
 
@@ -115,17 +102,20 @@ def render_dataset(out: str | os.PathLike,
         with labels), ``contact_sheet`` (a path, or None without labels).
 
     Raises:
-        ValueError: If a count is negative, or the folder holds a data set of
+        RenderError: If a count is negative, or the folder holds a data set of
             other parameters.
-        OSError: If the folder cannot be written.
         MissingAnnyError: If there is something to render and ``anny`` is not
             installed.
-        RenderInterrupted: On Ctrl-C.
-        RuntimeError: If a rendering process is killed.
+        OSError: If the folder cannot be written, or a rendering process is
+            killed.
     """
     start = time.monotonic()
+    check_range(0, math.inf, **counts)
+    check_range(1, math.inf, workers=workers)
+    if not any(counts.values()) or set(counts) - set(SPLITS):
+        raise RenderError(f'counts must ask for pictures of {", ".join(SPLITS)}'
+                          f', got {dict(counts)}')
     parameters = parameters or RenderParameters()
-    _check_request(counts, workers)
     out = Path(out)
     _claim(out, parameters)
     records = {split: _read_records(out, split) for split in SPLITS}
@@ -135,56 +125,33 @@ def render_dataset(out: str | os.PathLike,
     if tasks:
         anny_version()
         _render(out, tasks, parameters, workers, progress, records)
-    _write_annotations(out, records, parameters, bool(tasks))
+    _write_annotations(out, records, bool(tasks))
     return _summary(out, records, len(tasks), time.monotonic() - start)
-
-
-def _check_request(counts, workers):
-    for split, count in counts.items():
-        if split not in SPLITS:
-            raise ValueError(
-                f'unknown split {split}; there are {", ".join(SPLITS)}')
-        if count < 0:
-            raise ValueError(
-                f'the number of {split} images must not be negative, got '
-                f'{count}')
-    if not any(counts.values()):
-        raise ValueError('nothing to render: every count is 0')
-    if workers < 1:
-        raise ValueError(f'workers must be at least 1, got {workers}')
 
 
 def _claim(out, parameters):
     """Make the folders, or check that they hold these parameters."""
     wanted = dict(format_version=FORMAT_VERSION, **asdict(parameters))
+    path = out / 'parameters.json'
+    found = json.loads(path.read_text()) if path.exists() else None
     try:
         wanted['anny'] = anny_version()
     except MissingAnnyError:
-        # A finished data set can be used without the body model.
-        wanted['anny'] = None
-    path = out / 'parameters.json'
-    if path.exists():
-        found = json.loads(path.read_text())
-        different = [
-            f'{key}: {found.get(key)} there, {value} asked for'
-            for key, value in wanted.items()
-            if found.get(key) != value and not (key == 'anny' and not value)
-        ]
-        if different:
-            raise ValueError(
-                f'{out} holds a data set made with other parameters; '
-                'nothing was changed. Choose another folder, or: ' +
-                '; '.join(different))
-        return
-    if not wanted['anny']:
-        anny_version()
-    from .coco import write_json
-    try:
+        if found is None:
+            raise
+        # a finished data set can be used without the body model
+        wanted['anny'] = found.get('anny')
+    if found is None:
         for folder in ('annotations', 'records', *SPLITS):
             (out / folder).mkdir(parents=True, exist_ok=True)
-        write_json(path, wanted)
-    except OSError as error:
-        raise OSError(f'cannot write to {out}: {error}') from error
+        coco.write_json(path, wanted)
+        return
+    different = [f'{key}: {found.get(key)} there, {value} asked for'
+                 for key, value in wanted.items() if found.get(key) != value]
+    if different:
+        raise RenderError(
+            f'{out} holds a data set made with other parameters; nothing was '
+            f'changed. Choose another folder, or: {"; ".join(different)}')
 
 
 def _record_file(out, split):
@@ -192,8 +159,7 @@ def _record_file(out, split):
 
 
 def _read_records(out, split):
-    """Read what is finished; a line or picture that is not counts as missing.
-    """
+    """Read what is finished: whole lines whose picture is there."""
     path = _record_file(out, split)
     if not path.exists():
         return {}
@@ -202,7 +168,7 @@ def _read_records(out, split):
     with open(path, 'rb+') as file:
         for line in file:
             if not line.endswith(b'\n'):
-                # Cut off, or the next line would be glued to it.
+                # cut off, or the next line would be glued to it
                 file.truncate(whole)
                 break
             whole += len(line)
@@ -220,49 +186,35 @@ def _render(out, tasks, parameters, workers, progress, records):
         min(workers, len(tasks)), context, _start_worker,
         (str(out), parameters, context.Lock()))
     with ExitStack() as stack:
-        bar = stack.enter_context(
-            tqdm(
-                total=len(tasks),
-                unit='image',
-                desc='loading the body model (the first time: one minute)',
-                disable=not progress))
+        bar = stack.enter_context(tqdm(
+            total=len(tasks), unit='image', disable=not progress,
+            desc='loading the body model (the first time: one minute)'))
         files = {
             split: stack.enter_context(open(_record_file(out, split), 'a'))
             for split in dict.fromkeys(split for split, _ in tasks)
         }
-
-        def keep(future: Future) -> None:
-            split, record = future.result()
-            files[split].write(json.dumps(record) + '\n')
-            files[split].flush()
-            records[split][record['index']] = record
-            bar.set_description(split, refresh=False)
-            bar.update()
-
-        pending: set[Future] = set()
         try:
             with _environment_of_workers():
-                for task in tasks:
-                    pending.add(executor.submit(_render_task, *task))
-            for future in as_completed(list(pending)):
-                pending.discard(future)
-                keep(future)
+                futures = [executor.submit(_render_task, *task)
+                           for task in tasks]
+            for future in as_completed(futures):
+                split, record = future.result()
+                files[split].write(json.dumps(record) + '\n')
+                files[split].flush()
+                records[split][record['index']] = record
+                bar.set_description(split, refresh=False)
+                bar.update()
         except KeyboardInterrupt:
-            bar.set_description('stopping after the images at work')
-            executor.shutdown(wait=True, cancel_futures=True)
-            for future in pending:
-                if future.done() and not future.cancelled():
-                    keep(future)
-            raise RenderInterrupted(
-                f'interrupted; {bar.n} of {len(tasks)} missing images were '
-                f'finished and are kept in {out}. The same command goes on '
-                'from there.') from None
+            print(f'\n{bar.n} of {len(tasks)} missing images are finished and '
+                  f'kept in {out}. The same command goes on from there.',
+                  file=sys.stderr)
+            raise
         except BrokenProcessPool:
-            raise RuntimeError(
+            raise ChildProcessError(
                 f'a rendering process ended unexpectedly; {bar.n} of '
-                f'{len(tasks)} missing images were finished and are kept in '
-                f'{out}. The same command goes on from there, with fewer '
-                'workers if memory was short.') from None
+                f'{len(tasks)} missing images are finished and kept in {out}. '
+                'The same command goes on from there, with fewer workers if '
+                'memory was short.') from None
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 
@@ -273,22 +225,19 @@ def _environment_of_workers():
 
     NumPy's linear algebra reads its number of threads when it is loaded.
     """
-    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, '1'))
-    # Only the main thread may set handlers, and only it gets Ctrl-C.
+    environment = os.environ.copy()
+    os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1',
+                      MKL_NUM_THREADS='1')
+    # only the main thread may set handlers, and only it gets Ctrl-C
     main = threading.current_thread() is threading.main_thread()
-    if main:
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handler = main and signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         if main:
-            signal.signal(signal.SIGINT, previous)
-        for name, value in saved.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+            signal.signal(signal.SIGINT, handler)
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 _worker: dict = {}
@@ -312,23 +261,21 @@ def _start_worker(out, parameters, lock):
     # out the same everywhere.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    # Rendering writes nowhere but to its folder.
+    # rendering writes nowhere but to its folder
     os.environ.setdefault('ANNY_CACHE_DIR', str(Path(out).resolve() / 'cache'))
     with lock:
-        # The first to load the model writes the cache the others read.
+        # the first to load the model writes the cache the others read
         model = BodyModel()
-    _worker['out'] = Path(out)
-    _worker['seed'] = parameters.seed
-    _worker['renderer'] = SceneRenderer(
-        model, parameters.size, dict(parameters.class_shares), parameters.yaw,
-        parameters.occluders, parameters.people)
+    _worker.update(
+        out=Path(out), seed=parameters.seed, renderer=SceneRenderer(
+            model, parameters.size, dict(parameters.class_shares),
+            parameters.yaw, parameters.occluders, parameters.people))
 
 
 def _render_task(split: str, index: int) -> tuple[str, dict]:
     import cv2
     import numpy as np
 
-    from . import coco
     seed = np.random.SeedSequence(
         _worker['seed'], spawn_key=(SPLITS.index(split), index))
     image, camera, labels = _worker['renderer'].render(
@@ -344,41 +291,40 @@ def _render_task(split: str, index: int) -> tuple[str, dict]:
     return split, record
 
 
-def _write_annotations(out, records, parameters, changed):
-    from . import coco
+def _write_annotations(out, records, changed):
+    """Write the files of each split and the sheet, if they are not there."""
     info = dict(
         description='People rendered from the parametric body model anny',
         version=str(FORMAT_VERSION),
-        contributor='annypose',
+        # its former name: studies know the data by the file's digest
+        contributor='mmpose_wloss.synthetic',
         license_note=coco.LICENSE['name'],
         **json.loads((out / 'parameters.json').read_text()))
-    folder = out / 'annotations'
+    folder, sheet = out / 'annotations', out / 'contact_sheet.jpg'
     for split in SPLITS:
         ordered = [records[split][i] for i in sorted(records[split])]
         if not ordered:
             continue
-        if split == 'unlabeled':
-            path = folder / 'person_boxes_unlabeled.json'
-            if changed or not path.exists():
-                coco.write_unlabeled(folder, ordered, info)
-        else:
-            path = folder / f'person_keypoints_{split}.json'
-            if changed or not path.exists():
-                coco.write_labeled(path, ordered, info)
+        labeled = split != 'unlabeled'
+        name = 'person_keypoints' if labeled else 'image_info'
+        path = folder / f'{name}_{split}.json'
+        if changed or not path.exists():
+            if not labeled:
+                coco.write_json(folder / 'person_boxes_unlabeled.json', [
+                    box for record in ordered for box in record['boxes']])
+            coco.write_json(path, coco.content(ordered, info, labeled))
         if changed:
-            # In order, whichever process was faster.
+            # in order, whichever process was faster
             lines = ''.join(json.dumps(x) + '\n' for x in ordered)
             coco.write_bytes(_record_file(out, split), lines.encode())
-            # A killed run may leave a picture half written.
+            # a killed run may leave a picture half written
             for leftover in (out / split).glob('.*'):
                 leftover.unlink()
-    sheet = out / 'contact_sheet.jpg'
-    labeled = next((s for s in ('train', 'val') if records[s]), None)
-    if labeled and (changed or not sheet.exists()):
+    shown = next((x for x in ('train', 'val') if records[x]), None)
+    if shown and (changed or not sheet.exists()):
         from .contact_sheet import write_contact_sheet
-        first = sorted(records[labeled])[:32]
-        write_contact_sheet(sheet, out / labeled,
-                            [records[labeled][i] for i in first])
+        write_contact_sheet(sheet, out / shown, [
+            records[shown][i] for i in sorted(records[shown])[:32]])
 
 
 def _summary(out, records, rendered, seconds):

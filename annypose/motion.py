@@ -12,14 +12,7 @@ PARTS = ('left_arm', 'right_arm', 'left_leg', 'right_leg', 'trunk')
 
 
 def mirrored(pose: Pose) -> Pose:
-    """The same pose with left and right exchanged.
-
-    Args:
-        pose (Pose): The pose.
-
-    Returns:
-        Pose: Another one.
-    """
+    """A copy of a pose with left and right exchanged."""
     other = copy.deepcopy(pose)
     other.left_arm, other.right_arm = other.right_arm, other.left_arm
     other.left_leg, other.right_leg = other.right_leg, other.left_leg
@@ -31,38 +24,27 @@ def mirrored(pose: Pose) -> Pose:
 
 
 def between(first: Pose, second: Pose, share: float) -> Pose:
-    """A pose on the way from one to another.
+    """A pose on the way from one to another, 0 to 1 of which is done.
 
-    Args:
-        first (Pose): Where it begins.
-        second (Pose): Where it ends.
-        share (float): How much of the way is done, 0 to 1.
-
-    Returns:
-        Pose: Each angle in proportion, so within the limits of joints, too.
+    Each angle is in proportion, so within the limits of joints, too.
     """
+    def mixed(one, two, names):
+        return {name: (1 - share) * getattr(one, name)
+                + share * getattr(two, name) for name in names}
+
     parts = {}
     for name in PARTS:
         one, two = getattr(first, name), getattr(second, name)
-        parts[name] = replace(one, **{
-            entry.name: (1 - share) * getattr(one, entry.name)
-            + share * getattr(two, entry.name) for entry in fields(one)})
-    angles = {name: (1 - share) * getattr(first, name)
-              + share * getattr(second, name)
-              for name in ('pitch', 'roll', 'sideways')}
-    return Pose(first.pose_class, **parts, **angles)
+        parts[name] = replace(
+            one, **mixed(one, two, [entry.name for entry in fields(one)]))
+    return Pose(first.pose_class, **parts, **mixed(
+        first, second, ('pitch', 'roll', 'sideways')))
 
 
 def sample_key_poses(rng: np.random.Generator, count: int) -> list[Pose]:
-    """Draw the poses that a body goes through.
+    """Draw so many poses that a body goes through.
 
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        count (int): How many.
-
-    Returns:
-        list[Pose]: Standing and reaching poses, and some strides, left and
-        right in turn.
+    They are standing, reaching, and strides, left and right in turn.
     """
     poses: list[Pose] = []
     while len(poses) < count:
@@ -80,9 +62,6 @@ def pose_at(poses: Sequence[Pose], time: float) -> Pose:
         poses (Sequence[Pose]): The body is in each for a moment, one unit of
             time apart.
         time (float): 0 is the first one's.
-
-    Returns:
-        Pose: The pose.
     """
     before = min(int(time), len(poses) - 1)
     after = min(before + 1, len(poses) - 1)

@@ -34,12 +34,8 @@ class Arm:
     elbow: float = 15.
     forearm: float = 0.
 
-    limits = dict(
-        elevation=(0, 178),
-        azimuth=(-40, 125),
-        twist=(-60, 60),
-        elbow=(2, 145),
-        forearm=(-60, 60))
+    limits = dict(elevation=(0, 178), azimuth=(-40, 125), twist=(-60, 60),
+                  elbow=(2, 145), forearm=(-60, 60))
 
 
 @dataclass
@@ -59,12 +55,8 @@ class Leg:
     knee: float = 3.
     ankle: float = 0.
 
-    limits = dict(
-        flexion=(-30, 125),
-        abduction=(-15, 55),
-        rotation=(-30, 45),
-        knee=(0, 145),
-        ankle=(-25, 45))
+    limits = dict(flexion=(-30, 125), abduction=(-15, 55), rotation=(-30, 45),
+                  knee=(0, 145), ankle=(-25, 45))
 
 
 @dataclass
@@ -86,13 +78,8 @@ class Trunk:
     tilt: float = 0.
     turn: float = 0.
 
-    limits = dict(
-        flexion=(-25, 80),
-        side_bend=(-30, 30),
-        twist=(-40, 40),
-        nod=(-35, 40),
-        tilt=(-25, 25),
-        turn=(-55, 55))
+    limits = dict(flexion=(-25, 80), side_bend=(-30, 30), twist=(-40, 40),
+                  nod=(-35, 40), tilt=(-25, 25), turn=(-55, 55))
 
 
 @dataclass
@@ -122,11 +109,7 @@ class Pose:
     sideways: float = 0.
 
     def within_limits(self) -> 'Pose':
-        """Clip every joint angle to what a healthy joint reaches.
-
-        Returns:
-            Pose: This pose.
-        """
+        """Clip every joint angle of this pose to what a healthy joint reaches."""
         for part in (self.left_arm, self.right_arm, self.left_leg,
                      self.right_leg, self.trunk):
             for entry in fields(part):
@@ -138,30 +121,14 @@ class Pose:
 
 def sample_pose_class(rng: np.random.Generator,
                       shares: Mapping[str, float]) -> str:
-    """Draw a class of pose.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        shares (Mapping[str, float]): Probability of each class.
-
-    Returns:
-        str: The name of a class.
-    """
+    """Draw the name of a class of poses, given the probability of each."""
     names = sorted(shares)
     weights = np.array([shares[name] for name in names])
     return names[rng.choice(len(names), p=weights / weights.sum())]
 
 
 def sample_pose(rng: np.random.Generator, pose_class: str) -> Pose:
-    """Draw a pose of a class.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        pose_class (str): One of :data:`DEFAULT_CLASS_SHARES`.
-
-    Returns:
-        Pose: Within anatomical limits.
-    """
+    """Draw a pose of a class, within anatomical limits."""
     pose = Pose(pose_class)
     _relax(rng, pose)
     _SAMPLERS[pose_class](rng, pose)
@@ -223,8 +190,7 @@ def _walking(rng, pose):
 
 
 def _sitting(rng, pose):
-    lean = rng.uniform(-15, 20)
-    pose.pitch = lean
+    pose.pitch = lean = rng.uniform(-15, 20)
     for leg in (pose.left_leg, pose.right_leg):
         leg.flexion = rng.uniform(72, 98) + lean
         leg.abduction = rng.uniform(2, 24)
@@ -253,16 +219,14 @@ def _reaching(rng, pose):
 
 def _bending(rng, pose):
     if rng.random() < 0.5:
-        lean = rng.uniform(25, 65)
-        pose.pitch = lean
+        pose.pitch = lean = rng.uniform(25, 65)
         pose.trunk.flexion = rng.uniform(15, 50)
         knee = rng.uniform(0, 35)
         for leg in (pose.left_leg, pose.right_leg):
             leg.flexion = lean + knee / 2 + rng.normal(0, 5)
             leg.knee = knee + rng.uniform(0, 8)
     else:
-        lean = rng.uniform(5, 35)
-        pose.pitch = lean
+        pose.pitch = lean = rng.uniform(5, 35)
         pose.trunk.flexion = rng.uniform(8, 35)
         thigh = rng.uniform(70, 100)
         for leg in (pose.left_leg, pose.right_leg):
@@ -320,8 +284,7 @@ _SAMPLERS = {
 }
 
 
-def bone_rotations(pose: Pose,
-                   rest_bones: Mapping[str, np.ndarray]
+def bone_rotations(pose: Pose, rest_bones: Mapping[str, np.ndarray]
                    ) -> dict[str, np.ndarray]:
     """Turn joint angles into rotations of the model's bones.
 
@@ -366,7 +329,7 @@ def _arm_rotations(arm, sign, side, rest_bones):
         sign * np.sin(elevation) * np.sin(azimuth),
         -np.sin(elevation) * np.cos(azimuth), -np.cos(elevation)
     ])
-    # A third of what lies above 60 degrees comes from the shoulder girdle.
+    # a third of what lies above 60 degrees comes from the shoulder girdle.
     girdle = _axis_rotation((0, 1, 0),
                             -sign * max(arm.elevation - 60, 0) / 3)
     raised = (

@@ -25,15 +25,7 @@ class Fragments:
 
     @classmethod
     def empty(cls, height: int, width: int) -> 'Fragments':
-        """Start with nothing in front of the background.
-
-        Args:
-            height (int): Pixels.
-            width (int): Pixels.
-
-        Returns:
-            Fragments: An empty buffer.
-        """
+        """Nothing in front of the background, in pixels."""
         return cls(
             np.full((height, width), np.inf, np.float32),
             np.full((height, width), -1, np.int32),
@@ -45,7 +37,7 @@ class Fragments:
         """Draw one body into the buffer.
 
         Args:
-            points (np.ndarray): Vertices in pixels; a pixel's centre has
+            points (np.ndarray): Vertices in pixels; a pixel's center has
                 integer coordinates [V, 2].
             depth (np.ndarray): Their distance along the optical axis [V].
             faces (np.ndarray): Triangles whose outside is seen
@@ -60,7 +52,7 @@ class Fragments:
         pixel, face, weights = _cover(
             points.astype(np.float32), faces, height, width)
         inverse = (weights / depth[faces[face]]).sum(axis=1)
-        # Far to near: of several values for a pixel NumPy keeps the last.
+        # far to near: of several values for a pixel NumPy keeps the last
         order = np.argsort(inverse, kind='stable')
         winner = np.full(height * width, -1, np.int64)
         winner[pixel[order]] = order
@@ -78,7 +70,7 @@ class Fragments:
 
 
 def _cover(points, faces, height, width):
-    """List every (pixel, triangle) pair where the centre is covered."""
+    """List every (pixel, triangle) pair where the center is covered."""
     a, b, c = (points[faces[:, i]] for i in range(3))
     area = ((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) -
             (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]))
@@ -86,7 +78,7 @@ def _cover(points, faces, height, width):
     high = np.floor(np.maximum(np.maximum(a, b), c)).astype(np.int32)
     low = np.maximum(low, 0)
     high = np.minimum(high, (width - 1, height - 1))
-    # Image y points down, so outsides turn up with negative area.
+    # image y points down, so outsides turn up with negative area
     kept = np.flatnonzero((area < -1e-9) & (low <= high).all(axis=1))
     a, b, c, area = a[kept], b[kept], c[kept], area[kept]
     low, high = low[kept], high[kept]
@@ -100,19 +92,16 @@ def _cover(points, faces, height, width):
     x = low[entry, 0] + column
     y = low[entry, 1] + row
 
-    # Barycentric coordinates are affine in x and y: one plane per edge.
-    def plane(p, q):
+    # barycentric coordinates are affine in x and y: one plane per edge
+    def weight(p, q):
         slope_x = (p[:, 1] - q[:, 1]) / area
         slope_y = (q[:, 0] - p[:, 0]) / area
-        return slope_x, slope_y, -(slope_x * p[:, 0] + slope_y * p[:, 1])
+        constant = -(slope_x * p[:, 0] + slope_y * p[:, 1])
+        return slope_x[entry] * x + slope_y[entry] * y + constant[entry]
 
-    weights = []
-    for slope_x, slope_y, constant in (plane(b, c), plane(c, a)):
-        weights.append(slope_x[entry] * x + slope_y[entry] * y +
-                       constant[entry])
-    u, v = weights
+    u, v = weight(b, c), weight(c, a)
     w = 1 - u - v
-    # Rounding must not open a gap between neighbours.
+    # rounding must not open a gap between neighbors
     inside = np.minimum(np.minimum(u, v), w) >= -1e-4
     weights = np.stack([u[inside], v[inside], w[inside]], axis=1)
     pixel = y[inside].astype(np.int64) * width + x[inside]
@@ -120,15 +109,7 @@ def _cover(points, faces, height, width):
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Average the faces' normals at each vertex, by area.
-
-    Args:
-        vertices (np.ndarray): Points [V, 3].
-        faces (np.ndarray): Triangles [F, 3].
-
-    Returns:
-        np.ndarray: Unit vectors that point outwards [V, 3].
-    """
+    """Outward unit vectors [V, 3]: the mean of the faces' normals, by area."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     across = np.cross(b - a, c - a)
     corners = faces.ravel()

@@ -20,7 +20,7 @@ from .scenery import (
     shade,
 )
 
-# Each pixel is the mean of this many squared.
+# each pixel is the mean of this many squared
 _SUPERSAMPLING = 2
 
 
@@ -29,8 +29,8 @@ class Person:
     """A person in front of the camera.
 
     Attributes:
-        body (Body): In camera coordinates, metres.
-        appearance (Appearance): Colours and clothes.
+        body (Body): In camera coordinates, meters.
+        appearance (Appearance): Colors and clothes.
         pose_class (str): The class its pose was drawn from.
     """
     body: Body
@@ -46,7 +46,7 @@ class PersonLabel:
         pose_class (str): Class of its pose.
         keypoints (np.ndarray): x, y in pixels and COCO visibility (2 visible,
             1 hidden, 0 outside the image) of each joint [17, 3].
-        keypoints_3d (np.ndarray): Millimetres, camera coordinates [17, 3].
+        keypoints_3d (np.ndarray): Millimeters, camera coordinates [17, 3].
         bbox (list[float]): x, y, width, height of the whole body, clipped to
             the image, pixels.
         visible (np.ndarray): Visible silhouette, bool [size, size].
@@ -118,23 +118,18 @@ class SceneRenderer:
         target = self.size * (
             np.array([center, 0.5]) + rng.normal(0, 0.035, 2))
         if rng.random() < 0.1:
-            # Partly outside the picture.
+            # partly outside the picture
             target[rng.integers(2)] += self.size * rng.choice([-1, 1]) * (
                 rng.uniform(0.15, 0.4))
         target = np.clip(target, 0.1 * self.size, 0.9 * self.size)
-        vertices, joints = body.vertices @ turn.T, body.joints @ turn.T
-        shift = camera.place(vertices, target, extent * self.size)
-        return Person(
-            Body(vertices + shift, joints + shift, body.flesh_depth),
-            self.wardrobe.dress(rng), pose.pose_class)
+        body = body.moved(turn)
+        shift = camera.place(body.vertices, target, extent * self.size)
+        return Person(body.moved(shift=shift), self.wardrobe.dress(rng),
+                      pose.pose_class)
 
-    def render_people(
-        self,
-        rng: np.random.Generator,
-        camera: Camera,
-        persons: list[Person],
-        obstacle: np.ndarray | None = None
-    ) -> tuple[np.ndarray, Camera, list[PersonLabel]]:
+    def render_people(self, rng: np.random.Generator, camera: Camera,
+                      persons: list[Person], obstacle: np.ndarray | None = None
+                      ) -> tuple[np.ndarray, Camera, list[PersonLabel]]:
         """Render given people in random surroundings.
 
         Args:

@@ -13,7 +13,7 @@ def background(rng: np.random.Generator, size: int,
     Args:
         rng (np.random.Generator): Source of randomness.
         size (int): Width and height, pixels.
-        clothes (np.ndarray): Colours to stand out from, RGB 0 to 1 [N, 3].
+        clothes (np.ndarray): Colors to stand out from, RGB 0 to 1 [N, 3].
 
     Returns:
         np.ndarray: RGB, 0 to 1 [size, size, 3].
@@ -25,10 +25,10 @@ def background(rng: np.random.Generator, size: int,
     image = base + ramp * (rng.normal(0, 0.2) + rng.normal(0, 0.06, 3))
     for cells, strength in ((3, 0.1), (8, 0.06), (24, 0.04)):
         strength = rng.uniform(0, strength)
-        grey = rng.normal(0, strength, (cells, cells, 1))
+        gray = rng.normal(0, strength, (cells, cells, 1))
         tint = rng.normal(0, 0.4 * strength, (cells, cells, 3))
         image += cv2.resize(
-            grey + tint, (size, size), interpolation=cv2.INTER_CUBIC)
+            gray + tint, (size, size), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.6:
         _draw_floor(rng, image, _contrasting(rng, clothes))
     for _ in range(rng.integers(0, 6)):
@@ -50,8 +50,7 @@ def _draw_shape(rng, image):
     center = rng.uniform(0, size, 2)
     axes = rng.uniform(0.04, 0.25, 2) * size
     angle = rng.uniform(0, 180) if rng.random() < 0.3 else 0.
-    box = ((float(center[0]), float(center[1])),
-           (2 * float(axes[0]), 2 * float(axes[1])), float(angle))
+    box = (center.tolist(), (2 * axes).tolist(), float(angle))
     mask = np.zeros((size, size), np.uint8)
     _fill(rng, mask, box)
     share = rng.uniform(0.4, 0.9)
@@ -67,13 +66,12 @@ def _fill(rng, mask, box):
 
 def draw_seat(rng: np.random.Generator, image: np.ndarray, hips: np.ndarray,
               feet: np.ndarray) -> None:
-    """Put something to sit on behind a person: a box with a lit top.
+    """Draw something to sit on behind a person: a box with a lit top.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         image (np.ndarray): RGB, 0 to 1, is drawn upon [H, W, 3].
-        hips (np.ndarray): Where the hips are, pixels [2, 2].
-        feet (np.ndarray): Where the ankles are, pixels [2, 2].
+        hips, feet (np.ndarray): Hips and ankles, pixels [2, 2].
     """
     x, y = hips.mean(axis=0)
     floor = feet[:, 1].max()
@@ -91,12 +89,7 @@ def draw_seat(rng: np.random.Generator, image: np.ndarray, hips: np.ndarray,
 
 
 def cast_shadow(image: np.ndarray, silhouette: np.ndarray) -> None:
-    """Darken the floor where a person touches it.
-
-    Args:
-        image (np.ndarray): RGB, 0 to 1, is drawn upon [H, W, 3].
-        silhouette (np.ndarray): Where the person is, bool [H, W].
-    """
+    """Darken an image [H, W, 3] where a silhouette [H, W] touches the floor."""
     rows, columns = np.nonzero(silhouette)
     if not len(rows):
         return
@@ -113,15 +106,11 @@ def cast_shadow(image: np.ndarray, silhouette: np.ndarray) -> None:
 
 def occluder(rng: np.random.Generator, silhouette: np.ndarray
              ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw something in front of a person: box, ellipse or bar.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        silhouette (np.ndarray): Where the person is, bool [H, W].
+    """Draw something in front of a silhouette [H, W]: box, ellipse or bar.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Where the thing is, bool [H, W], hiding
-        at most half of the person; and its colour, RGB 0 to 1 [3].
+        at most half of the person; and its color, RGB 0 to 1 [3].
     """
     rows, columns = np.nonzero(silhouette)
     pick = rng.integers(len(rows))
@@ -129,7 +118,7 @@ def occluder(rng: np.random.Generator, silhouette: np.ndarray
     width, length = rng.uniform(0.12, 0.4, 2) * height
     angle = rng.uniform(0, 180)
     if rng.random() < 0.35:
-        # A bar crosses the whole picture: a pole, a railing.
+        # a bar crosses the whole picture: a pole, a railing
         width, length = rng.uniform(0.04, 0.1) * height, 4 * max(
             silhouette.shape)
         angle = rng.choice([0., 90.]) + rng.normal(0, 8)
@@ -150,9 +139,6 @@ def occluder(rng: np.random.Generator, silhouette: np.ndarray
 
 def sample_light(rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw a lamp and the light from all around.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
 
     Returns:
         dict[str, np.ndarray]: ``direction`` towards the lamp in camera
@@ -184,7 +170,7 @@ def shade(color: np.ndarray, normals: np.ndarray,
         np.ndarray: RGB, 0 to 1 [N, 3].
     """
     direct = np.clip(normals @ light['direction'], 0, 1)[:, None]
-    # The sky is brighter than the floor.
+    # the sky is brighter than the floor
     sky = (1 - 0.3 * normals[:, 1:2]) * light['ambient']
     return np.clip(color * (sky + direct * light['directional']), 0, 1)
 
@@ -214,7 +200,7 @@ def _muted(rng):
 
 
 def _contrasting(rng, clothes):
-    """Of three muted colours, the farthest from the nearest garment."""
+    """Of three muted colors, the farthest from the nearest garment."""
     candidates = [_muted(rng) for _ in range(3)]
     distances = [
         np.abs(clothes - candidate).sum(axis=1).min(initial=np.inf)

@@ -3,7 +3,7 @@
 Trains a mobile hourglass on the embedded data set: from labels alone, taught
 by a larger hourglass with several alphas, and with as many unlabelled images;
 and the same with few labels. The teacher has all labels.
-Render it first: python tools/render_dataset.py --unlabeled 4000
+Render it first: python -m mmpose_wloss render dataset --unlabeled 4000
 """
 
 from study import Study

@@ -1,7 +1,7 @@
 """Which gamma and delta focal MSE should default to, and how it compares.
 
 Trains the demo's network on the embedded data set with each loss. Render it
-first: python tools/render_dataset.py --out data/annypose
+first: python -m mmpose_wloss render dataset --out data/annypose
 """
 
 from study import Study

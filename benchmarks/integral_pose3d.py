@@ -4,7 +4,7 @@ Trains the demo's 3D network on the embedded data set, from a network that has
 learnt its 2D heatmaps: with each balancer, keeping every term's weight and
 gradient norm over time; and with 16 bins of depth at once, and from 4 and 8
 bins, whose volume layer is drawn anew (as the source does) or interpolated.
-Render the data first: python tools/render_dataset.py --out data/annypose
+Render the data first: python -m mmpose_wloss render dataset --out data/annypose
 """
 
 import json

@@ -4,8 +4,8 @@ Trains the demo's network, with heatmaps and with DeepPose's regression, on the
 embedded data set, whose pose classes have known shares, with no weights, the
 source's, leave-one-out, leave-one-out and tempered, and weights by the true
 class. Render the data first, the second with more people to validate on:
-python tools/render_dataset.py --out data/annypose
-python tools/render_dataset.py --out data/annypose_balance --val 3000
+python -m mmpose_wloss render dataset --out data/annypose
+python -m mmpose_wloss render dataset --out data/annypose_balance --val 3000
 """
 
 import dataclasses

@@ -130,7 +130,7 @@ def resume(family: str, writer: Stack, reader: Stack, folder: Path) -> dict:
     shutil.rmtree(folder / name, ignore_errors=True)
     config = write_config(family, folder)
     if 'pose_density' in config:
-        writer.run(ROOT / 'tools' / 'pose_density.py', 'fit', f'{name}.py')
+        writer.run('-m', 'mmpose_wloss', 'density', 'fit', f'{name}.py')
     writer.train(name, name, 1)
     shutil.rmtree(folder / 'elsewhere', ignore_errors=True)
     shutil.copytree(folder / name, folder / 'elsewhere')
@@ -165,7 +165,7 @@ def main() -> None:
         folder = Path(folder)
         stacks = [Stack(os.path.abspath(python), folder)
                   for python in args.pythons]
-        stacks[0].run(ROOT / 'tools' / 'render_dataset.py', '--train', '24',
+        stacks[0].run('-m', 'mmpose_wloss', 'render', 'dataset', '--train', '24',
                       '--val', '8', '--size', '128')
         for family in FAMILIES:
             for writer, reader in (stacks, stacks[::-1]):

@@ -2,7 +2,7 @@
 
 Trains a small network on the embedded data set with few labels, supervised and
 by easy-hard consistency. Render it first:
-python tools/render_dataset.py --out data/annypose
+python -m mmpose_wloss render dataset --out data/annypose
 """
 
 from pathlib import Path

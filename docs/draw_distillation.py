@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mmpose_wloss.commands.demo import one_of_each_class
-from mmpose_wloss.visualization import draw_heatmap_sheet, predict
+from mmpose_wloss.visualization import draw_predictions, predict
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -39,7 +39,8 @@ def draw_heatmaps() -> None:
             checkpoint = training.work_dir / 'student.pth'
             config = Config.fromfile(checkpoint.with_suffix('.py'))
         predictions[name] = predict(config, checkpoint, samples)
-    draw_heatmap_sheet(predictions, IMAGES / 'distillation_heatmaps.png')
+    draw_predictions(predictions, IMAGES / 'distillation_heatmaps.png',
+                     heatmaps=True)
 
 
 def draw_alphas() -> None:

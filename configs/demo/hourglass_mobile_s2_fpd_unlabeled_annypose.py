@@ -1,5 +1,5 @@
 # As many images without labels beside those with labels, which the teacher
-# alone teaches: python tools/render_dataset.py --unlabeled 4000
+# alone teaches: python -m mmpose_wloss render dataset --unlabeled 4000
 _base_ = 'hourglass_mobile_s2_fpd_annypose.py'
 
 # as many people as there are labels of

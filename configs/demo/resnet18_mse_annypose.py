@@ -1,5 +1,5 @@
 # A network small enough to train on two cores in minutes, on the embedded data
-# set: python tools/render_dataset.py --out data/annypose
+# set: python -m mmpose_wloss render dataset --out data/annypose
 _base_ = 'mmpose::_base_/default_runtime.py'
 
 custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)

@@ -1,6 +1,6 @@
 # A stock network in its stock pipeline; what differs is the data and, for two
 # cores, the number of images in a batch and the schedule:
-# python tools/render_dataset.py --out data/annypose_balance --val 3000
+# python -m mmpose_wloss render dataset --out data/annypose_balance --val 3000
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/' \
     'td-hm_shufflenetv2_8xb64-210e_coco-256x192.py'
 

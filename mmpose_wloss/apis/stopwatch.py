@@ -4,15 +4,10 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """What time went to.
-
-    .. code-block:: python
-
-        with stopwatch('network'):
-            model(images)
+    """What time went to: ``with stopwatch('network'): model(images)``.
 
     Attributes:
-        seconds (dict[str, float]): By what it went to.
+        seconds (dict[str, float]): By the name of the part.
     """
 
     def __init__(self) -> None:
@@ -20,11 +15,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Count the time of a block.
-
-        Args:
-            name (str): What it goes to.
-        """
+        """Add the time of a block to the part of this name."""
         start = time.perf_counter()
         try:
             yield

@@ -1,4 +1,3 @@
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,10 @@ from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
+from ..common import checks
 from ..common.boxes import check_boxes
+from ..common.errors import UserError
+from ..common.files import digest_of_file, existing_file
 from ..datasets.poses import joint_names
 from ..models.wrapped_networks import load_network, stock_config
 from .stopwatch import Stopwatch
@@ -23,9 +25,8 @@ class TopdownPredictor:
     """Predicts 2D keypoints of the people in many images at once.
 
     It does for several images what ``mmpose.apis.inference_topdown`` does for
-    one: each box is cut out by the config's own test pipeline, and goes
-    through the model's ``test_step``, here in batches that mix the people of
-    different images.
+    one: the config's own test pipeline cuts out each box, and the model's
+    ``test_step`` gets batches that mix the people of different images.
 
     .. code-block:: python
 
@@ -39,14 +40,12 @@ class TopdownPredictor:
         checkpoint (str, optional): Its checkpoint.
         onnx_file (str, optional): In place of a checkpoint: the same network
             as :func:`export_onnx` wrote it; it runs on the CPU.
-        device (str, optional): Such as ``'cuda:0'``. Defaults to ``None``: a
-            GPU, if there is one.
+        device (str, optional): None takes a GPU, if there is one.
         batch_size (int): How many people go through the network at once.
-            Defaults to 16.
         network (str, optional): Which network of a training checkpoint, as
             for :func:`load_network`.
         flip_test (bool): ``False`` leaves out the flip test, which halves the
-            time. Defaults to ``True``: as the config says.
+            time; ``True`` does as the config says.
 
     Attributes:
         model (nn.Module): The pose estimator.
@@ -55,8 +54,8 @@ class TopdownPredictor:
         weights (Path): The checkpoint or ONNX file.
 
     Raises:
-        FileNotFoundError: If a file is not there.
-        ValueError: If the model is no top-down 2D pose estimator, or the
+        MissingFile: If a file is not there.
+        UserError: If the model is no top-down 2D pose estimator, or the
             arguments do not fit.
     """
 
@@ -65,10 +64,8 @@ class TopdownPredictor:
                  batch_size: int = 16, network: str | None = None,
                  flip_test: bool = True) -> None:
         if (checkpoint is None) == (onnx_file is None):
-            raise ValueError('give either a checkpoint or an ONNX file')
-        if batch_size < 1:
-            raise ValueError(
-                f'the batch size must be at least 1, but is {batch_size}')
+            raise UserError('give either a checkpoint or an onnx_file')
+        checks.whole(1, batch_size=batch_size)
         self.batch_size = batch_size
         if onnx_file is None:
             self.weights = Path(checkpoint)
@@ -76,14 +73,17 @@ class TopdownPredictor:
             device = device or (
                 'cuda' if torch.cuda.is_available() else 'cpu')
         else:
-            self.weights = Path(onnx_file)
-            config = _onnx_config(config, onnx_file, network, device)
+            if network is not None or device not in (None, 'cpu'):
+                raise UserError(f'{onnx_file} holds one network, which runs on '
+                                f'the CPU, not {network or device}')
+            self.weights = existing_file(onnx_file)
+            config = _onnx_config(config, onnx_file)
             with DefaultScope.overwrite_default_scope('mmpose'):
                 self.model = MODELS.build(config.model)
             device = 'cpu'
         if not isinstance(self.model, TopdownPoseEstimator) or hasattr(
                 self.model, 'crop_extent'):
-            raise ValueError(
+            raise UserError(
                 f'the model {type(self.model).__name__} predicts no 2D '
                 'keypoints of one person in a box: take the config of a '
                 'TopdownPoseEstimator')
@@ -102,11 +102,11 @@ class TopdownPredictor:
 
     def digest(self) -> str:
         """SHA-256 of the checkpoint or ONNX file."""
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return digest_of_file(self.weights)
 
     def predict(self, images: Sequence[np.ndarray], boxes: Sequence,
                 stopwatch: Stopwatch | None = None) -> list[InstanceData]:
-        """Predict.
+        """Predict the people of each image.
 
         Args:
             images (Sequence[np.ndarray]): BGR uint8, each [H, W, 3].
@@ -123,32 +123,30 @@ class TopdownPredictor:
             [N].
 
         Raises:
-            ValueError: If there are more or fewer images than lists of boxes,
+            UserError: If there are more or fewer images than lists of boxes,
                 or a box is none.
         """
         if len(images) != len(boxes):
-            raise ValueError(
+            raise UserError(
                 f'there are {len(images)} images, but boxes of {len(boxes)}')
         boxes = [check_boxes(given, f'image {index}')
                  for index, given in enumerate(boxes)]
         stopwatch = stopwatch or Stopwatch()
-        owners = [index for index, given in enumerate(boxes) for _ in given]
         crops = self._crops(images, boxes)
         found = []
-        while len(found) < len(owners):
+        while len(found) < sum(map(len, boxes)):
             with stopwatch('crops'):
                 batch = pseudo_collate(list(islice(crops, self.batch_size)))
             with stopwatch('network'), torch.no_grad(), \
                     DefaultScope.overwrite_default_scope('mmpose'):
                 found += self.model.test_step(batch)
-        return [self._people(given, [sample.pred_instances for sample, owner
-                                     in zip(found, owners, strict=True)
-                                     if owner == index])
-                for index, given in enumerate(boxes)]
+        people = (sample.pred_instances for sample in found)
+        return [self._together(given, list(islice(people, len(given))))
+                for given in boxes]
 
-    def _people(self, boxes: np.ndarray,
-                people: Sequence[InstanceData]) -> InstanceData:
-        """The people of one image together, also where there is nobody."""
+    def _together(self, boxes: np.ndarray,
+                  people: Sequence[InstanceData]) -> InstanceData:
+        """The people of one image, also where there is nobody."""
         joints = len(self.joints)
         return InstanceData(
             keypoints=np.concatenate(
@@ -169,17 +167,9 @@ class TopdownPredictor:
                     bbox_score=box[4:]))
 
 
-def _onnx_config(config: str | Config, onnx_file: str, network: str | None,
-                 device: str | None) -> Config:
-    if network is not None:
-        raise ValueError('an ONNX file holds one network: name none')
-    if device not in (None, 'cpu'):
-        raise ValueError(f'an ONNX file runs on the CPU, not on {device}')
-    if not Path(onnx_file).is_file():
-        raise FileNotFoundError(f'there is no file {onnx_file}')
-    config = (config.copy() if isinstance(config, Config) else
-              Config.fromfile(config))
-    config = stock_config(config)
+def _onnx_config(config: str | Config, onnx_file: str) -> Config:
+    config = stock_config(
+        config if isinstance(config, Config) else Config.fromfile(config))
     config.model = dict(type='OnnxPoseEstimator', network=config.model,
                         onnx_file=str(onnx_file))
     return config

@@ -1,15 +1,21 @@
-"""A comparison of configs that differ in little, with a report."""
+"""``python -m mmpose_wloss demo``: two small networks, trained and compared."""
 
+import argparse
+import time
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset
+from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
-from mmpose.utils import register_all_modules
 from tabulate import tabulate
 
+from ..common.errors import MissingFile
 from ..trainings import Training, run_trainings
-from ..visualization import draw_curves, draw_heatmap_sheet, draw_predictions, predict
+from ..visualization import draw_curves, draw_predictions, predict
+from . import render
 
+CONFIGS = {'MSE': 'resnet18_mse_annypose.py',
+           'focal MSE': 'resnet18_fmse_annypose.py'}
 # heading in the table by the metric's name
 FIGURES = {
     'coco/AP': 'AP',
@@ -43,8 +49,58 @@ One seed is a hint, no result: the figures over several seeds are in
 '''
 
 
-def one_of_each_class(dataset: BaseDataset, count: int) -> list:
-    """Indices of samples, one of each pose class in turn."""
+def main(arguments: list[str] | None = None) -> int:
+    """Train with MSE and with focal MSE, and write a report.
+
+    Interrupted, the same command goes on from there.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog='mmpose_wloss demo', description='Train two small networks that '
+        'differ in the loss alone, and compare them.')
+    parser.add_argument('--work-dir', default='work_dirs/demo',
+                        help='where checkpoints, logs and the report go')
+    parser.add_argument('--processes', type=int, default=2,
+                        help='processes that render and train')
+    args = parser.parse_args(arguments)
+    start = time.monotonic()
+    folder = demo_configs()
+    print('1/3 rendering 2,400 images (once; about 75 s on two cores, and a '
+          'minute more to prepare the body model)')
+    render.main(['dataset', '--workers', str(args.processes)])
+    print('2/3 training with MSE and with focal MSE (about 5 minutes on two '
+          'cores)')
+    trainings = {name: Training(str(folder / config), args.work_dir)
+                 for name, config in CONFIGS.items()}
+    run_trainings([training for training in trainings.values()
+                   if not training.done()], args.processes)
+    print('3/3 drawing the report')
+    report = write_report(trainings, Path(args.work_dir))
+    print(f'\n{table(trainings)}\n\nready after '
+          f'{(time.monotonic() - start) / 60:.1f} minutes: {report}')
+    return 0
+
+
+def demo_configs() -> Path:
+    """The folder of the demo's configs, of a checkout or as installed.
+
+    Raises:
+        MissingFile: If there is none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for root in (package.parent, package / '.mim'):
+        if (root / 'configs' / 'demo').is_dir():
+            return root / 'configs' / 'demo'
+    raise MissingFile(f'{package} has no configs/demo beside it, nor in .mim')
+
+
+def one_of_each_class(dataset: BaseDataset, count: int) -> list[int]:
+    """Indices of so many samples, one of each pose class in turn."""
     by_class = {}
     for index in range(len(dataset)):
         annotation = dataset.get_data_info(index)['raw_ann_info']
@@ -55,68 +111,46 @@ def one_of_each_class(dataset: BaseDataset, count: int) -> list:
     return ordered[:count]
 
 
-class Demo:
-    """Configs trained side by side and compared.
+def table(trainings: dict[str, Training]) -> str:
+    """The figures after the last epoch, as Markdown."""
+    lines = []
+    for name, training in trainings.items():
+        figures = training.validations()[training.epochs]
+        lines.append([name, *(figures[figure] for figure in FIGURES)])
+    return tabulate(lines, ['loss', *FIGURES.values()], tablefmt='github',
+                    floatfmt='.3f')
+
+
+def write_report(trainings: dict[str, Training], folder: Path) -> Path:
+    """Draw curves, predictions and heatmaps, and write ``report.md``.
 
     Args:
-        configs (Dict[str, Path]): Path of each config, by name.
-        work_dir (str): Where checkpoints, logs and the report go.
+        trainings (dict[str, Training]): Those that are done, by name.
+        folder (Path): Where the report and its pictures go.
+
+    Returns:
+        Path: The report.
     """
-
-    def __init__(self, configs: dict[str, Path], work_dir: str):
-        self.work_dir = Path(work_dir)
-        self.trainings = {
-            name: Training(str(config), self.work_dir)
-            for name, config in configs.items()
-        }
-
-    def train(self, processes: int) -> None:
-        """Train what is not trained yet."""
-        missing = [t for t in self.trainings.values() if not t.done()]
-        if missing:
-            run_trainings(missing, processes)
-
-    def table(self) -> str:
-        """The figures after the last epoch, as Markdown."""
-        lines = []
-        for name, training in self.trainings.items():
-            figures = training.validations()[training.epochs]
-            lines.append([name, *(figures[figure] for figure in FIGURES)])
-        return tabulate(lines, ['loss', *FIGURES.values()],
-                        tablefmt='github', floatfmt='.3f')
-
-    def draw(self) -> None:
-        """Draw curves, predictions and heatmaps."""
-        for metric, label, file in (('coco/AP', 'AP', 'ap.png'),
-                                    ('PCK', 'PCK@0.1', 'pck.png')):
-            draw_curves({
-                name: [{epoch: figures[metric] for epoch, figures in
-                        training.validations().items()}]
-                for name, training in self.trainings.items()
-            }, self.work_dir / file, f'Validation {label}', label)
-        register_all_modules()
-        config = next(iter(self.trainings.values())).config
-        samples = one_of_each_class(
-            DATASETS.build(config.test_dataloader.dataset), 8)
-        predictions = {
-            name: predict(training.config,
-                          training.work_dir / f'epoch_{training.epochs}.pth',
-                          samples)
-            for name, training in self.trainings.items()
-        }
-        draw_predictions(predictions, self.work_dir / 'predictions.png')
-        draw_heatmap_sheet(predictions, self.work_dir / 'heatmaps.png')
-
-    def write_report(self) -> Path:
-        """Write ``report.md`` with its pictures.
-
-        Returns:
-            Path: The report.
-        """
-        self.draw()
-        report = self.work_dir / 'report.md'
-        report.write_text(REPORT.format(
-            table=self.table(),
-            configs='\n'.join(f'- {name}: `{training.work_dir.name}/config.py`'
-                              for name, training in self.trainings.items())))
-        return report
+    for metric, label, file in (('coco/AP', 'AP', 'ap.png'),
+                                ('PCK', 'PCK@0.1', 'pck.png')):
+        draw_curves({
+            name: [{epoch: figures[metric] for epoch, figures in
+                    training.validations().items()}]
+            for name, training in trainings.items()
+        }, folder / file, f'Validation {label}', label)
+    init_default_scope('mmpose')
+    config = next(iter(trainings.values())).config
+    samples = one_of_each_class(
+        DATASETS.build(config.test_dataloader.dataset), 8)
+    predictions = {
+        name: predict(training.config,
+                      training.work_dir / f'epoch_{training.epochs}.pth',
+                      samples) for name, training in trainings.items()}
+    draw_predictions(predictions, folder / 'predictions.png')
+    draw_predictions(predictions, folder / 'heatmaps.png', heatmaps=True)
+    report = folder / 'report.md'
+    report.write_text(REPORT.format(
+        table=table(trainings),
+        configs='\n'.join(f'- {name}: `{training.work_dir.name}/config.py`'
+                          for name, training in trainings.items())))
+    return report

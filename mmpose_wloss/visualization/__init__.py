@@ -1,6 +1,5 @@
 from .curves import draw_curves
 from .hard_view_sheet import draw_hard_views
-from .heatmap_sheet import draw_heatmap_sheet
 from .predictions import Prediction, draw_predictions, predict
 from .rare_poses import (
     DensityBin,
@@ -11,6 +10,6 @@ from .rare_poses import (
 
 __all__ = [
     'DensityBin', 'DrawnLine', 'Prediction', 'draw_curves',
-    'draw_error_over_density', 'draw_hard_views', 'draw_heatmap_sheet',
-    'draw_predictions', 'figure_to_image', 'predict'
+    'draw_error_over_density', 'draw_hard_views', 'draw_predictions',
+    'figure_to_image', 'predict'
 ]

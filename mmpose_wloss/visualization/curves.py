@@ -10,12 +10,12 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
     """Draw a figure over time, with the spread over seeds where there is one.
 
     Args:
-        curves (Dict[str, Sequence[Dict[int, float]]]): For each name, one
+        curves (dict[str, Sequence[dict[int, float]]]): For each name, one
             dictionary from epoch to value a seed.
         path (str): The picture's path; its ending decides the format.
         title (str): Title.
         ylabel (str): What the values are.
-        xlabel (str): What the keys are. Defaults to ``'epoch'``.
+        xlabel (str): What the keys are.
     """
     figure = Figure(figsize=(6, 4 if len(curves) < 4 else 4.8),
                     layout='constrained')

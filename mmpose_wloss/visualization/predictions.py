@@ -1,3 +1,5 @@
+"""Predictions of several models beside each other, a column a person."""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,28 +13,27 @@ from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 
+from .skeleton import Skeleton
+
 
 class Prediction(NamedTuple):
     """A model's prediction beside the truth, for one person.
 
     Args:
-        crop (np.ndarray): The network's input as RGB in [0, 255], in shape
-            [H, W, 3].
-        truth (np.ndarray): The true keypoints in the crop's pixels, in shape
+        crop (np.ndarray): The network's input, RGB in [0, 255], [H, W, 3].
+        truth (np.ndarray): True keypoints in the crop's pixels, [K, 2].
+        visible (np.ndarray): Which keypoints are annotated, [K].
+        keypoints (np.ndarray): Predicted keypoints in the crop's pixels,
             [K, 2].
-        visible (np.ndarray): Which keypoints are annotated, in shape [K].
-        keypoints (np.ndarray): The predicted keypoints in the crop's pixels,
-            in shape [K, 2].
-        heatmaps (np.ndarray): The predicted heatmaps, in shape [K, h, w].
-        skeleton (list): Pairs of keypoint numbers.
+        heatmaps (np.ndarray): Predicted heatmaps, [K, h, w].
+        skeleton (Skeleton): Bones of the data set.
     """
-
     crop: np.ndarray
     truth: np.ndarray
     visible: np.ndarray
     keypoints: np.ndarray
     heatmaps: np.ndarray
-    skeleton: list
+    skeleton: Skeleton
 
 
 def predict(config: Config, checkpoint: str,
@@ -57,57 +58,56 @@ def predict(config: Config, checkpoint: str,
     predictions = []
     for crop, result in zip(batch['inputs'], results, strict=True):
         truth, found = result.gt_instances, result.pred_instances
-        size = np.array([crop.shape[2], crop.shape[1]])
-        centre, scale = result.input_center, result.input_scale
-
-        def to_crop(points, size=size, centre=centre, scale=scale):
-            return (points - centre + scale / 2) / scale * size
-
+        truth_in_crop, found_in_crop = (
+            ((points - result.input_center) / result.input_scale + 0.5)
+            * (crop.shape[2], crop.shape[1])
+            for points in (truth.keypoints[0], found.keypoints[0]))
         predictions.append(Prediction(
             crop=crop.numpy()[::-1].transpose(1, 2, 0),
-            truth=to_crop(truth.keypoints[0]),
+            truth=truth_in_crop,
             visible=truth.keypoints_visible[0] > 0,
-            keypoints=to_crop(found.keypoints[0]),
+            keypoints=found_in_crop,
             heatmaps=result.pred_fields.heatmaps.numpy(),
-            skeleton=dataset.metainfo['skeleton_links']))
+            skeleton=Skeleton.of_metainfo(dataset.metainfo)))
     return predictions
 
 
-def draw_skeleton(axes, points: np.ndarray, visible: np.ndarray,
-                  skeleton: list, **style) -> None:
-    """Draw keypoints in shape [K, 2] and the links between visible ones."""
-    axes.plot(*points[visible].T, '.', markersize=4, **style)
-    for first, second in skeleton:
-        if visible[first] and visible[second]:
-            axes.plot(*points[[first, second]].T, linewidth=1.2, **style)
-
-
-def draw_predictions(predictions: dict[str, list[Prediction]],
-                     path: str) -> None:
-    """Draw the truth and each model's predictions, a column a person.
+def draw_predictions(predictions: dict[str, list[Prediction]], path: str,
+                     heatmaps: bool = False) -> None:
+    """Draw the truth, and below it what each model predicts.
 
     Args:
-        predictions (Dict[str, List[Prediction]]): By the model's name, on the
+        predictions (dict[str, list[Prediction]]): By the model's name, on the
             same persons.
         path (str): The picture's path.
+        heatmaps (bool): Draw heatmaps in place of keypoints, the highest of
+            all joints at each pixel, in the same colors for all models. White
+            rings mark the true joints.
     """
-    persons = next(iter(predictions.values()))
-    rows = ['truth', *predictions]
-    figure = Figure(figsize=(1.6 * len(persons), 1.75 * len(rows)),
+    rows = {'truth': next(iter(predictions.values())), **predictions}
+    columns = len(rows['truth'])
+    figure = Figure(figsize=(1.6 * columns + 0.8 * heatmaps, 1.75 * len(rows)),
                     layout='constrained')
-    grid = figure.subplots(len(rows), len(persons), squeeze=False)
-    for row, name in enumerate(rows):
-        for column, person in enumerate(predictions.get(name, persons)):
-            axes = grid[row][column]
-            axes.imshow(person.crop)
-            if name == 'truth':
-                points, colour = person.truth, 'lime'
-            else:
-                points, colour = person.keypoints, f'C{row - 1}'
-            draw_skeleton(axes, points, person.visible, person.skeleton,
-                          color=colour)
-            axes.set(xticks=[], yticks=[], xlim=(0, person.crop.shape[1]),
-                     ylim=(person.crop.shape[0], 0))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, (name, persons) in enumerate(rows.items()):
         grid[row][0].set_ylabel(name)
+        for axes, person in zip(grid[row], persons, strict=True):
+            height, width = person.crop.shape[:2]
+            if row and heatmaps:
+                image = axes.imshow(
+                    person.heatmaps.max(0), cmap='inferno', vmin=0, vmax=1,
+                    extent=(0, width, height, 0))
+                axes.plot(*person.truth[person.visible].T, 'o', markersize=4,
+                          markerfacecolor='none', markeredgecolor='white',
+                          markeredgewidth=0.6)
+            else:
+                axes.imshow(person.crop)
+                person.skeleton.draw(
+                    axes, person.keypoints if row else person.truth,
+                    person.visible, width=1.2,
+                    color=f'C{row - 1}' if row else 'lime')
+            axes.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
+    if heatmaps:
+        figure.colorbar(image, ax=grid[1:], shrink=0.7, label='heatmap value')
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

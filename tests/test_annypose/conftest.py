@@ -4,7 +4,7 @@ import pytest
 
 from annypose import RenderParameters, render_dataset
 
-COUNTS = dict(train=20, val=5, unlabeled=6)
+COUNTS = dict(train=14, val=4, unlabeled=4)
 
 
 @pytest.fixture(scope='session', autouse=True)

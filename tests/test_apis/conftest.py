@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from mmpose_wloss.apis import TopdownPredictor
 from mmpose_wloss.apis.video_files import VideoWriter
 
 import numpy as np
@@ -40,6 +41,22 @@ def topdown_checkpoint(topdown_config, tmp_path_factory):
                 torch.nn.init.normal_(module.weight, std=0.1)
     torch.save(dict(meta=dict(), state_dict=model.state_dict()), file)
     return str(file)
+
+
+@pytest.fixture(scope='session')
+def predictor(topdown_config, topdown_checkpoint):
+    return TopdownPredictor(topdown_config, topdown_checkpoint, device='cpu',
+                            batch_size=4)
+
+
+@pytest.fixture(scope='session')
+def onnx_file(topdown_config, topdown_checkpoint, tmp_path_factory):
+    for name in ('onnxruntime', 'onnx'):
+        pytest.importorskip(name, reason=f'{name} is not installed')
+    from mmpose_wloss.deploy import export_onnx
+    file = str(tmp_path_factory.mktemp('onnx') / 'tiny.onnx')
+    export_onnx(topdown_config, topdown_checkpoint, file)
+    return file
 
 
 @pytest.fixture(scope='session')

@@ -3,10 +3,10 @@ from mmpose_wloss.visualization import (
     Prediction,
     draw_curves,
     draw_hard_views,
-    draw_heatmap_sheet,
     draw_predictions,
 )
 from mmpose_wloss.visualization.hard_view_sheet import pixels
+from mmpose_wloss.visualization.skeleton import Skeleton
 
 import cv2
 import numpy as np
@@ -26,15 +26,15 @@ def predictions():
             visible=rng.random(17) > 0.2,
             keypoints=rng.uniform(0, 48, (17, 2)),
             heatmaps=rng.random((17, 32, 24)),
-            skeleton=[(0, 1), (1, 2)])
+            skeleton=Skeleton.without_bones(17))
 
     return {'MSE': [one(), one(), one()], 'focal MSE': [one(), one(), one()]}
 
 
-def share_of(path, colour) -> float:
-    """Share of a picture's pixels that have nearly this colour (RGB)."""
+def share_of(path, color) -> float:
+    """Share of a picture's pixels that have nearly this color (RGB)."""
     image = cv2.imread(str(path))[..., ::-1].astype(int)
-    return (np.abs(image - colour).max(-1) < 40).mean()
+    return (np.abs(image - color).max(-1) < 40).mean()
 
 
 BLUE, ORANGE, LIME = (31, 119, 180), (255, 127, 14), (0, 255, 0)
@@ -51,23 +51,21 @@ def test_curves(tmp_path):
 
 def test_predictions_show_truth_and_each_model(predictions, tmp_path):
     draw_predictions(predictions, str(tmp_path / 'all.png'))
-    for colour in (LIME, BLUE, ORANGE):
-        assert share_of(tmp_path / 'all.png', colour) > 1e-3
+    for color in (LIME, BLUE, ORANGE):
+        assert share_of(tmp_path / 'all.png', color) > 1e-3
     predictions.pop('focal MSE')
     draw_predictions(predictions, str(tmp_path / 'one.png'))
     assert share_of(tmp_path / 'one.png', ORANGE) == 0
 
 
-def test_heatmap_sheet_shows_height(predictions, tmp_path):
+def test_heatmaps_show_their_height(predictions, tmp_path):
     """Dark where all heatmaps are 0, bright where they are 1."""
-    bright = [person._replace(heatmaps=np.ones_like(person.heatmaps))
-              for person in predictions['MSE']]
-    dark = [person._replace(heatmaps=np.zeros_like(person.heatmaps))
-            for person in predictions['MSE']]
     shares = {}
-    for name, persons in (('bright', bright), ('dark', dark)):
+    for name, fill in (('bright', np.ones_like), ('dark', np.zeros_like)):
         path = tmp_path / f'{name}.png'
-        draw_heatmap_sheet({name: persons}, str(path))
+        draw_predictions({name: [
+            person._replace(heatmaps=fill(person.heatmaps))
+            for person in predictions['MSE']]}, str(path), heatmaps=True)
         shares[name] = share_of(path, (0, 0, 4)), share_of(path, (252, 255, 164))
     assert shares['dark'][0] > shares['bright'][0] + 0.2
     assert shares['bright'][1] > shares['dark'][1] + 0.2
