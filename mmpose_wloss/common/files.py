@@ -75,24 +75,30 @@ def digest_of_files(paths: Sequence[str | Path]) -> str:
 def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     """The images in a folder, by their suffix, in the order of their names.
 
+    Hidden files and folders are left out. Linked folders are followed, but not in
+    circles.
+
     Args:
         folder (str or Path): The folder.
-        recursive (bool): Whether to look into its folders, too. Defaults to
-            ``False``.
+        recursive (bool): Whether to look into its folders, too.
 
     Raises:
         MissingFile: If there is no such folder.
         UserError: If it has no image.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    if not Path(folder).is_dir():
         raise MissingFile(f'there is no folder {folder}')
-    files = sorted(file for file in folder.glob('**/*' if recursive else '*')
-                   if file.suffix.lower() in IMAGE_SUFFIXES)
+    files, visited = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        visited.add(os.path.realpath(parent))
+        folders[:] = [name for name in folders if recursive and name[0] != '.'
+                      and os.path.realpath(os.path.join(parent, name)) not in visited]
+        files += [Path(parent, name) for name in names
+                  if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != '.']
     if not files:
         raise UserError(f'{folder} has no image that ends in '
                         f'{", ".join(IMAGE_SUFFIXES)}')
-    return files
+    return sorted(files)
 
 
 def existing_file(path: str | Path, what: str = 'file') -> Path:

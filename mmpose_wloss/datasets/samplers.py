@@ -5,26 +5,27 @@ import numpy as np
 from mmpose.datasets import MultiSourceSampler
 from mmpose.registry import DATA_SAMPLERS
 
+from ..common.checks import positive
+from ..common.errors import UserError
+
 
 @DATA_SAMPLERS.register_module()
 class EpochMultiSourceSampler(MultiSourceSampler):
     r"""Batches of a fixed mixture, in epochs that can be counted.
 
-    Each batch holds the same number of samples of each source, as with the
-    stock ``MultiSourceSampler``: :math:`n_s` of source s, those of source 0
-    first. An epoch is one pass over the source that takes the most batches:
+    Each batch holds the same number of samples of each source, as with the stock
+    ``MultiSourceSampler``: :math:`n_s` of source s, those of source 0 first. An
+    epoch is one pass over the source that takes the most batches:
 
     .. math::
         \text{iterations} = \max_s \frac{\text{length}_s}
         {n_s \cdot \text{world size}}
 
-    A source is read in an endless row of permutations, and an epoch goes on
-    where the one before ended. So a source that is passed over several times
-    in an epoch, or only in part, is covered evenly over epochs; one that is
-    smaller than its share of a batch is in the batch more than once.
-    Permutation p of a source follows from the seed, the source and p alone.
-    So the order of an epoch follows from its number, also in a training that
-    resumes. The ranks take turns in one common order.
+    A source is read in an endless row of permutations, and an epoch goes on where
+    the one before ended. So over epochs, each source is covered evenly; one that is
+    smaller than its share of a batch is in the batch more than once. Permutation p
+    of a source follows from the seed, the source and p alone, also in a training
+    that resumes. The ranks take turns in one common order.
 
     .. code-block:: python
 
@@ -38,19 +39,16 @@ class EpochMultiSourceSampler(MultiSourceSampler):
     Args:
         dataset (CombinedDataset): The data set; its data sets are the sources.
         batch_size (int): Samples in a batch of one rank.
-        source_ratio (list[int | float]): Share of each source in a batch,
-            above 0. Shares are rounded down; source 0 takes what is left.
+        source_ratio (list[int | float]): Share of each source in a batch, above 0.
+            Shares are rounded down; source 0 takes what is left.
         shuffle (bool): Permute each source; otherwise take it in its order.
-            Defaults to ``True``.
         round_up (bool): Fill the last batch of an epoch from the next pass.
-            Otherwise leave it out; what it would have held begins the next
-            epoch. Defaults to ``True``.
-        seed (int, optional): Seed of the permutations, at least 0. It is read
-            when an epoch begins. Defaults to ``None``: a random one, the same
-            in all ranks.
+            Otherwise leave it out; what it would have held begins the next epoch.
+        seed (int, optional): Seed of the permutations, at least 0. It is read when
+            an epoch begins. Defaults to a random one, the same in all ranks.
 
     Raises:
-        ValueError: If a source is empty or has no share of a batch, or with
+        UserError: If a source is empty or has no share of a batch, or with
             ``round_up=False`` if no source fills its share of one batch.
     """
 
@@ -62,13 +60,8 @@ class EpochMultiSourceSampler(MultiSourceSampler):
                  round_up: bool = True,
                  seed: int | None = None) -> None:
         for source, ratio in enumerate(source_ratio):
-            if not ratio > 0:
-                raise ValueError(
-                    f'source_ratio is {source_ratio}: source {source} would '
-                    'never be used. Give it a ratio above 0, or leave it out '
-                    'of the CombinedDataset')
-        super().__init__(dataset, batch_size, source_ratio, shuffle, round_up,
-                         seed)
+            positive(**{f'source_ratio[{source}]': ratio})
+        super().__init__(dataset, batch_size, source_ratio, shuffle, round_up, seed)
         # the stock order, which goes on without regard to epochs
         del self.source2inds
         self.epoch = 0
@@ -78,33 +71,23 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         for source, (length, share) in enumerate(
                 zip(self.lengths, self.num_per_source, strict=True)):
             if not length:
-                raise ValueError(f'source {source} of the CombinedDataset is '
-                                 'empty')
+                raise UserError(f'source {source} of the CombinedDataset is empty')
             if not share > 0:
-                raise ValueError(
-                    f'source {source} has no sample in a batch of '
-                    f'{batch_size}: source_ratio {source_ratio} gives it less '
-                    'than 1. Raise the batch size or its ratio')
+                raise UserError(
+                    f'source_ratio {source_ratio} leaves source {source} no sample '
+                    f'in a batch of {batch_size}')
             full, left = divmod(length, share * self.world_size)
             iterations = max(iterations, full + (left > 0 and round_up))
         if not iterations:
-            raise ValueError(
-                f'round_up=False leaves no batch: of no source, with '
-                f'{self.lengths} samples, there are enough for one batch of '
-                f'{self.num_per_source} in each of {self.world_size} '
-                'processes. Set round_up=True or lower the batch size')
+            raise UserError(
+                f'round_up=False leaves no batch of {self.num_per_source} in each of '
+                f'{self.world_size} processes: the sources have {self.lengths} samples')
         self.num_samples = iterations * batch_size
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the indices of this rank's samples in the epoch.
-
-        Yields:
-            int: An index of the ``CombinedDataset``.
-        """
-        orders = [
-            islice(self._order(source), self.rank, None, self.world_size)
-            for source in range(len(self.lengths))
-        ]
+        """The indices of this rank's samples in the epoch."""
+        orders = [islice(self._order(source), self.rank, None, self.world_size)
+                  for source in range(len(self.lengths))]
         for _ in range(self.num_samples // self.batch_size):
             for order, share in zip(orders, self.num_per_source, strict=True):
                 yield from islice(order, share)
@@ -124,9 +107,5 @@ class EpochMultiSourceSampler(MultiSourceSampler):
             number, start = number + 1, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch.
-
-        Args:
-            epoch (int): Its number, from 0.
-        """
+        """Go to the beginning of an epoch, counted from 0."""
         self.epoch = epoch

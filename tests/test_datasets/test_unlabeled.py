@@ -2,19 +2,19 @@ import copy
 import json
 import math
 import os
+import warnings
 
+from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.datasets import (
     PackSemiSupervisedPoseInputs,
     UnlabeledPoseDataset,
 )
 from mmpose_wloss.datasets.datasets.unlabeled import UnreadableImageError
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
-from mmpose.codecs import MSRAHeatmap
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS, TRANSFORMS
 from PIL import Image
@@ -205,32 +205,14 @@ def test_detected_boxes(coco_root, tmp_path):
     assert len({sample['id'] for sample in dataset}) == 3
 
 
-def test_detected_boxes_come_instead_of_annotated_ones(coco_root, tmp_path):
-    dataset = unlabeled(coco_root, annotations_of(coco_root), [box()],
-                        folder=tmp_path)
-    assert [sample['bbox'].tolist() for sample in dataset] == [[[5, 6, 75, 86]]]
-
-
-def test_boxes_of_unknown_images(coco_root, tmp_path):
-    boxes = [box(), *(box(image_id) for image_id in range(100, 107)), box(100)]
-    with pytest.raises(ValueError) as error:
-        unlabeled(coco_root, images_only(coco_root), boxes, folder=tmp_path)
-    assert (f'8 of the 9 boxes in bbox_file {tmp_path}/boxes.json are of '
-            f'images that ann_file {tmp_path}/annotations.json does not have, '
-            'with the ids 100, 101, 102, 103, 104 and 2 more') in str(
-                error.value)
-
-
 @pytest.mark.parametrize('boxes, message', [
-    (dict(a=1), 'holds a dict'),
-    ([box(), dict(image_id=1)], 'entry 1 is'),
-    ([dict(box(), bbox=[1, 2])], 'entry 0 is'),
-    ([dict(box(), score=None)], 'entry 0 is'),
-    ([box(category_id=2)], 'no box with an area and category_id 1'),
-    ([], 'no box with an area and category_id 1'),
+    (dict(a=1), 'list'), ([box(), dict(image_id=1)], 'entry 1'),
+    ([dict(box(), bbox=[1, 2])], 'entry 0'), ([dict(box(), score=None)], 'entry 0'),
+    ([box(category_id=2)], 'category_id 1'), ([], 'category_id 1'),
+    ([box(), box(100), box(107)], '2 images.*annotations.json.* 100'),
 ])
 def test_files_of_boxes_that_do_not_fit(coco_root, tmp_path, boxes, message):
-    with pytest.raises(ValueError, match=f'boxes.json.*{message}'):
+    with pytest.raises(UserError, match=f'boxes.json.*{message}'):
         unlabeled(coco_root, images_only(coco_root), boxes, folder=tmp_path)
 
 
@@ -251,16 +233,9 @@ def test_every_image_of_a_folder(tmp_path):
         pipeline=CROP)])) == 5
 
 
-def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
-    elsewhere = image_folder(tmp_path / 'elsewhere', ['1.png'])
-    folder = image_folder(tmp_path / 'images', ['2.png'])
-    (folder / 'linked').symlink_to(elsewhere)
-    (folder / 'again').symlink_to(folder)
-    assert len(in_folder(folder)) == 2
-
-
-@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'bmp'])
-@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('suffix, orientation', [
+    *(('jpg', orientation) for orientation in range(1, 9)), ('png', 1), ('png', 6),
+    ('webp', 6), ('bmp', 1)])
 def test_the_whole_image_as_it_is_loaded(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -298,10 +273,11 @@ def spoil(folder, name, how):
             cut=whole[:-len(whole) // 3])[how])
 
 
-@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'bmp'])
-@pytest.mark.parametrize('how', ['missing', 'empty', 'text', 'header', 'cut',
-                                 'folder'])
-@pytest.mark.parametrize('pipeline', [[], CROP[:1]], ids=['later', 'own'])
+@pytest.mark.parametrize('suffix, how, pipeline', [
+    *(('png', how, CROP[:1]) for how in (
+        'missing', 'empty', 'text', 'header', 'cut', 'folder')),
+    *((suffix, how, []) for suffix in ('jpg', 'webp', 'bmp')
+      for how in ('header', 'cut'))])
 def test_the_next_image_comes_instead(tmp_path, suffix, how, pipeline):
     names = [f'{index}.{suffix}' for index in range(4)]
     folder = image_folder(tmp_path / 'images', names, shape=(80, 60))
@@ -314,9 +290,12 @@ def test_the_next_image_comes_instead(tmp_path, suffix, how, pipeline):
     assert len(dataset) == 4
     bad = [str(folder / name) for name in names]
     # past the end it goes on from the start
+    state = np.random.get_state()[1].copy()
     for index, image, passed_over in ((0, 0, []), (1, 0, bad[1:]),
                                       (2, 0, bad[2:]), (3, 0, bad[3:])):
         sample = dataset[index]
+        # what comes instead is never drawn
+        assert np.array_equal(np.random.get_state()[1], state)
         assert sample['img_id'] == image
         assert sample['img'].shape[2] == 3
         assert sample['bbox'].tolist() == [[0, 0, 60, 80]]
@@ -324,22 +303,8 @@ def test_the_next_image_comes_instead(tmp_path, suffix, how, pipeline):
     assert strict[0]['img_id'] == 0
     for index in range(1, 4):
         with pytest.raises(UnreadableImageError,
-                           match=f'{bad[index]}.*skip'):
+                           match=bad[index]):
             strict[index]
-
-
-def test_what_comes_instead_is_never_drawn(coco_root, tmp_path):
-    folder = image_folder(tmp_path / 'images',
-                          [f'{index}.png' for index in range(6)], (80, 60))
-    spoil(folder, '3.png', 'cut')
-    samples = []
-    for seed in (0, 1):
-        dataset = in_folder(folder, pipeline=[CROP[0]])
-        np.random.seed(seed)
-        before = np.random.get_state()[1].copy()
-        samples.append([dataset[index]['img_id'] for index in range(6)])
-        assert np.array_equal(np.random.get_state()[1], before)
-    assert samples == [[0, 1, 2, 4, 4, 5]] * 2
 
 
 def test_of_an_unreadable_image_every_box_is_passed_over(coco_root, tmp_path):
@@ -386,16 +351,29 @@ def test_files_passed_over_reach_the_batch(tmp_path):
         assert first.metainfo['img_path'] == str(folder / '1.png')
 
 
-@pytest.mark.parametrize('count, message', [
-    (3, 'None of the 3 images .*0.png.*empty.*data_prefix'),
-    (120, 'None of 100 images in a row .*000.png.*data_prefix')])
-def test_folders_without_a_readable_image(tmp_path, count, message):
+@pytest.mark.parametrize('count, tried', [(3, 3), (120, 100)])
+def test_folders_without_a_readable_image(tmp_path, count, tried):
     folder = tmp_path / 'images'
     folder.mkdir()
     for index in range(count):
         (folder / f'{index:03d}.png').touch()
-    with pytest.raises(UnreadableImageError, match=message):
+    with pytest.raises(UnreadableImageError, match=f' {tried} .*000.png'):
         in_folder(folder)[0]
+
+
+def test_without_its_hook_the_first_unreadable_image_is_told(tmp_path):
+    folder = image_folder(tmp_path / 'images', ['0.png', '1.png', '2.png'])
+    for name in ('0.png', '1.png'):
+        spoil(folder, name, 'empty')
+    dataset = in_folder(folder)
+    with pytest.warns(UserWarning, match='0.png.*UnreadableImagesHook') as told:
+        dataset[0]
+    assert len(told) == 1
+    dataset = in_folder(folder)
+    dataset.reported = True
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        dataset[0]
 
 
 def test_other_errors_are_not_taken_for_unreadable_images(tmp_path):
@@ -477,68 +455,48 @@ def test_samples_with_the_joints_of_another_definition(coco_root, tmp_path):
     dataset = combined([dict(
         type='UnlabeledPoseDataset', data_root=str(coco_root),
         ann_file=str(path), data_prefix=dict(img='train2017/'))], MPII, still)
-    with pytest.raises(ValueError, match='17 joints.*defines 16.*Converter'):
+    with pytest.raises(UserError, match='17 .* 16.*KeypointConverter'):
         dataset[0]
 
 
-@pytest.mark.parametrize('step', [
-    dict(type='RandomHalfBody'),
-    dict(type='GenerateTarget', encoder=CODEC),
-    dict(type='PackPoseInputs'),
-], ids=lambda step: step['type'])
-@pytest.mark.parametrize('wrap', [
-    lambda step: step,
-    lambda step: dict(type='RandomApply', transforms=[step]),
-    lambda step: dict(type='RandomChoice', transforms=[[], [step]]),
-], ids=['plain', 'applied', 'chosen'])
-def test_transforms_that_need_labels_are_refused(tmp_path, step, wrap):
-    pipeline = [dict(type='LoadImage'), wrap(step)]
-    with pytest.raises(ValueError, match=f'{step["type"]} in the pipeline'):
-        UnlabeledPoseDataset(data_prefix=dict(img=str(tmp_path)),
-                             pipeline=pipeline, lazy_init=True)
-
-
-def test_transforms_that_need_no_labels_are_not(tmp_path):
-    def brighten(results):
-        return results
-
-    UnlabeledPoseDataset(
-        data_prefix=dict(img=str(tmp_path)), lazy_init=True,
-        pipeline=[*CROP, brighten, dict(type='PhotometricDistortion'),
-                  dict(type='PackSemiSupervisedPoseInputs')])
-
-
-class HalfBodyOfOurs(TRANSFORMS.get('RandomHalfBody')):
+class OwnHalfBody(TRANSFORMS.get('RandomHalfBody')):
     pass
 
 
-def test_their_subclasses_are_refused_too(tmp_path):
-    with pytest.raises(ValueError, match='HalfBodyOfOurs'):
-        UnlabeledPoseDataset(data_prefix=dict(img=str(tmp_path)),
-                             pipeline=[HalfBodyOfOurs()], lazy_init=True)
+@pytest.mark.parametrize('step, name', [
+    (dict(type='RandomHalfBody'), 'RandomHalfBody'), (OwnHalfBody(), 'OwnHalfBody'),
+    (dict(type='GenerateTarget', encoder=CODEC), 'GenerateTarget'),
+    (dict(type='PackPoseInputs'), 'PackPoseInputs'),
+    (dict(type='RandomApply', transforms=[dict(type='RandomHalfBody')]), 'HalfBody'),
+    (dict(type='RandomChoice', transforms=[[], [dict(type='PackPoseInputs')]]),
+     'PackPoseInputs')])
+def test_transforms_that_need_labels_are_refused(tmp_path, step, name):
+    def build(step):
+        UnlabeledPoseDataset(data_prefix=dict(img=str(tmp_path)), lazy_init=True,
+                             pipeline=[dict(type='LoadImage'), step])
+
+    with pytest.raises(UserError, match=name):
+        build(step)
+    for other in (lambda results: results, dict(type='PhotometricDistortion'),
+                  dict(type='PackSemiSupervisedPoseInputs')):
+        build(other)
 
 
 @pytest.mark.parametrize('arguments, error, message', [
-    (dict(test_mode=True), ValueError, 'nothing to test on'),
-    (dict(data_mode='bottomup'), ValueError, "cannot be 'bottomup'"),
-    (dict(ann_file=''), ValueError, 'bbox_file .*boxes.json.* ann_file too'),
+    (dict(test_mode=True), UserError, 'test_mode'),
+    (dict(data_mode='bottomup'), UserError, "'bottomup'"),
+    (dict(ann_file=''), UserError, 'bbox_file .*boxes.json.* ann_file'),
     (dict(ann_file='', bbox_file=None, data_root=None,
-          data_prefix=dict(img='')), ValueError, 'nothing to load'),
-    (dict(data_prefix=dict(image='train2017')), ValueError, "the key 'img'"),
-    (dict(data_prefix=dict(img='train2016/')), FileNotFoundError,
-     "no folder .*train2016.*data_prefix"),
-    (dict(ann_file='annotations/none.json'), FileNotFoundError,
-     'no file .*/annotations/none.json, which ann_file names'),
-    (dict(bbox_file='none.json'), FileNotFoundError,
-     'no file none.json, which bbox_file names.*not relative'),
-    (dict(ann_file='train2017/000000000001.jpg'), ValueError,
-     'jpg is not a JSON file'),
-    (dict(filter_cfg=dict(bbox_score_thr=0.95)), ValueError,
-     'leaves none of the 1 boxes of .*boxes.json.* highest score is 0.9'),
-    (dict(unreadable='warn'), ValueError, r"\['skip', 'error'\].*'warn'"),
-    (dict(sample_interval=5), ValueError,
-     'sample_interval=5 leaves none of the 1 boxes'),
-])
+          data_prefix=dict(img='')), UserError, 'ann_file'),
+    (dict(data_prefix=dict(image='train2017')), UserError, "'img'"),
+    (dict(data_prefix=dict(img='train2016/')), MissingFile, 'train2016'),
+    (dict(ann_file='annotations/none.json'), MissingFile,
+     'ann_file .*/annotations/none.json'),
+    (dict(bbox_file='none.json'), MissingFile, 'bbox_file none.json'),
+    (dict(ann_file='train2017/000000000001.jpg'), UserError, 'jpg'),
+    (dict(filter_cfg=dict(bbox_score_thr=0.95)), UserError, 'filter_cfg.* 0.9'),
+    (dict(unreadable='warn'), UserError, "unreadable.*'warn'"),
+    (dict(sample_interval=5), UserError, 'sample_interval=5')])
 def test_arguments_that_do_not_fit(coco_root, tmp_path, arguments, error,
                                    message):
     with pytest.raises(error, match=message):
@@ -548,33 +506,27 @@ def test_arguments_that_do_not_fit(coco_root, tmp_path, arguments, error,
 
 
 @pytest.mark.parametrize('change, message', [
-    (lambda content: content['images'], "not in COCO's format"),
-    (lambda content: dict(annotations=[]), "not in COCO's format"),
-    (lambda content: dict(content, annotations=[]),
-     'no annotations. Give a bbox_file'),
+    (lambda content: content['images'], "images"),
+    (lambda content: dict(annotations=[]), "images"),
+    (lambda content: dict(content, annotations=[]), 'bbox_file'),
     (lambda content: dict(content, annotations=[
-        dict(one, iscrowd=1) for one in content['annotations']]),
-     "None of the 6 annotations .* 'person'"),
+        dict(one, iscrowd=1) for one in content['annotations']]), "'person'"),
     (lambda content: dict(content, images=[
-        dict(id=1, file_name='000000000001.jpg', width=128)]),
-     'image 1 has no height'),
-])
+        dict(id=1, file_name='000000000001.jpg', width=128)]), '1 .*height')])
 def test_annotation_files_that_do_not_fit(coco_root, tmp_path, change, message):
-    with pytest.raises(ValueError, match=message) as error:
-        unlabeled(coco_root, change(annotations_of(coco_root)),
-                  folder=tmp_path)
-    assert str(tmp_path / 'annotations.json') in str(error.value)
+    with pytest.raises(UserError, match=f'annotations.json.*{message}'):
+        unlabeled(coco_root, change(annotations_of(coco_root)), folder=tmp_path)
 
 
 def test_folders_without_images(tmp_path):
     (tmp_path / 'notes.txt').write_text('none')
-    with pytest.raises(ValueError, match=f'no image in {tmp_path}'):
+    with pytest.raises(UserError, match=str(tmp_path)):
         in_folder(tmp_path)
-    with pytest.raises(FileNotFoundError, match='no folder .*/elsewhere'):
+    with pytest.raises(MissingFile, match='elsewhere'):
         in_folder(tmp_path / 'elsewhere')
 
 
-def test_the_crop_of_a_box_is_that_of_the_labelled_pipeline(
+def test_the_crop_of_a_box_is_that_of_the_labeled_pipeline(
         coco_root, tmp_path):
     still = [step for step in CROP if not step['type'].startswith('Random')]
     ours = unlabeled(coco_root, annotations_of(coco_root), folder=tmp_path,
@@ -586,5 +538,3 @@ def test_the_crop_of_a_box_is_that_of_the_labelled_pipeline(
                   dict(type='PackPoseInputs')])
     for one, other in zip(ours, stock, strict=True):
         assert torch.equal(one['inputs'], other['inputs'])
-    assert isinstance(stock.pipeline.transforms[-2].encoder, MSRAHeatmap)
-    assert cv2.imread(ours.get_data_info(0)['img_path']) is not None

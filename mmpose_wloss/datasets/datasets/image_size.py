@@ -1,5 +1,3 @@
-"""How large an image is once it is loaded, from the head of its file."""
-
 from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
@@ -12,15 +10,13 @@ def loaded_image_size(path: str) -> tuple[int, int]:
         path (str): A file on the local disk. Its pixels are not decoded.
 
     Returns:
-        tuple[int, int]: Width and height in pixels, after the turn that the
-        file's EXIF data ask for.
+        tuple[int, int]: Pixels, after the turn that the file's EXIF data ask for.
     """
     with Image.open(path) as image:
-        width, height = image.size
         # OpenCV turns these two formats and no other. Of a PNG, Pillow would
         # decode the pixels to look for an orientation behind them
         turned = (image.format in ('JPEG', 'MPO') or
                   image.format == 'PNG' and 'exif' in image.info)
         if turned and image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8):
-            return height, width
-        return width, height
+            return image.height, image.width
+        return image.size

@@ -2,10 +2,12 @@ import numpy as np
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
 
+from ...common.errors import UserError
+
 
 @TRANSFORMS.register_module()
 class PackSemiSupervisedPoseInputs(PackPoseInputs):
-    """Pack labelled and unlabelled samples, and say which is which.
+    """Pack labeled and unlabeled samples, and say which is which.
 
     It stands at the end of the pipeline of a ``CombinedDataset``, in place of
     ``PackPoseInputs``; the pipelines of the data sets in it end before.
@@ -18,22 +20,19 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
             datasets=[labeled, unlabeled],
             pipeline=[dict(type='PackSemiSupervisedPoseInputs')])
 
-    A labelled sample is packed as ``PackPoseInputs`` does it. Of an unlabelled
-    one, which has ``labeled=False``, are packed:
+    A labeled sample is packed as ``PackPoseInputs`` does it. Of an unlabeled one,
+    which has ``labeled=False``, the image is packed, the metainfo without
+    ``raw_ann_info``, the box, and as only label
+    ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's data set
+    defines, 0 for one that it lacks.
 
-    - the image,
-    - the metainfo, except ``raw_ann_info``,
-    - the box, in ``gt_instances``,
-    - ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's
-      data set defines, 0 for one that it lacks. This is the only label.
-
-    The metainfo of both says ``labeled`` and, where images could not be loaded
-    and this sample came in their place, ``unreadable_images``: their files.
+    The metainfo of both says ``labeled`` and, where images could not be loaded and
+    this sample came in their place, ``unreadable_images``: their files.
 
     Required Keys:
 
         - img
-        - keypoints_visible (of an unlabelled sample), in shape [1, K] or, from
+        - keypoints_visible (of an unlabeled sample), in shape [1, K] or, from
           ``KeypointConverter``, [1, K, 2]
         - flip_indices (optional)
         - labeled (optional)
@@ -41,8 +40,7 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
 
     Args:
         meta_keys (Sequence[str]): As in ``PackPoseInputs``.
-        pack_transformed (bool): As in ``PackPoseInputs``, for labelled
-            samples.
+        pack_transformed (bool): As in ``PackPoseInputs``, for labeled samples.
     """
 
     BOX_KEYS = ('bbox', 'bbox_center', 'bbox_scale', 'bbox_score')
@@ -58,33 +56,29 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
             ``data_samples``, a ``PoseDataSample``.
 
         Raises:
-            ValueError: If an unlabelled sample has not the joints that the
+            UserError: If an unlabeled sample has not the joints that the
                 ``CombinedDataset`` defines.
         """
-        labeled = bool(results.get('labeled', True))
-        meta = dict(labeled=labeled)
+        meta = dict(labeled=bool(results.get('labeled', True)))
         if results.get('unreadable_images'):
             meta['unreadable_images'] = results['unreadable_images']
-        if not labeled:
-            results = self._without_labels(results)
-        packed = super().transform(results)
+        packed = super().transform(
+            results if meta['labeled'] else self._without_labels(results))
         packed['data_samples'].set_metainfo(meta)
         return packed
 
     def _without_labels(self, results: dict) -> dict:
         # named one by one, so that no label passes that a transform adds
         kept = {'img', *self.BOX_KEYS, *self.meta_keys} - {'raw_ann_info'}
-        unlabeled = {key: results[key] for key in kept if key in results}
         exists = results['keypoints_visible']
         if exists.ndim == 3:
             exists = exists[..., 0]
         defined = results.get('flip_indices')
         if defined is not None and len(defined) != exists.shape[1]:
-            raise ValueError(
-                f'An unlabelled sample has {exists.shape[1]} joints, and the '
-                f'metainfo of the CombinedDataset defines {len(defined)}. Put '
-                "a KeypointConverter into the pipeline of the sample's own "
-                'data set, and a flip before it or into the pipeline of the '
-                'CombinedDataset')
-        unlabeled['keypoint_weights'] = np.array(exists, dtype=np.float32)
-        return unlabeled
+            raise UserError(
+                f'an unlabeled sample has {exists.shape[1]} joints, but the metainfo '
+                f'of the CombinedDataset defines {len(defined)}. Put a '
+                "KeypointConverter into the pipeline of the sample's own data set, "
+                'and a flip before it or into the pipeline of the CombinedDataset')
+        return dict({key: results[key] for key in kept if key in results},
+                    keypoint_weights=np.array(exists, dtype=np.float32))

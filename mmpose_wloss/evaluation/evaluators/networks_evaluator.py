@@ -6,6 +6,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 from mmpose.registry import EVALUATORS
 
+from ...common.errors import UserError
+
 PREFIX = 'pred_instances_'
 
 
@@ -13,17 +15,16 @@ PREFIX = 'pred_instances_'
 class NetworksEvaluator(Evaluator):
     """Evaluates each network, and their ensemble, under its own name.
 
-    Metrics come as ``first/coco/AP``, ``second/coco/AP``,
-    ``ensemble/coco/AP``, and those of the prediction that the model returns
-    (``test_cfg.predict_with``) under their plain names too, so that
-    ``save_best='coco/AP'`` works as ever.
+    Metrics come as ``first/coco/AP``, ``second/coco/AP``, ``ensemble/coco/AP``, and
+    those of the prediction that the model returns (``test_cfg.predict_with``) under
+    their plain names too, so that ``save_best='coco/AP'`` works as ever.
 
     Args:
         metrics (dict or list[dict]): The metrics' configs, as in a stock
             ``val_evaluator``.
-        networks (Sequence[str], optional): Which predictions to evaluate.
-            Defaults to ``None``: all that the model computes, which in a
-            test are those that its ``predict_with`` needs.
+        networks (Sequence[str], optional): Which predictions to evaluate. Defaults
+            to all that the model computes, which in a test are those that its
+            ``predict_with`` needs.
     """
 
     def __init__(self, metrics: dict | list[dict],
@@ -58,45 +59,33 @@ class NetworksEvaluator(Evaluator):
 
     def process(self, data_samples: Sequence[BaseDataElement],
                 data_batch: dict | None = None) -> None:
-        """Take a batch.
-
-        Args:
-            data_samples (Sequence[BaseDataElement]): Samples with the
-                predictions of a :class:`PoseCons` or :class:`PoseDual`.
-            data_batch (dict, optional): The batch of the data loader.
+        """Take a batch of predictions of a :class:`PoseCons` or :class:`PoseDual`.
 
         Raises:
-            KeyError: If no prediction of any of the networks is there.
+            UserError: If no prediction of any of the networks is there.
         """
         samples = [sample.to_dict() for sample in data_samples]
-        computed = [key[len(PREFIX):] for key in samples[0]
+        computed = [key.removeprefix(PREFIX) for key in samples[0]
                     if key.startswith(PREFIX)]
         names = [name for name in computed
                  if self.networks is None or name in self.networks]
         if not names:
-            raise KeyError(
+            raise UserError(
                 'NetworksEvaluator is to evaluate '
-                f'{self.networks or "the networks of PoseCons or PoseDual"}, '
-                f'but the model predicts with {computed or "no such network"}.'
-                ' Correct networks in val_evaluator and test_evaluator, or use '
-                'a stock evaluator with a stock model')
+                f'{self.networks or "the networks of PoseCons or PoseDual"}, but the '
+                f'model predicts with {computed or "no such network"}. Correct '
+                'networks in val_evaluator and test_evaluator, or use a stock '
+                'evaluator with a stock model')
         self.processed.update(dict.fromkeys(names))
         self.predicted_with = samples[0].get('predicted_with')
         for name in names:
+            of_network = [dict(sample, pred_instances=sample[PREFIX + name],
+                               predicted_with=name) for sample in samples]
             for metric in self._evaluator(name).metrics:
-                metric.process(data_batch, [
-                    dict(sample, pred_instances=sample[PREFIX + name],
-                         predicted_with=name) for sample in samples])
+                metric.process(data_batch, of_network)
 
     def evaluate(self, size: int) -> dict:
-        """Compute the metrics.
-
-        Args:
-            size (int): Length of the whole dataset.
-
-        Returns:
-            dict: The metrics by name.
-        """
+        """Compute the metrics, by name, over a whole data set of this size."""
         # a process may have had no sample, but metrics collect from all
         names, predicted_with = {}, None
         for processed, predicted in all_gather_object(
@@ -106,8 +95,7 @@ class NetworksEvaluator(Evaluator):
         results = {}
         for name in names:
             metrics = self._evaluator(name).evaluate(size)
-            results.update({f'{name}/{key}': value
-                            for key, value in metrics.items()})
+            results.update({f'{name}/{key}': value for key, value in metrics.items()})
             if name == predicted_with:
                 results.update(metrics)
         self._start()
