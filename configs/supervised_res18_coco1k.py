@@ -1,5 +1,5 @@
 # The baseline of the semi-supervised recipes. Write its annotation files by
-# python tools/make_subset.py data/coco/annotations/person_keypoints_train2017.json --count 1000
+# python -m mmpose_wloss subset data/coco/annotations/person_keypoints_train2017.json --count 1000
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'
 
 custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)

@@ -16,10 +16,14 @@ class Killed(Exception):
 
 @HOOKS.register_module()
 class KillingHook(Hook):
-    """Stop in the middle of the second epoch."""
+    """Stop in the middle of the second epoch, or before an iteration."""
+
+    def __init__(self, iteration=None):
+        self.iteration = iteration
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.epoch == 1 and batch_idx == 1:
+        if (runner.iter == self.iteration if self.iteration else
+                runner.epoch == 1 and batch_idx == 1):
             raise Killed
 
 

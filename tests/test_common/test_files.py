@@ -54,9 +54,15 @@ def test_images_are_listed_in_order_and_their_absence_is_named(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / 'more').mkdir()
     (tmp_path / 'more' / 'c.webp').touch()
+    # hidden ones are left out; links are followed, but not in circles
+    (tmp_path / '.d.png').touch()
+    (tmp_path / '.more').mkdir()
+    (tmp_path / '.more' / 'd.png').touch()
+    (tmp_path / 'more' / 'again').symlink_to(tmp_path)
+    (tmp_path / 'z').symlink_to(tmp_path / '.more')
     assert [file.name for file in list_images(tmp_path)] == ['a.png', 'b.JPG']
     assert [file.name for file in list_images(tmp_path, recursive=True)] == [
-        'a.png', 'b.JPG', 'c.webp']
+        'a.png', 'b.JPG', 'c.webp', 'd.png']
 
 
 def test_json_that_is_none_is_named(tmp_path):

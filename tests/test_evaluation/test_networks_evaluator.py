@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
 
 import numpy as np
@@ -60,37 +61,28 @@ def test_each_network_has_its_own_name(evaluator):
             'score': pytest.approx(0.9)}
 
 
-def test_the_plain_name_is_that_of_the_result(evaluator):
-    evaluator.process(samples('second', first=.2, second=.5, ensemble=.9))
-    assert evaluator.evaluate(3)['score'] == 0.5
-
-
-def test_a_test_may_compute_one_of_them(evaluator):
-    evaluator.process(samples('first', first=.25))
-    assert evaluator.evaluate(3) == {'first/score': 0.25, 'score': 0.25}
-
-
-def test_only_the_networks_asked_for(evaluator):
-    evaluator.networks = ['second']
-    evaluator.process(samples('second', first=.2, second=.5, ensemble=.9))
-    assert evaluator.evaluate(3) == {'second/score': 0.5, 'score': 0.5}
-
-
-def test_averages_are_evaluated_too(evaluator):
-    evaluator.process(samples('ema_first', first=.2, ema_first=.3))
-    assert evaluator.evaluate(3) == {
-        'first/score': pytest.approx(.2), 'ema_first/score': pytest.approx(.3),
-        'score': pytest.approx(.3)}
+@pytest.mark.parametrize('networks, predicted, expected', [
+    (None, dict(first=.25), {'first/score': .25, 'score': .25}),
+    (['second'], dict(second=.5, first=.25, ensemble=.9),
+     {'second/score': .5, 'score': .5}),
+    (None, dict(ema_first=.75, first=.25),
+     {'first/score': .25, 'ema_first/score': .75, 'score': .75})],
+    ids=['a test', 'chosen', 'averages'])
+def test_the_plain_name_is_that_of_the_result(evaluator, networks, predicted,
+                                              expected):
+    evaluator.networks = networks
+    evaluator.process(samples(next(iter(predicted)), **predicted))
+    assert evaluator.evaluate(3) == expected
 
 
 def test_a_model_without_these_networks(evaluator):
     evaluator.networks = ['first', 'second']
-    with pytest.raises(KeyError, match=r"\['ema_first'\].*networks"):
+    with pytest.raises(UserError, match=r"\['ema_first'\]"):
         evaluator.process(samples('ema_first', ema_first=.3))
     stock = samples('first', first=.3)
     for sample in stock:
         del sample.pred_instances_first
-    with pytest.raises(KeyError, match='no such network'):
+    with pytest.raises(UserError, match='stock'):
         evaluator.process(stock)
 
 

@@ -1,31 +1,14 @@
-import copy
-import random
-
-from mmpose_wloss.engine.hooks import ResumableRandomnessHook
+import mmpose_wloss.engine.hooks  # noqa: F401
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmpose.registry import HOOKS
+from small_trainings import same, train, train_and_kill, weights
 
-CONFIG = 'configs/demo/resnet18_fmse_annypose.py'
 EPOCHS = 3
-
-
-class Interruption(Exception):
-    """Stands for a killed process."""
-
-
-@HOOKS.register_module()
-class InterruptingHook(Hook):
-    """Stop in the middle of an epoch."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.epoch == 1 and batch_idx == 1:
-            raise Interruption
 
 
 @HOOKS.register_module()
@@ -37,10 +20,23 @@ class DrawingHook(Hook):
             image += torch.randint(0, 20, image.shape, dtype=image.dtype)
 
 
+SEEN = []
+
+
+@HOOKS.register_module()
+class RecordingHook(Hook):
+    """Keep a number for each image that is trained on, by epoch."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for image, sample in zip(data_batch['inputs'],
+                                 data_batch['data_samples'], strict=True):
+            SEEN.append((runner.epoch, sample.img_id, int(image.long().sum())))
+
+
 @pytest.fixture
 def config(coco_root, request):
-    root = request.config.rootpath
-    config = Config.fromfile(str(root / CONFIG))
+    config = Config.fromfile(
+        request.config.rootpath / 'configs/demo/resnet18_fmse_annypose.py')
     init_default_scope('mmpose')
     config.train_cfg = dict(by_epoch=True, max_epochs=EPOCHS)
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
@@ -57,82 +53,35 @@ def config(coco_root, request):
     return config
 
 
-def train(config, work_dir, workers=0, persistent=False, **changes):
-    config = copy.deepcopy(config)
-    config.work_dir = str(work_dir)
-    config.experiment_name = work_dir.name + str(random.random())
-    config.train_dataloader.update(
-        num_workers=workers, persistent_workers=persistent)
-    config.update(changes)
-    runner = Runner.from_cfg(config)
-    runner.train()
-    return {name: value.clone() for name, value in
-            runner.model.state_dict().items()}
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first)
-
-
-@pytest.mark.parametrize('workers, persistent', [(0, False), (2, True)])
-def test_an_interrupted_training_ends_the_same(config, tmp_path, workers,
-                                               persistent):
-    whole = train(config, tmp_path / 'whole', workers, persistent)
-    with pytest.raises(Interruption):
-        train(config, tmp_path / 'parts', workers, persistent,
-              custom_hooks=[*config.custom_hooks,
-                            dict(type='InterruptingHook')])
-    parts = train(config, tmp_path / 'parts', workers, persistent, resume=True)
-    assert same(whole, parts)
-
-
-def test_a_training_without_a_seed_resumes_with_its_own(config, tmp_path):
-    config.randomness = dict(seed=None)
-    with pytest.raises(Interruption):
-        train(config, tmp_path / 'parts',
-              custom_hooks=[*config.custom_hooks,
-                            dict(type='InterruptingHook')])
+@pytest.mark.parametrize('workers, seed', [(0, None), (2, 0)])
+def test_an_interrupted_training_ends_the_same(config, tmp_path, workers, seed):
+    """Without a seed in the config, with that of its checkpoint."""
+    config.randomness = dict(seed=seed)
+    train_and_kill(config, tmp_path / 'parts', workers)
     checkpoint = torch.load(tmp_path / 'parts' / 'epoch_1.pth')
-    parts = train(config, tmp_path / 'parts', resume=True)
-    whole = train(config, tmp_path / 'whole',
+    parts = train(config, tmp_path / 'parts', workers, resume=True)
+    whole = train(config, tmp_path / 'whole', workers,
                   randomness=dict(seed=checkpoint['meta']['seed']))
-    assert same(whole, parts)
+    assert same(weights(whole), weights(parts))
 
 
-SEEN = []
-
-
-@HOOKS.register_module()
-class RecordingHook(Hook):
-    """Keep a number for each image that is trained on, by epoch."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        for image, sample in zip(data_batch['inputs'],
-                                 data_batch['data_samples'], strict=True):
-            SEEN.append((runner.epoch, sample.img_id, int(image.long().sum())))
-
-
-def drawn(config, work_dir, **arguments) -> list:
+def drawn(config, work_dir, workers=0, **arguments) -> list:
     SEEN.clear()
     config.custom_hooks = [dict(type='ResumableRandomnessHook'),
                            dict(type='RecordingHook')]
-    train(config, work_dir, **arguments)
+    train(config, work_dir, workers, **arguments)
     return list(SEEN)
 
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_epochs_and_seeds_draw_anew(config, tmp_path, workers):
-    images = drawn(config, tmp_path / 'first', workers=workers,
-                   persistent=workers > 0)
+    images = drawn(config, tmp_path / 'first', workers)
     # six people in three epochs, each augmented as never before
-    assert len(images) == 18
-    assert len({value for _, _, value in images}) == 18
+    assert len(images) == len({value for _, _, value in images}) == 18
     orders = [[image for epoch, image, _ in images if epoch == number]
               for number in range(EPOCHS)]
     assert len({tuple(order) for order in orders}) > 1
-    other = drawn(config, tmp_path / 'other', workers=workers,
-                  randomness=dict(seed=1))
+    other = drawn(config, tmp_path / 'other', workers, randomness=dict(seed=1))
     assert not set(images) & set(other)
 
 
@@ -142,7 +91,7 @@ def test_a_repeated_sample_is_augmented_anew(config, tmp_path, workers):
     loader.dataset = dict(type='mmengine.RepeatDataset', times=3,
                           dataset=loader.dataset)
     config.train_cfg.max_epochs = 1
-    images = drawn(config, tmp_path / 'repeated', workers=workers)
+    images = drawn(config, tmp_path / 'repeated', workers)
     assert len({value for _, _, value in images}) == 18
 
 
@@ -152,12 +101,8 @@ def test_iteration_based_loops_resume_their_stream(config, tmp_path):
     config.param_scheduler = []
     config.default_hooks.checkpoint = dict(
         type='CheckpointHook', interval=2, by_epoch=False)
-    whole = drawn(config, tmp_path / 'whole', workers=2)
+    whole = drawn(config, tmp_path / 'whole', 2)
     checkpoint = str(tmp_path / 'whole' / 'iter_2.pth')
-    resumed = drawn(config, tmp_path / 'resumed', workers=2, resume=True,
+    resumed = drawn(config, tmp_path / 'resumed', 2, resume=True,
                     load_from=checkpoint)
     assert resumed == whole[4:]
-
-
-def test_registered():
-    assert HOOKS.get('ResumableRandomnessHook') is ResumableRandomnessHook

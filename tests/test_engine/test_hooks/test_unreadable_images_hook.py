@@ -2,21 +2,19 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
-from mmpose_wloss.preflight import add_unreadable_images_hook
+import mmpose_wloss.engine.hooks  # noqa: F401
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmpose.registry import MODELS
+from small_trainings import Killed, train
 
 COUNT = 8
 PIPELINE = [
@@ -27,18 +25,6 @@ PIPELINE = [
 ]
 # of each epoch, the third place takes two others, the fourth one
 EPOCH = dict(samples=COUNT, replaced=2, files={'3.png': 1, '4.png': 2})
-
-
-class Killed(Exception):
-    """Stands for a killed process."""
-
-
-class KillingHook(Hook):
-    """Stop in the middle of the second half."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter == 6:
-            raise Killed
 
 
 @MODELS.register_module(force=True)
@@ -66,32 +52,30 @@ def folder(tmp_path):
     return folder
 
 
-def train(folder, work_dir, workers=0, by_epoch=True, hooks=(), **changes):
+def train_on(folder, work_dir, workers=0, by_epoch=True, interrupted=False, **changes):
     """Two passes over the images by two at a time."""
     init_default_scope('mmpose')
     cycle = (dict(by_epoch=True, max_epochs=2) if by_epoch else
              dict(type='IterBasedTrainLoop', max_iters=COUNT))
     sampler = dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler',
                    shuffle=False)
-    runner = Runner.from_cfg(Config({**dict(
-        model=dict(type='Brightness'), work_dir=str(work_dir),
-        # trainings seed what random draws, and seconds are short
-        experiment_name=uuid.uuid4().hex,
-        default_scope='mmpose', train_cfg=cycle, randomness=dict(seed=0),
-        train_dataloader=dict(
-            batch_size=2, num_workers=workers, sampler=sampler,
-            persistent_workers=workers > 0, dataset=dict(
+    config = Config(dict(
+        model=dict(type='Brightness'), default_scope='mmpose', train_cfg=cycle,
+        randomness=dict(seed=0), train_dataloader=dict(
+            batch_size=2, sampler=sampler, dataset=dict(
                 type='UnlabeledPoseDataset', pipeline=PIPELINE,
                 data_prefix=dict(img=str(folder)))),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
         default_hooks=dict(checkpoint=dict(
             type='CheckpointHook', by_epoch=by_epoch,
             interval=1 if by_epoch else 4)),
-        custom_hooks=[dict(type='UnreadableImagesHook')]), **changes}))
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
-    return runner
+        custom_hooks=[dict(type='UnreadableImagesHook')]))
+    if interrupted:
+        # in the middle of the second half
+        with pytest.raises(Killed):
+            train(config, work_dir, workers, [dict(type='KillingHook', iteration=6)])
+        return None
+    return train(config, work_dir, workers, **changes)
 
 
 def written(folder, work_dir) -> dict:
@@ -116,32 +100,30 @@ def log_of(work_dir) -> str:
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_files_are_told_once_and_counted(folder, tmp_path, workers):
-    train(folder, tmp_path / 'work', workers)
+    train_on(folder, tmp_path / 'work', workers)
     assert written(folder, tmp_path / 'work') == doubled(EPOCH)
     log = log_of(tmp_path / 'work')
     for name in ('3.png', '4.png'):
-        assert log.count(f'The unlabelled image {folder}/{name} cannot') == 1
+        assert log.count(f'{folder}/{name} cannot') == 1
     for iteration in (4, 8):
-        assert (f'after iteration {iteration}: 2. In 2 of the 8 unlabelled '
-                'samples of this epoch (25.00%)') in log
-    assert not list((tmp_path / 'work').glob('*.partial'))
+        assert (f'after iteration {iteration}: 2. In 2 of the 8 unlabeled samples of '
+                'this epoch (25.00%)') in log
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_a_resumed_training_goes_on_counting(folder, tmp_path, by_epoch):
     work = tmp_path / 'work'
-    with pytest.raises(Killed):
-        train(folder, work, by_epoch=by_epoch, hooks=[KillingHook()])
-    told = f'The unlabelled image {folder}/3.png cannot'
+    train_on(folder, work, by_epoch=by_epoch, interrupted=True)
+    told = f'{folder}/3.png cannot'
     assert log_of(work).count(told) == 1
     for file in work.rglob('*.log'):
         file.unlink()
-    train(folder, work, by_epoch=by_epoch, resume=True)
+    train_on(folder, work, by_epoch=by_epoch, resume=True)
     assert written(folder, work) == doubled(EPOCH)
     # the second one has them from the checkpoint
     assert told not in log_of(work)
     # weights to start from are no training to go on with
-    train(folder, tmp_path / 'other',
+    train_on(folder, tmp_path / 'other',
           load_from=str(work / f'{"epoch_2" if by_epoch else "iter_8"}.pth'))
     assert written(folder, tmp_path / 'other') == doubled(EPOCH)
 
@@ -149,7 +131,7 @@ def test_a_resumed_training_goes_on_counting(folder, tmp_path, by_epoch):
 def test_nothing_to_tell(folder, tmp_path):
     for name in ('3.png', '4.png'):
         (folder / name).unlink()
-    train(folder, tmp_path / 'work')
+    train_on(folder, tmp_path / 'work')
     assert written(folder, tmp_path / 'work') == dict(
         samples=12, replaced=0, files={})
     assert 'cannot be loaded' not in log_of(tmp_path / 'work')
@@ -158,14 +140,14 @@ def test_nothing_to_tell(folder, tmp_path):
 RANK = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1], str(Path(sys.argv[1]).parents[1])
 import torch
 from mmpose_wloss.compat.process_groups import end_process_groups
 torch.distributed.init_process_group('gloo')
 import test_unreadable_images_hook as here
-runner = here.train(Path(sys.argv[2]), Path(sys.argv[3]), launcher='pytorch',
-                    model_wrapper_cfg=dict(
-                        type='MMDistributedDataParallel', device_ids=None))
+runner = here.train_on(
+    Path(sys.argv[2]), Path(sys.argv[3]), launcher='pytorch', model_wrapper_cfg=dict(
+        type='MMDistributedDataParallel', device_ids=None))
 seen = runner.message_hub.get_info('unreadable_images')
 assert (seen['samples'], seen['replaced']) == (16, 4), seen
 assert len(seen['files']) == 2, seen
@@ -184,25 +166,4 @@ def test_processes_add_up_what_they_met(folder, tmp_path, free_port):
     assert written(folder, tmp_path / 'work') == doubled(EPOCH)
     for name in ('3.png', '4.png'):
         assert log_of(tmp_path / 'work').count(
-            f'The unlabelled image {folder}/{name} cannot') == 1
-
-
-def test_the_launcher_adds_it_where_there_are_unlabelled_images():
-    def hooks(**config):
-        config = Config(config)
-        add_unreadable_images_hook(config)
-        return [hook['type'] for hook in config.get('custom_hooks') or []]
-
-    unlabeled = dict(dataset=dict(type='CombinedDataset', datasets=[
-        dict(type='CocoDataset'), dict(type='UnlabeledPoseDataset')]))
-    ours = dict(type='UnreadableImagesHook')
-    assert hooks(train_dataloader=unlabeled) == [ours['type']]
-    assert hooks(train_dataloader=unlabeled,
-                 custom_hooks=[dict(type='EMAHook')]) == [
-                     'EMAHook', ours['type']]
-    assert hooks(train_dataloader=unlabeled,
-                 custom_hooks=[ours]) == [ours['type']]
-    assert hooks(train_dataloader=unlabeled,
-                 default_hooks=dict(unreadable=ours)) == []
-    assert hooks(train_dataloader=dict(
-        dataset=dict(type='CocoDataset'))) == []
+            f'{folder}/{name} cannot') == 1
