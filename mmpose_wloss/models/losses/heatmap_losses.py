@@ -63,14 +63,16 @@ def focus_mse_loss(output: Tensor,
         delta (float): Offset, at least 0. It keeps the background's weight
             at :math:`\delta^\gamma`.
         normalize (bool): Divide by the mean weight of the unmasked pixels,
-            so that the loss keeps the scale of plain MSE.
-        heatmap_max (float): Peak value of the target heatmaps.
+            so that the loss keeps the scale of plain MSE: beside other
+            losses, with SGD or with clipped gradients. Adam does not see it.
+        heatmap_max (float): Peak value of the codec's heatmaps: 1 for
+            MSRAHeatmap and UDPHeatmap, 255 for MegviiHeatmap.
         check_values (bool): Check that the target lies in [0,
             ``heatmap_max``], which waits for the device.
 
     Returns:
-        Tensor: The loss, a scalar, in the output's type but at least float32.
-        0 with a gradient of 0 where the mask is 0 everywhere.
+        Tensor: The loss, a scalar of at least float32. 0 with a gradient of 0
+        where the mask is 0 everywhere.
 
     Raises:
         ValueError: If an argument is out of its range or shapes differ.
@@ -201,8 +203,10 @@ def _weighted_mse(output: Tensor, target: Tensor, mask: Tensor | None,
     if weight_of is None:
         return (error * mask).mean()
 
-    weight = weight_of(output / heatmap_max,
-                       target.detach().clamp(min=0) / heatmap_max)
+    pixels = output, target.detach().clamp(min=0)
+    if heatmap_max != 1:
+        pixels = (each / heatmap_max for each in pixels)
+    weight = weight_of(*pixels)
     if mask is not None:
         weight = weight * mask
     loss = (error * weight).mean()
@@ -261,20 +265,14 @@ class _HeatmapLoss(KeypointMSELoss):
                 target: Tensor,
                 target_weights: Tensor | None = None,
                 mask: Tensor | None = None) -> Tensor:
-        """Forward function of loss.
+        """Forward function of loss, as of ``KeypointMSELoss``.
 
         Args:
-            output (Tensor): The output heatmaps with shape [B, K, H, W].
-            target (Tensor): The target heatmaps with shape [B, K, H, W].
-            target_weights (Tensor, optional): The non-negative weights of
-                keypoints, with shape [B, K] (keypoint-wise) or [B, K, H, W]
-                (pixel-wise). As in ``KeypointMSELoss``, they are used
-                wherever they are given.
-            mask (Tensor, optional): The masks of valid heatmap pixels in
-                shape [B, K, H, W] or [B, 1, H, W].
-
-        Returns:
-            Tensor: The calculated loss, a scalar.
+            output, target (Tensor): Heatmaps with shape [B, K, H, W].
+            target_weights (Tensor, optional): Non-negative weights with shape
+                [B, K] or [B, K, H, W], used wherever they are given.
+            mask (Tensor, optional): Masks of valid pixels with shape
+                [B, K, H, W] or [B, 1, H, W].
 
         Raises:
             ValueError: If the shapes of output and target differ or the
@@ -292,22 +290,11 @@ class _HeatmapLoss(KeypointMSELoss):
 
 @MODELS.register_module()
 class FocusMSELoss(_HeatmapLoss):
-    r"""Focus (focal) MSE loss for heatmaps, :func:`focus_mse_loss`.
-
-    .. math::
-        L = \frac{1}{N} \sum_i m_i \, (y_i + \delta)^\gamma \, (p_i - y_i)^2
+    """Focus (focal) MSE loss for heatmaps.
 
     Args:
-        gamma (float): Exponent, at least 0; 0 is ``KeypointMSELoss`` bit for
-            bit.
-        delta (float): Offset, at least 0.
-        normalize (bool): Divide by the mean weight of the unmasked pixels of
-            the batch, so that the loss keeps the scale of plain MSE. Useful
-            beside other losses, with SGD or with clipped gradients; Adam,
-            which the recipes here train with, does not see a loss's scale.
-            ``False`` is the equation as published.
-        heatmap_max (float): Peak value of the codec's heatmaps: 1 for
-            MSRAHeatmap and UDPHeatmap, 255 for MegviiHeatmap.
+        gamma, delta, normalize, heatmap_max: As for :func:`focus_mse_loss`;
+            with ``gamma=0`` it is ``KeypointMSELoss`` bit for bit.
         kwargs: ``use_target_weight``, ``skip_empty_channel`` and
             ``loss_weight`` as for ``KeypointMSELoss``.
     """
@@ -325,17 +312,11 @@ class FocusMSELoss(_HeatmapLoss):
 
 @MODELS.register_module()
 class WeightAdaptiveMSELoss(_HeatmapLoss):
-    r"""Weight-adaptive heatmap regression loss (WAHR),
-    :func:`weight_adaptive_mse_loss`.
-
-    .. math::
-        L = \frac{1}{N} \sum_i m_i \left(y_i^\gamma |1 - p_i|
-        + (1 - y_i^\gamma) |p_i|\right) (p_i - y_i)^2
+    """Weight-adaptive heatmap regression loss (WAHR).
 
     Args:
-        gamma (float): Exponent above 0.
-        heatmap_max (float): Peak value of the codec's heatmaps.
-        kwargs: As for :class:`FocusMSELoss`.
+        gamma, heatmap_max: As for :func:`weight_adaptive_mse_loss`.
+        kwargs: As for ``KeypointMSELoss``.
     """
 
     def __init__(self, gamma: float = 0.01, heatmap_max: float = 1., **kwargs):
@@ -346,16 +327,11 @@ class WeightAdaptiveMSELoss(_HeatmapLoss):
 
 @MODELS.register_module()
 class HeatmapWeightingMSELoss(_HeatmapLoss):
-    r"""Heatmap weighting loss, :func:`heatmap_weighting_mse_loss`.
-
-    .. math::
-        L = \frac{1}{N} \sum_i m_i \, (F(y_i) + 1) \, (p_i - y_i)^2
+    """Heatmap weighting loss.
 
     Args:
-        function (str): F: ``'linear'`` (:math:`y`), ``'power'``
-            (:math:`y^2`) or ``'exponential'`` (:math:`e^y`).
-        heatmap_max (float): Peak value of the codec's heatmaps.
-        kwargs: As for :class:`FocusMSELoss`.
+        function, heatmap_max: As for :func:`heatmap_weighting_mse_loss`.
+        kwargs: As for ``KeypointMSELoss``.
     """
 
     def __init__(self, function: str = 'linear', heatmap_max: float = 1.,

@@ -16,10 +16,9 @@ class InstanceWeightedLoss(nn.Module):
     r"""Makes a loss linear in the weights of its samples.
 
     Several stock losses multiply output and target by the weight before they
-    compare them, so that ``MSELoss`` and ``CombinedTargetMSELoss`` weigh a
-    sample by its weight squared, and ``SmoothL1Loss`` or ``WingLoss`` by
-    something in between. Here the largest weight :math:`w_i` of a sample's
-    joints is taken out first:
+    compare them: ``MSELoss`` and ``CombinedTargetMSELoss`` square a weight,
+    ``SmoothL1Loss`` and ``WingLoss`` do something in between. Here the largest
+    weight :math:`w_i` of a sample's joints is taken out first:
 
     .. math:: L = \frac{1}{B} \sum_i w_i \,
         \ell\!\left(o_i, y_i, \frac{m_i}{w_i}\right)

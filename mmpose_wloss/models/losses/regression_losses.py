@@ -68,11 +68,8 @@ def masked_mse_loss(output: Tensor,
 
 @MODELS.register_module()
 class MaskedMSELoss(nn.Module):
-    r"""Weighted squared error per coordinate of a visible joint,
+    """Weighted squared error per coordinate of a visible joint,
     :func:`masked_mse_loss`.
-
-    .. math::
-        L = \frac{\sum_i w_i (p_i - y_i)^2}{\sum_i [w_i > 0]}
 
     ``RegressionHead`` calls it as its stock losses. Unlike in the stock
     ``MSELoss(use_target_weight=True)``, the mean is over visible joints, not

@@ -31,16 +31,13 @@ class GradNormBalancer(LossBalancer):
         \mathrm{clip}\left(\log\frac{G_i}{\overline{G} r_i^\alpha},
         -1, 1\right)
 
-    This has the minimum of the paper's loss. The paper descends that by Adam
-    on the weights themselves; with terms of scales 1 : 100 a weight has to
-    become 1e-4 of another, and a step of 0.025 carries it below 0. In
-    logarithms, weights stay positive at any scale, and the clipped logarithm
-    goes where the L1 loss goes without swinging around the goal.
+    This has the minimum of the paper's loss. The paper's Adam on the weights
+    themselves would carry them below 0 where one has to become 1e-4 of
+    another; in logarithms they stay positive at any scale.
 
-    Each training step costs one more way back from each term to ``shared``:
-    with the features as ``shared``, through the head. The norms and losses of
-    several processes are averaged over those that see the term. A step in
-    which one of them is not finite leaves the weights.
+    Each training step costs one more way back from each term to ``shared``.
+    The norms and losses of several processes are averaged over those that see
+    the term. A step in which one of them is not finite leaves the weights.
 
     A term that nobody in the batch sees, one whose loss or gradient is 0,
     keeps its weight, and the others share theirs as if it was not there. So

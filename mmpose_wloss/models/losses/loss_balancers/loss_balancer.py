@@ -1,6 +1,5 @@
 """What all balancers of losses share."""
 
-import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -25,12 +24,6 @@ def eager_for_gradient_norms(loss: Callable) -> Callable:
 
     In a compiled graph, losses do not depend on features that it gives beside
     them, and every norm is 0.
-
-    Args:
-        loss (Callable): The method of a head with a ``balancer``.
-
-    Returns:
-        Callable: The method.
     """
     eager_loss = torch.compiler.disable(loss)
 
@@ -40,6 +33,21 @@ def eager_for_gradient_norms(loss: Callable) -> Callable:
         return (eager_loss if eager else loss)(self, *args, **kwargs)
 
     return method
+
+
+def _check_shapes(name: str, prediction: Tensor, target: Tensor,
+                  weight: Tensor | None) -> None:
+    shape = tuple(prediction.shape)
+    if not shape or target.shape != shape:
+        raise UserError(
+            f'prediction and target of the term {name!r} must have the same '
+            f'shape [B, …], but have {shape} and {tuple(target.shape)}')
+    if weight is not None and (
+            not weight.ndim or weight.shape != shape[:weight.ndim]):
+        raise UserError(
+            f"the weight of the term {name!r} must have a shape that the "
+            f"prediction's, {shape}, begins with, but it is "
+            f'{tuple(weight.shape)}')
 
 
 class LossBalancer(nn.Module, metaclass=ABCMeta):
@@ -130,8 +138,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                 the prediction's begins with; elements of weight 0 count
                 nowhere, whatever they hold.
             shared (Tensor or list[Tensor], optional): Features or parameters
-                that all terms depend on, with respect to which gradients are
-                measured.
+                that all terms depend on, at which gradients are measured.
             kpis (dict, optional): Figures in (0, 1) by term that say how well
                 it is solved, 1 at best.
 
@@ -178,6 +185,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
     def _loss(self, name: str,
               term: Pair | Tensor) -> tuple[Tensor, Tensor | None]:
         """A term's loss and, where they are needed, sum and number of errors."""
+        errors = None
         if isinstance(term, Tensor):
             if term.numel() != 1:
                 raise UserError(
@@ -186,7 +194,6 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                     'prediction, target and weight, or reduce it')
             loss = term.reshape(()).to(
                 torch.promote_types(term.dtype, torch.float32))
-            errors = None
             if self.LEARNS_FROM_ERRORS:
                 size = loss.detach().abs()
                 errors = torch.stack([size, (size != 0).to(size)])
@@ -196,46 +203,30 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                 f'the term {name!r} must be a scalar loss or a tuple of '
                 'prediction, target and weight (or None), but it is a '
                 f'{type(term).__name__}')
-        return self._loss_of_pair(name, *term)
-
-    def _loss_of_pair(self, name: str, prediction: Tensor, target: Tensor,
-                      weight: Tensor | None = None
-                      ) -> tuple[Tensor, Tensor | None]:
-        shape = tuple(prediction.shape)
-        if not shape or target.shape != shape:
-            raise UserError(
-                f'prediction and target of the term {name!r} must have the '
-                f'same shape [B, …], but have {shape} and '
-                f'{tuple(target.shape)}')
+        prediction, target, weight = *term, *[None] * (3 - len(term))
+        _check_shapes(name, prediction, target, weight)
         # the square of a half precision difference underflows
         dtype = torch.promote_types(prediction.dtype, torch.float32)
         error = prediction - target.to(dtype)
         count = error.new_full((), error.numel())
         if weight is not None:
-            if not weight.ndim or weight.shape != shape[:weight.ndim]:
-                raise UserError(
-                    f'the weight of the term {name!r} must have a shape that '
-                    f"the prediction's, {shape}, begins with, but it is "
-                    f'{tuple(weight.shape)}')
-            weight = weight.to(dtype)
             # so that a weight of NaN is not taken for one of 0
             hidden = weight == 0
-            trailing = shape[weight.ndim:]
-            count = (~hidden).sum().to(dtype) * math.prod(trailing)
+            trailing = error.shape[weight.ndim:]
+            count = (~hidden).sum().to(dtype) * trailing.numel()
             # past autograd: an error of 0 has a gradient of 0 by itself
             error.detach().masked_fill_(
                 hidden.reshape(*hidden.shape, *[1] * len(trailing)), 0)
-        errors = None
         if self.LEARNS_FROM_ERRORS:
             errors = torch.stack([error.detach().abs().sum(), count])
         # on the way back makes one volume, where a square makes three
         loss = F.mse_loss(error, error.new_zeros(()).expand_as(error),
                           reduction='none')
         if weight is not None:
-            loss = weight * loss[..., None].flatten(weight.ndim).sum(-1)
+            loss = weight.to(dtype) * loss[..., None].flatten(weight.ndim).sum(-1)
         divisor = count.clamp(min=1)
         if self.reduction == 'batch':
-            divisor = max(shape[0], 1)
+            divisor = max(len(error), 1)
         return loss.sum() / divisor, errors
 
     @property
@@ -245,10 +236,9 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                                   self._logs_gradients())
 
     def _logs_gradients(self) -> bool:
-        if not self.grad_norm_interval:
-            return False
         iteration = MessageHub.get_current_instance().get_info('iter') or 0
-        return iteration % self.grad_norm_interval == 0
+        return bool(self.grad_norm_interval) and (
+            iteration % self.grad_norm_interval == 0)
 
     def _gradient_norms(self, losses: Sequence[Tensor], raw: Tensor,
                         shared: Sequence[Tensor] | None) -> Tensor:
@@ -282,9 +272,6 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                             seen: Tensor) -> tuple[Tensor, Tensor]:
         """Means over those processes that see a term, in one reduction.
 
-        A process whose part of the batch has nothing of a term knows nothing
-        about it, and would draw the means of the others towards 0.
-
         Args:
             values (Tensor): In shape [N, T].
             seen (Tensor): Whether this process sees it, in shape [N, T].
@@ -303,10 +290,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
     # state
 
     def register_terms(self) -> None:
-        """Keep the terms' names with the state, so that no other's is loaded.
-
-        For subclasses with state, after its buffers are there.
-        """
+        """Keep the terms' names with the state; for subclasses with state."""
         names = '\n'.join(self.terms).encode()
         self.register_buffer('names', torch.tensor(list(names),
                                                    dtype=torch.uint8))
@@ -328,10 +312,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         for key in loaded:
             del state_dict[key]
         state_dict.update(own)
-        found = f'state of another balancer, {sorted(loaded)}'
-        if names is not None:
-            found = f'state of terms {bytes(names.tolist()).decode().splitlines()}'
-        elif not loaded:
-            found = 'no state of a balancer'
+        found = (f'keys {sorted(loaded)}' if names is None else
+                 f'terms {bytes(names.tolist()).decode().splitlines()}')
         print_log(f'{type(self).__name__} of the terms {self.terms} starts '
-                  f'anew: the checkpoint has {found}', 'current')
+                  f'anew: of a balancer, the checkpoint has {found}', 'current')
