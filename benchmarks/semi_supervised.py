@@ -1,4 +1,4 @@
-"""What unlabelled images bring, and what makes training with them collapse.
+"""What unlabeled images bring, and what makes training with them collapse.
 
 Trains a small network on the embedded data set with few labels, supervised and
 by easy-hard consistency. Render it first:
@@ -77,13 +77,13 @@ def with_labels(*counts: int) -> dict[str, dict]:
             for labels in counts for method, options in METHODS.items()}
 
 
-# the same with half as many unlabelled people again, and so half as many steps
+# the same with half as many unlabeled people again, and so half as many steps
 # again
 MORE = {
-    '50 labels, 1,200 unlabelled, supervised': supervised(50, 1200),
-    '50 labels, 1,200 unlabelled, PoseCons, affine': consistency(
+    '50 labels, 1,200 unlabeled, supervised': supervised(50, 1200),
+    '50 labels, 1,200 unlabeled, PoseCons, affine': consistency(
         50, 'PoseCons', [AFFINE], 1200),
-    '50 labels, 1,200 unlabelled, PoseDual, affine': consistency(
+    '50 labels, 1,200 unlabeled, PoseDual, affine': consistency(
         50, 'PoseDual', [AFFINE], 1200),
 }
 STUDY = Study(
@@ -104,11 +104,11 @@ STUDY = Study(
 
 
 def draw_collapse(path: Path) -> None:
-    """Scores of joints over time: on labelled and on unlabelled images."""
+    """Scores of joints over time: on labeled and on unlabeled images."""
     rows = STUDY.by_configuration()
     curves = {}
     for method in ('equal difficulty', 'PoseCons, joint cutout'):
-        for part, name in (('labeled', 'labelled'), ('unlabeled', 'unlabelled')):
+        for part, name in (('labeled', 'labeled'), ('unlabeled', 'unlabeled')):
             of_method = rows.get(f'50 labels, {method}')
             if of_method:
                 curves[f'{method}: {name} images'] = [
@@ -124,6 +124,6 @@ def draw_collapse(path: Path) -> None:
 if __name__ == '__main__':
     STUDY.main(
         'docs/images/semi_supervised.png',
-        'Validation AP with 50 labels and 800 unlabelled people',
+        'Validation AP with 50 labels and 800 unlabeled people',
         [f'50 labels, {method}' for method in METHODS])
     draw_collapse(ROOT / 'docs' / 'images' / 'semi_supervised_collapse.png')

@@ -1,7 +1,7 @@
 """Draw docs/images/resumable_training.png: a training interrupted and resumed.
 
-Trains the demo's network on some of the embedded data set (render it first),
-with MMPose's own tool and with ours, in one go and in two.
+Trains the demo's network on some of the embedded data set (render it first), with
+MMPose's own tool and with ours, in one go and in two.
 """
 
 import subprocess
@@ -9,13 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmpose_wloss.preflight import stock_tool
 from mmpose_wloss.visualization import draw_curves
 
+import mmpose
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'demo' / 'resnet18_fmse_annypose.py'
+STOCK = Path(mmpose.__file__).parent / '.mim' / 'tools' / 'train.py'
 EPOCHS, INTERRUPTED = 6, 3
 OPTIONS = [
     'train_dataloader.dataset.indices=320', 'train_cfg.val_interval=100',
@@ -39,7 +40,7 @@ def weights(work_dir: Path, epoch: int) -> torch.Tensor:
 def main() -> None:
     curves = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, tool in (("MMPose's tools/train.py", stock_tool('train').__file__),
+        for name, tool in (("MMPose's tools/train.py", STOCK),
                            ('ours, with the hook', ROOT / 'tools' / 'train.py')):
             whole, parts = (Path(folder, f'{len(curves)}_{kind}')
                             for kind in ('whole', 'parts'))

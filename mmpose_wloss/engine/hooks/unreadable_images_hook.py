@@ -93,7 +93,7 @@ class UnreadableImagesHook(Hook):
                 f'unlabeled samples of this epoch ({replaced / max(samples, 1):.2%}) '
                 'another image came instead')
         if is_main_process():
-            content = dict(self.seen, format=1, unreadable=len(files),
-                           files=dict(sorted(files.items())))
+            content = dict(dict(format=1, unreadable=len(files)), **dict(
+                self.seen, files=dict(sorted(files.items()))))
             write_whole(Path(runner.work_dir, 'unreadable_images.json'),
                         json.dumps(content, indent=1) + '\n')
