@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
+from ...common.errors import UserError
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...models.distillers import FastPoseDistiller
@@ -21,6 +22,15 @@ class DistillationHook(Hook):
     ``student.pth`` in the work directory, with its config ``student.py``.
     """
 
+    @staticmethod
+    def _model(runner) -> FastPoseDistiller:
+        model = (runner.model.module if is_model_wrapper(runner.model)
+                 else runner.model)
+        if not isinstance(model, FastPoseDistiller):
+            raise UserError('DistillationHook is for FastPoseDistiller, but '
+                            f'the model is a {type(model).__name__}')
+        return model
+
     def before_train(self, runner) -> None:
         """Compare the names of joints, as far as the teacher has names.
 
@@ -28,24 +38,26 @@ class DistillationHook(Hook):
             runner (Runner): The runner of the training process.
 
         Raises:
-            TypeError: If the model is no ``FastPoseDistiller``.
-            ValueError: If joints that are to be the same have other names.
+            UserError: If the model is no ``FastPoseDistiller``, or if joints
+                that are to be the same have other names.
         """
         model = self._model(runner)
+        model.hook_ran = True
         if not model.has_teacher:
             return
-        meta = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
-        ours = meta.get('keypoint_id2name')
-        theirs = model.teacher_names
+        ours, theirs = ((meta or {}).get('keypoint_id2name') for meta in (
+            getattr(runner.train_dataloader.dataset, 'metainfo', None),
+            model.teacher.meta.get('dataset_meta')))
         if not ours or not theirs:
             return
-        pairs = model.keypoint_mapping or [(joint, joint) for joint in ours]
+        mapping = model.keypoint_mapping
         differing = [
             f'{theirs.get(there)!r} ({there}) of the teacher is '
             f'{ours.get(here)!r} ({here}) of the data'
-            for there, here in pairs if theirs.get(there) != ours.get(here)]
-        if differing and model.keypoint_mapping is None:
-            raise ValueError(
+            for there, here in mapping or zip(ours, ours, strict=True)
+            if theirs.get(there) != ours.get(here)]
+        if differing and mapping is None:
+            raise UserError(
                 f'teacher and data have other joints: {len(differing)} of '
                 f'{len(ours)} differ, first {"; ".join(differing[:3])}. Say '
                 'which are the same: keypoint_mapping=[(joint of the teacher, '
@@ -54,15 +66,6 @@ class DistillationHook(Hook):
             runner.logger.warning(
                 'keypoint_mapping joins joints of other names: ' +
                 '; '.join(differing))
-
-    @staticmethod
-    def _model(runner) -> FastPoseDistiller:
-        model = (runner.model.module if is_model_wrapper(runner.model)
-                 else runner.model)
-        if not isinstance(model, FastPoseDistiller):
-            raise TypeError('DistillationHook is for FastPoseDistiller, but '
-                            f'the model is a {type(model).__name__}')
-        return model
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note who teaches.
@@ -75,7 +78,7 @@ class DistillationHook(Hook):
         if model.has_teacher:
             checkpoint.setdefault('meta', {})['teacher'] = dict(
                 checkpoint=str(model.teacher_checkpoint),
-                digest=model.teacher_digest)
+                digest=model.teacher.digest)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse to resume with another student or another teacher.
@@ -88,7 +91,7 @@ class DistillationHook(Hook):
             checkpoint (dict): What is going to be loaded.
 
         Raises:
-            ValueError: If student or teacher differ.
+            UserError: If student or teacher differ.
         """
         if not is_resuming(runner):
             state = checkpoint.get('state_dict', {})
@@ -100,8 +103,8 @@ class DistillationHook(Hook):
         model = self._model(runner)
         before = checkpoint.get('meta', {}).get('teacher')
         if (before is not None and model.has_teacher
-                and before['digest'] != model.teacher_digest):
-            raise ValueError(
+                and before['digest'] != model.teacher.digest):
+            raise UserError(
                 f'so far {before["checkpoint"]} has taught, whose weights are '
                 f'not those of {model.teacher_checkpoint}. A training resumes '
                 'with the same teacher only. Set another work_dir to begin '

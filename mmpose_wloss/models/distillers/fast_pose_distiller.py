@@ -1,8 +1,9 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.structures import InstanceData, PixelData
 from mmpose.models.heads import MSPNHead
 from mmpose.models.losses import KLDiscretLoss
 from mmpose.models.losses.heatmap_loss import FocalHeatmapLoss
@@ -10,6 +11,11 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
+from ...common.checks import non_negative, within
+from ...common.configs import components_of_class
+from ...common.errors import UserError
+from ...common.hooks import check_hook_ran
+from ...preflight import raise_for_missing
 from ..heads.keypoint_outputs import (
     HeatmapOutputs,
     Output,
@@ -31,11 +37,11 @@ class FastPoseDistiller(BaseModel):
 
     over the stages s of the student's head, with their outputs
     :math:`o_s`, targets y of the labels and t of the teacher's last stage.
-    :math:`\ell` counts the labelled samples of a batch, :math:`\ell_u` the
-    unlabelled ones, each with the weights of its joints; a loss that is a mean
+    :math:`\ell` counts the labeled samples of a batch, :math:`\ell_u` the
+    unlabeled ones, each with the weights of its joints; a loss that is a mean
     is one over the whole batch. Equations 3 to 6 of Zhang et al., `Fast Human Pose
     Estimation <https://arxiv.org/abs/1811.05419>`_ (CVPR 2019), and for
-    unlabelled samples as its public implementation describes it.
+    unlabeled samples as its public implementation describes it.
 
     :math:`\ell` is the loss of the student's own head: with
     ``KeypointMSELoss`` as published; a loss that weighs pixels by the target
@@ -63,20 +69,18 @@ class FastPoseDistiller(BaseModel):
         teacher_checkpoint (str): Path or URL of its checkpoint.
         student (dict): Config of any stock top-down pose estimator with a
             heatmap head (of one stage or several) or a SimCC head. Its
-            ``data_preprocessor`` serves this model; the rest of it is left as
-            it is.
+            ``data_preprocessor`` serves this model.
         alpha (float): :math:`\alpha`, from 0 (labels only: the student's stock
-            training) to 1 (teacher only). Defaults to 0.5.
-        unlabeled_weight (float): :math:`w_u`. Defaults to 1.
+            training) to 1 (teacher only).
+        unlabeled_weight (float): :math:`w_u`, at least 0.
         teach_all_joints (bool): Whether the teacher also teaches joints that
             have no label, with the largest weight of that sample's joints.
-            Defaults to ``False``: joints weigh as in the loss of the labels.
         criterion (dict, optional): Config of another loss between student and
-            teacher. Defaults to ``None``: the loss of the student's head.
+            teacher; ``None``: the loss of the student's head.
         keypoint_mapping (list[tuple[int, int]], optional): Joint of the
-            teacher and joint of the student that are the same, where their
-            joints differ. Joints that the teacher lacks are taught by labels
-            alone. Defaults to ``None``: the same joints.
+            teacher and joint of the student that are the same; ``None``: both
+            have the same joints. Labels alone teach those that the teacher
+            lacks.
         train_cfg (None): What MMPose sets for inference. That of the student
             stands in ``student``.
         test_cfg (None): Likewise.
@@ -84,11 +88,17 @@ class FastPoseDistiller(BaseModel):
         init_cfg (dict, optional): As in MMEngine.
 
     Raises:
-        ValueError: If ``alpha`` or ``unlabeled_weight`` is out of its range,
-            or if the student has no head with a decoder.
-        TypeError: If its outputs are neither heatmaps nor SimCC, or if a loss
-            cannot compare them with a teacher's.
+        UserError: If an argument is out of its range, if the student has no
+            head with heatmaps or SimCC, or if a loss cannot compare them with
+            a teacher's.
     """
+
+    source = ('a teacher is trained first: python -m mmpose_wloss train with '
+              "its config; or take one of MMPose's model zoo, --cfg-options "
+              'model.teacher_checkpoint=…')
+    hooks = ('DistillationHook', )
+    # DistillationHook says so
+    hook_ran = False
 
     def __init__(self,
                  teacher: str | dict,
@@ -103,22 +113,18 @@ class FastPoseDistiller(BaseModel):
                  test_cfg: None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None):
-        if not 0 <= alpha <= 1:
-            raise ValueError(f'alpha must be from 0 (labels only) to 1 (teacher '
-                             f'only), but it is {alpha}')
-        if not unlabeled_weight >= 0:
-            raise ValueError('unlabeled_weight must be at least 0, but it is '
-                             f'{unlabeled_weight}')
+        within(0, 1, alpha=alpha)
+        non_negative(unlabeled_weight=unlabeled_weight)
         for name, value in (('train_cfg', train_cfg), ('test_cfg', test_cfg)):
             if value:
-                raise ValueError(f'{name} belongs into `student`, which reads '
-                                 f'it, but the model has {value}')
+                raise UserError(f'{name} belongs into `student`, which reads '
+                                f'it, but the model has {value}')
         student = dict(student)
         preprocessor = student.pop('data_preprocessor', None)
         super().__init__(data_preprocessor or preprocessor, init_cfg)
         self.student = MODELS.build(student)
         if not getattr(self.student, 'with_head', False):
-            raise ValueError(
+            raise UserError(
                 '`student` must be a pose estimator with a head, but it is a '
                 f'{type(self.student).__name__} without one')
         self.outputs = keypoint_outputs(
@@ -136,61 +142,61 @@ class FastPoseDistiller(BaseModel):
         # optimizer, nor a mode of its own
         self._teacher = ()
 
-    @property
-    def teacher(self) -> FrozenTeacher:
-        """The teacher, which is loaded when it is first asked for."""
-        if not self._teacher:
-            try:
-                # what it draws at first must not change what the student draws
-                with torch.random.fork_rng(devices=[]):
-                    self._load_teacher()
-            except AttributeError as error:
-                # torch would say that there is no `teacher`
-                raise RuntimeError(
-                    f'the teacher cannot be loaded: {error}') from error
-        return self._teacher[0]
+    @classmethod
+    def check_config(cls, component: dict, key: str, cfg: Config) -> None:
+        """Check that a training has the checkpoint of its teacher.
 
-    def _load_teacher(self) -> None:
-        teacher = FrozenTeacher(
-            self.teacher_config, self.teacher_checkpoint, self.student,
-            self.data_preprocessor, self.keypoint_mapping)
-        place = next(self.student.parameters()).device
-        self._teacher = (teacher.to(place), )
+        Args:
+            component (dict): Config of the distiller.
+            key (str): Its key.
+            cfg (Config): The whole config.
+
+        Raises:
+            MissingFile: If it is on no disk, and the teacher is needed.
+        """
+        data, file = cfg.get('train_dataloader'), component['teacher_checkpoint']
+        needed = component.get('alpha', 0.5) > 0 or any(
+            components_of_class(data, 'UnlabeledPoseDataset'))
+        if data is not None and file and needed:
+            raise_for_missing([(f'{key}.teacher_checkpoint', Path(file), cls)])
 
     @property
     def has_teacher(self) -> bool:
-        """Whether it is loaded."""
+        """Whether the teacher is loaded."""
         return bool(self._teacher)
 
     @property
-    def teacher_digest(self) -> str:
-        """SHA-256 of the teacher's weights."""
-        return self.teacher.digest
+    def teacher(self) -> FrozenTeacher:
+        """The teacher, which is loaded when it is first asked for."""
+        self.load_teacher()
+        return self._teacher[0]
 
-    @property
-    def teacher_names(self) -> dict[int, str]:
-        """Names of the teacher's joints, empty if its checkpoint has none."""
-        meta = self.teacher.meta.get('dataset_meta') or {}
-        return meta.get('keypoint_id2name') or {}
+    def load_teacher(self) -> None:
+        """Load the teacher, unless that is done.
+
+        Raises:
+            UserError: As of :class:`FrozenTeacher`.
+        """
+        if self._teacher:
+            return
+        # what it draws at first must not change what the student draws
+        with torch.random.fork_rng(devices=[]):
+            teacher = FrozenTeacher(
+                self.teacher_config, self.teacher_checkpoint, self.student,
+                self.data_preprocessor, self.keypoint_mapping)
+        place = next(self.student.parameters()).device
+        self._teacher = (teacher.to(place), )
 
     def init_weights(self) -> None:
         """Initialize the student and load the teacher.
 
         MMEngine calls it when a training begins, so that a teacher that does
         not fit is found before the first step. With ``alpha=0`` it is loaded
-        with the first unlabelled sample, if there is one.
+        with the first unlabeled sample, if there is one.
         """
         super().init_weights()
-        if self.needs_teacher(unlabeled=False):
-            _ = self.teacher
-
-    def needs_teacher(self, unlabeled: bool) -> bool:
-        """Whether anything is learned from the teacher.
-
-        Args:
-            unlabeled (bool): Whether there are unlabelled samples.
-        """
-        return self.alpha > 0 or (unlabeled and self.unlabeled_weight > 0)
+        if self.alpha > 0:
+            self.load_teacher()
 
     def _apply(self, *args, **kwargs) -> 'FastPoseDistiller':
         """Move the teacher along to another device or type."""
@@ -207,7 +213,7 @@ class FastPoseDistiller(BaseModel):
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
             data_samples (list[:obj:`PoseDataSample`], optional): Their
-                samples. ``metainfo['labeled']`` says which are labelled; where
+                samples. ``metainfo['labeled']`` says which are labeled; where
                 it is absent, they are.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
 
@@ -221,20 +227,8 @@ class FastPoseDistiller(BaseModel):
             return self.loss(inputs, data_samples)
         return self.student(inputs, data_samples, mode)
 
-    def teach(self, inputs: Tensor) -> Output:
-        """What the teacher would have the student predict.
-
-        Args:
-            inputs (Tensor): Preprocessed images in shape [B, 3, H, W].
-
-        Returns:
-            Tensor or tuple[Tensor]: Heatmaps in shape [B, K, h, w], or
-            distributions over x and y in shapes [B, K, Wx] and [B, K, Wy].
-        """
-        return self.teacher(inputs)
-
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
-        """Losses of a batch, of which any part may be labelled.
+        """Losses of a batch, of which any part may be labeled.
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
@@ -242,25 +236,25 @@ class FastPoseDistiller(BaseModel):
 
         Returns:
             dict: The student's stock losses times :math:`1 - \\alpha` and its
-            accuracies, ``loss_distill`` of labelled samples, and
+            accuracies, ``loss_distill`` of labeled samples, and
             ``loss_distill_unlabeled``.
 
         Raises:
-            ValueError: If some samples or joints are not to be taught by all,
+            UserError: If some samples or joints are not to be taught by all,
                 and a loss does not weigh joints.
         """
         labeled = [bool(sample.metainfo.get('labeled', True))
                    for sample in data_samples]
-        targets = (self.teach(inputs)
-                   if self.needs_teacher(not all(labeled)) else None)
-        if not all(labeled) or (targets is not None and (
+        taught = self.alpha > 0 or (
+            self.unlabeled_weight > 0 and not all(labeled))
+        targets = self.teacher(inputs) if taught else None
+        if not all(labeled) or (taught and (
                 self.teach_all_joints or self.keypoint_mapping)):
             check_weighted(self.student.head.loss_module, *self._criteria(1))
         losses = {}
         if any(labeled):
-            # the head computes its outputs and keeps them to itself; NumPy,
-            # by which it computes an accuracy, knows no bfloat16
-            with recorded(self.student.head, 'forward', keep=nothing,
+            # NumPy, by which a head computes an accuracy, knows no bfloat16
+            with recorded(self.student.head, 'forward', keep=lambda _: None,
                           change=at_least_float32) as calls:
                 stock = self.student.loss(
                     inputs, with_labels(data_samples, labeled))
@@ -271,11 +265,12 @@ class FastPoseDistiller(BaseModel):
         else:
             output = at_least_float32(
                 self.student(inputs, None, mode='tensor'))
-            if targets is None:
+            if not taught:
                 # something to go back from, as in other processes
                 losses['loss_distill_unlabeled'] = 0. * sum(
-                    part.sum() for part in parts_of(output))
-        if targets is not None:
+                    part.sum() for part in (
+                        [output] if isinstance(output, Tensor) else output))
+        if taught:
             weights = torch.cat([sample.gt_instance_labels.keypoint_weights
                                  for sample in data_samples])
             losses.update(self._distill(output, targets, weights, labeled))
@@ -283,23 +278,21 @@ class FastPoseDistiller(BaseModel):
 
     def _distill(self, output: Output, targets: Output, weights: Tensor,
                  labeled: list[bool]) -> dict:
-        taught = self.teacher.taught
         if self.teach_all_joints:
             weights = weights.amax(dim=1, keepdim=True).expand_as(weights)
-        if taught is not None:
-            weights = weights * taught
-        parts = dict(loss_distill=(self.alpha, labeled),
-                     loss_distill_unlabeled=(self.unlabeled_weight,
-                                             [not x for x in labeled]))
+        joints = self.teacher.targets.taught
+        if joints is not None:
+            weights = weights * joints
         losses = {}
-        for name, (factor, part) in parts.items():
+        for name, factor, part in (
+                ('loss_distill', self.alpha, labeled),
+                ('loss_distill_unlabeled', self.unlabeled_weight,
+                 [not each for each in labeled])):
             if factor > 0 and any(part):
-                chosen = weights
-                if not all(part):
-                    mask = torch.tensor(part, dtype=weights.dtype)
-                    chosen = weights * mask.to(
-                        weights.device, non_blocking=True)[:, None]
-                losses[name] = factor * self._compare(output, targets, chosen)
+                mask = torch.tensor(part, dtype=weights.dtype).to(
+                    weights.device, non_blocking=True)
+                losses[name] = factor * self._compare(
+                    output, targets, weights * mask[:, None])
         return losses
 
     def _criteria(self, stages: int) -> list[nn.Module]:
@@ -313,7 +306,7 @@ class FastPoseDistiller(BaseModel):
         """The loss between outputs and targets, over all stages."""
         if not isinstance(self.outputs, HeatmapOutputs):
             criterion, = self._criteria(1)
-            if not self.teacher.gives_labels:
+            if self.teacher.targets.from_simcc:
                 targets = tuple(simcc_label(target, criterion)
                                 for target in targets)
             return criterion(self.outputs.final(output), targets, weights)
@@ -322,14 +315,14 @@ class FastPoseDistiller(BaseModel):
                    for each, stage in zip(self._criteria(len(stages)), stages,
                                           strict=True))
 
+    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
+        """As MMEngine's, which each training step calls, a distributed one too.
 
-def nothing(arguments: tuple) -> None:
-    """Nothing to keep of a call's arguments."""
-
-
-def parts_of(output: Output) -> Sequence[Tensor]:
-    """The tensors of a head's output."""
-    return [output] if isinstance(output, Tensor) else output
+        Raises:
+            UserError: If a runner trains without :class:`DistillationHook`.
+        """
+        check_hook_ran(self, 'DistillationHook', self.hook_ran)
+        return super().parse_losses(losses)
 
 
 def check_criteria(head: nn.Module, criteria: list[nn.Module],
@@ -342,32 +335,28 @@ def check_criteria(head: nn.Module, criteria: list[nn.Module],
         heatmaps (bool): Whether the student predicts heatmaps, and not SimCC.
 
     Raises:
-        TypeError: If a loss is not one for these outputs.
+        UserError: If a loss is not one for these outputs.
     """
     if isinstance(head, MSPNHead):
-        raise TypeError(
-            f'{type(head).__name__} has heatmaps of several sizes for each '
-            'stage and a target for each, but a teacher gives one. Students '
-            'with one size, such as those of HeatmapHead and CPMHead, can be '
-            'taught')
+        raise UserError(
+            'MSPNHead has heatmaps of several sizes for each stage, but a '
+            'teacher gives one. Take a student with one size, such as those '
+            'of HeatmapHead and CPMHead')
     for criterion in criteria:
-        name = type(criterion).__name__
         if isinstance(criterion, FocalHeatmapLoss):
-            raise TypeError(
+            raise UserError(
                 'FocalHeatmapLoss tells joints by targets of exactly 1, which '
                 'a teacher never predicts. Take another criterion')
         if heatmaps == isinstance(criterion, KLDiscretLoss):
-            raise TypeError(
-                f'{name} cannot compare {"heatmaps" if heatmaps else "SimCC"} '
-                "with a teacher's: take " + (
-                    'a heatmap loss such as KeypointMSELoss' if heatmaps
-                    else 'KLDiscretLoss'))
+            raise UserError(
+                f'{type(criterion).__name__} cannot compare '
+                f'{"heatmaps" if heatmaps else "SimCC"} with a teacher\'s: take ' +
+                ('a heatmap loss such as KeypointMSELoss' if heatmaps
+                 else 'KLDiscretLoss'))
 
 
 def scaled(value: Tensor | list[Tensor], factor: float):
     """A loss, or a list of losses, times a factor."""
-    if factor == 1:
-        return value
     return ([factor * part for part in value] if isinstance(value, list)
             else factor * value)
 
@@ -396,35 +385,32 @@ def simcc_label(probabilities: Tensor, criterion: nn.Module) -> Tensor:
 # samples hold NumPy arrays, at whose copies a compiled step ends with an error
 @torch.compiler.disable
 def with_labels(data_samples: SampleList, labeled: list[bool]) -> SampleList:
-    """The samples, of which unlabelled ones have labels without weight.
+    """The samples, of which unlabeled ones have labels without weight.
 
     So a stock head takes them all at once: they count in the size of the
     batch and nowhere else.
 
     Args:
         data_samples (list[:obj:`PoseDataSample`]): Samples of a batch, at
-            least one labelled.
-        labeled (list[bool]): Which are labelled.
+            least one labeled.
+        labeled (list[bool]): Which are labeled.
 
     Returns:
-        list[:obj:`PoseDataSample`]: Labelled samples as they are, and copies
+        list[:obj:`PoseDataSample`]: Labeled samples as they are, and copies
         of the others with zeros in the place of all labels and weights.
     """
     if all(labeled):
         return data_samples
     example = data_samples[labeled.index(True)]
-    labels = InstanceData(**{
+    fields = {name: type(example.get(name))(**{
         key: torch.zeros_like(value)
-        for key, value in example.gt_instance_labels.items()})
-    fields = (PixelData(**{key: torch.zeros_like(value)
-                           for key, value in example.gt_fields.items()})
-              if 'gt_fields' in example else None)
+        for key, value in example.get(name).items()})
+        for name in ('gt_instance_labels', 'gt_fields') if name in example}
     filled = []
     for sample, has_labels in zip(data_samples, labeled, strict=True):
         if not has_labels:
             sample = sample.new()
-            sample.gt_instance_labels = labels
-            if fields is not None:
-                sample.gt_fields = fields
+            for name, field in fields.items():
+                setattr(sample, name, field)
         filled.append(sample)
     return filled

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -12,10 +11,16 @@ from mmengine.runner import CheckpointLoader
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ...common.errors import UserError
+from ...common.files import existing_file
 from ...common.state_dicts import load_strictly
 from ..heads.keypoint_outputs import Output, keypoint_outputs
 from .input_mapping import InputMapping
 from .target_mapping import TargetMapping
+
+ADVICE = ('teacher must be the config that teacher_checkpoint was trained with. '
+          'python -m mmpose_wloss export takes a network out of a checkpoint of '
+          'PoseCons, PoseDual or FastPoseDistiller')
 
 
 def model_config(source: str | dict) -> dict:
@@ -25,23 +30,16 @@ def model_config(source: str | dict) -> dict:
         source (str or dict): Path of a config file, the name of a stock one
             such as ``'mmpose::body_2d_keypoint/…/….py'``, or a model's config.
 
-    Returns:
-        dict: Config of the model.
-
     Raises:
-        FileNotFoundError: If there is no such file.
-        KeyError: If the file configures no model.
+        MissingFile: If there is no such file.
+        UserError: If the file configures no model.
     """
     if isinstance(source, dict):
         return source
-    if '::' in source:
-        config = get_config(source)
-    elif Path(source).is_file():
-        config = Config.fromfile(source)
-    else:
-        raise FileNotFoundError(f'there is no config {source}')
+    config = (get_config(source) if '::' in source else
+              Config.fromfile(existing_file(source, 'config')))
     if 'model' not in config:
-        raise KeyError(f'{source} configures no model')
+        raise UserError(f'{source} configures no model')
     return config.model
 
 
@@ -57,32 +55,25 @@ def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
         gradients, and what its checkpoint's ``meta`` holds.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If the checkpoint does not fit, or the model has no head.
+        MissingFile: If there is no such config or checkpoint.
+        UserError: If the checkpoint does not fit, or the model has no head.
     """
     if not checkpoint:
-        raise ValueError(
+        raise UserError(
             'a teacher must be trained: name its checkpoint, '
             'teacher_checkpoint=…, or on the command line --cfg-options '
             'model.teacher_checkpoint=…')
-    if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f'there is no checkpoint {checkpoint}, which teacher_checkpoint '
-            'names. Train the teacher first or name another one: '
-            '--cfg-options model.teacher_checkpoint=…')
+    if '://' not in checkpoint:
+        existing_file(checkpoint, 'teacher_checkpoint')
     init_default_scope('mmpose')
     teacher = MODELS.build(model_config(source))
     if not getattr(teacher, 'with_head', False):
-        raise ValueError('the teacher must be a pose estimator with a head, '
-                         f'but it is a {type(teacher).__name__} without one')
+        raise UserError('the teacher must be a pose estimator with a head, '
+                        f'but it is a {type(teacher).__name__} without one')
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     load_strictly(teacher, content.get('state_dict', content), checkpoint,
-                  'teacher must be the config of teacher_checkpoint, and that '
-                  'a plain checkpoint: python -m mmpose_wloss export takes one '
-                  'out of those of PoseCons, PoseDual and FastPoseDistiller')
-    teacher.eval()
-    teacher.requires_grad_(False)
-    return teacher, content.get('meta') or {}
+                  ADVICE)
+    return teacher.eval().requires_grad_(False), content.get('meta') or {}
 
 
 class FrozenTeacher(nn.Module):
@@ -96,9 +87,8 @@ class FrozenTeacher(nn.Module):
         checkpoint (str): Path or URL of the teacher's checkpoint.
         student (nn.Module): The stock pose estimator that it teaches.
         preprocessor (nn.Module): The preprocessor of the student's images.
-        keypoint_mapping (list[tuple[int, int]], optional): Joint of the
-            teacher and joint of the student that are the same. Defaults to
-            ``None``: both have the same joints.
+        keypoint_mapping (list[tuple[int, int]], optional): As of
+            :class:`TargetMapping`.
 
     Attributes:
         network (nn.Module): The teacher, as its config builds it.
@@ -106,8 +96,8 @@ class FrozenTeacher(nn.Module):
         digest (str): SHA-256 of its weights.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If the checkpoint does not fit, or if joints, codecs or
+        MissingFile: If there is no such config or checkpoint.
+        UserError: If the checkpoint does not fit, or if joints, codecs or
             aspect ratios of teacher and student differ.
     """
 
@@ -124,21 +114,15 @@ class FrozenTeacher(nn.Module):
         self.targets = TargetMapping(
             keypoint_outputs(student.head, 'student', 'Distillation'),
             self.outputs, keypoint_mapping)
-        self.digest = digest_of(self.network.state_dict())
+        digest = hashlib.sha256()
+        for key, value in self.network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        self.digest = digest.hexdigest()
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in evaluation mode, whatever the student's mode is."""
         return super().train(False)
-
-    @property
-    def gives_labels(self) -> bool:
-        """As of :class:`TargetMapping`."""
-        return self.targets.gives_labels
-
-    @property
-    def taught(self) -> Tensor | None:
-        """As of :class:`TargetMapping`."""
-        return self.targets.taught
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Output:
@@ -149,18 +133,8 @@ class FrozenTeacher(nn.Module):
                 [B, 3, H, W].
 
         Returns:
-            Tensor or tuple[Tensor]: Heatmaps in shape [B, K, h, w], or
-            labels or probabilities over x and over y in shapes [B, K, Wx] and
-            [B, K, Wy], in at least float32.
+            Tensor or tuple[Tensor]: As of :class:`TargetMapping`, in at least
+            float32.
         """
         output = self.network(self.inputs(images), None, mode='tensor')
         return self.targets(self.outputs.final(output))
-
-
-def digest_of(state: dict[str, Tensor]) -> str:
-    """SHA-256 of weights and their names."""
-    digest = hashlib.sha256()
-    for key, value in state.items():
-        digest.update(key.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

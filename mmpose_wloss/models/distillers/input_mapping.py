@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...common.errors import UserError
 from ...compat.private_api import turns_channels
 
 
@@ -19,22 +20,21 @@ class InputMapping(nn.Module):
         teacher_size (tuple[int, int]): Width and height of the teacher's.
 
     Raises:
-        ValueError: If their aspect ratios differ.
+        UserError: If their aspect ratios differ.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module,
                  student_size: tuple[int, int],
                  teacher_size: tuple[int, int]):
         super().__init__()
-        ratio = [there / here for here, there in
-                 zip(student_size, teacher_size, strict=True)]
-        if abs(ratio[0] / ratio[1] - 1) > 0.02:
-            raise ValueError(
-                'teacher and student must look at crops of the same shape, '
-                f'but the teacher\'s input is {teacher_size[0]} × '
-                f'{teacher_size[1]} and the student\'s {student_size[0]} × '
-                f'{student_size[1]}: stretched, people would look otherwise '
-                'than in its training. Change one input_size')
+        width, height = (there / here for here, there in
+                         zip(student_size, teacher_size, strict=True))
+        if abs(width / height - 1) > 0.02:
+            raise UserError(
+                'teacher and student must see crops of the same aspect ratio, '
+                f"but the teacher's input_size is {tuple(teacher_size)} and "
+                f"the student's {tuple(student_size)}: stretched, people would "
+                'look otherwise than in its training')
         self.size = (None if tuple(student_size) == tuple(teacher_size)
                      else (int(teacher_size[1]), int(teacher_size[0])))
         self.flips_channels = (
@@ -44,20 +44,12 @@ class InputMapping(nn.Module):
             mean, std = mean.flip(0), std.flip(0)
         own_mean, own_std = normalization(teacher)
         scale, shift = std / own_std, (mean - own_mean) / own_std
-        self.normalizes = not (torch.equal(scale, torch.ones_like(scale))
-                               and torch.equal(shift, torch.zeros_like(shift)))
+        self.normalizes = bool((scale != 1).any() or (shift != 0).any())
         self.register_buffer('scale', scale.float(), persistent=False)
         self.register_buffer('shift', shift.float(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images.
-
-        Args:
-            images (Tensor): The student's, in shape [B, 3, H, W].
-
-        Returns:
-            Tensor: The teacher's, in shape [B, 3, H', W'].
-        """
+        """Map the student's images [B, 3, H, W] to the teacher's [B, 3, H', W']."""
         if self.flips_channels:
             images = images.flip(1)
         if self.normalizes:

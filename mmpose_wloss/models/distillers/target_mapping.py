@@ -6,12 +6,8 @@ import torch
 from mmpose.codecs import MegviiHeatmap
 from torch import Tensor, nn
 
-from ..heads.keypoint_outputs import (
-    HeatmapOutputs,
-    KeypointOutputs,
-    Output,
-    SimCCOutputs,
-)
+from ...common.errors import UserError
+from ..heads.keypoint_outputs import KeypointOutputs, Output, SimCCOutputs
 
 
 class Axis(NamedTuple):
@@ -40,22 +36,6 @@ def axes(outputs: KeypointOutputs) -> tuple[Axis, Axis]:
     return tuple(
         Axis(int(length), step, outputs.origin, size) for length, step, size in
         zip(outputs.decoder.heatmap_size, outputs.scale, sizes, strict=True))
-
-
-def target_shapes(student: KeypointOutputs) -> tuple:
-    """The shapes of the targets of one sample.
-
-    Args:
-        student (KeypointOutputs): Reads the outputs of the student's head.
-
-    Returns:
-        tuple: ``((K, h, w),)``, or of SimCC ``((K, Wx), (K, Wy))``.
-    """
-    joints = student.head.out_channels
-    width, height = (axis.length for axis in axes(student))
-    if isinstance(student, SimCCOutputs):
-        return (joints, width), (joints, height)
-    return ((joints, height, width), )
 
 
 def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
@@ -109,19 +89,17 @@ class TargetMapping(nn.Module):
         student (KeypointOutputs): Reads the outputs of the student's head.
         teacher (KeypointOutputs): Reads those of the teacher's head.
         keypoint_mapping (list[tuple[int, int]], optional): Joint of the
-            teacher and joint of the student that are the same. Defaults to
-            ``None``: both have the same joints.
+            teacher and joint of the student that are the same; ``None``: both
+            have the same joints.
 
     Attributes:
         taught (Tensor or None): 1 for joints of the student that the teacher
             has, else 0, in shape [K]; ``None`` if it has all.
-        shapes (tuple): The shapes of a sample's targets: ``((K, h, w),)`` or
-            ``((K, Wx), (K, Wy))``.
-        gives_labels (bool): Whether they are as a codec writes labels, and
-            not probabilities.
+        from_simcc (bool): Whether targets are probabilities; else they are as
+            a codec writes labels.
 
     Raises:
-        ValueError: If joints differ, or if the student's outputs cannot be
+        UserError: If joints differ, or if the student's outputs cannot be
             made of the teacher's.
     """
 
@@ -137,19 +115,19 @@ class TargetMapping(nn.Module):
             self.register_buffer(name, interpolation_matrix(to, source),
                                  persistent=False)
         self.beta = float(getattr(teacher.head.loss_module, 'beta', 1.))
-        self.gives_labels = not self.from_simcc
-        if self.to_simcc and self.gives_labels:
+        if self.to_simcc and not self.from_simcc:
             self.powers = sharpening(student, teacher)
             self.peak = (255. if isinstance(teacher.decoder, MegviiHeatmap)
                          else 1.)
-            self.heights = label_heights(student)
+            codec = student.decoder
+            self.heights = [float(1 / (sigma * np.sqrt(2 * np.pi)))
+                            if codec.normalize else 1. for sigma in codec.sigma]
 
         joints = student.head.out_channels
         source, taught = joint_sources(
             joints, teacher.head.out_channels, keypoint_mapping)
         self.register_buffer('source', source, persistent=False)
         self.register_buffer('taught', taught, persistent=False)
-        self.shapes = target_shapes(student)
 
     @torch.no_grad()
     def forward(self, output: Output) -> Output:
@@ -208,20 +186,24 @@ def sampled(values: Tensor, matrix: Tensor | None) -> Tensor:
 
 
 def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
-    """Refuse a teacher whose outputs the student's cannot be made of."""
-    if isinstance(teacher, SimCCOutputs) and isinstance(
-            student, HeatmapOutputs):
-        raise ValueError(
+    """Refuse a teacher whose outputs the student's cannot be made of.
+
+    Raises:
+        UserError: If that is so.
+    """
+    if isinstance(student, SimCCOutputs):
+        return
+    if isinstance(teacher, SimCCOutputs):
+        raise UserError(
             'a teacher with SimCC cannot teach a student with heatmaps: of '
             'two distributions, no heatmap can be told. Take a teacher with '
             'heatmaps, or a student with SimCC')
-    codecs = student.decoder, teacher.decoder
-    if isinstance(student, HeatmapOutputs) and len({
-            isinstance(codec, MegviiHeatmap) for codec in codecs}) > 1:
-        raise ValueError(
+    names = [type(each.decoder).__name__ for each in (teacher, student)]
+    if 'MegviiHeatmap' in names and names[0] != names[1]:
+        raise UserError(
             'heatmaps of MegviiHeatmap peak at 255, those of other codecs at '
-            f'1, but the teacher has {type(codecs[1]).__name__} and the '
-            f'student {type(codecs[0]).__name__}. Give both the same codec')
+            f'1, but the teacher has {names[0]} and the student {names[1]}. '
+            'Give both the same codec')
 
 
 def sharpening(student: KeypointOutputs, teacher: KeypointOutputs
@@ -236,15 +218,6 @@ def sharpening(student: KeypointOutputs, teacher: KeypointOutputs
         (sigma * source.step / source.pixels)**2 /
         (own * to.step / to.pixels)**2) for own, to, source in zip(
             student.decoder.sigma, axes(student), axes(teacher), strict=True))
-
-
-def label_heights(student: KeypointOutputs) -> tuple[float, float]:
-    """The peak, for x and y, of a label of a SimCC codec."""
-    codec = student.decoder
-    if not codec.normalize:
-        return 1., 1.
-    return tuple(float(1 / (sigma * np.sqrt(2 * np.pi)))
-                 for sigma in codec.sigma)
 
 
 def joint_sources(joints: int, teacher_joints: int,
@@ -263,37 +236,31 @@ def joint_sources(joints: int, teacher_joints: int,
         shape [K]; ``None`` for both where each joint is its own.
 
     Raises:
-        ValueError: If joints differ and nothing maps them, or if the mapping
+        UserError: If joints differ and nothing maps them, or if the mapping
             names joints that there are not, or one twice.
     """
     if mapping is None:
         if joints != teacher_joints:
-            raise ValueError(
+            raise UserError(
                 f'the teacher has {teacher_joints} joints, the student '
                 f'{joints}. Say which are the same: keypoint_mapping=[(joint '
                 'of the teacher, joint of the student), …]')
         return None, None
     pairs = [tuple(pair) for pair in mapping]
     if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise ValueError('keypoint_mapping must be a list of pairs (joint of '
-                         'the teacher, joint of the student), but it is '
-                         f'{mapping}')
-    for which, number, index in (('teacher', teacher_joints, 0),
-                                 ('student', joints, 1)):
-        for pair in pairs:
-            if not 0 <= pair[index] < number:
-                raise ValueError(
-                    f'keypoint_mapping has the pair {pair}, but the {which} '
-                    f'has the joints 0 to {number - 1}')
-    taught = [joint for _, joint in pairs]
-    twice = {joint for joint in taught if taught.count(joint) > 1}
-    if twice:
-        raise ValueError('keypoint_mapping gives more than one joint of the '
-                         f'teacher to the joints {sorted(twice)} of the '
-                         'student')
-    source = torch.zeros(joints, dtype=torch.long)
+        raise UserError('keypoint_mapping must be a list of pairs (joint of '
+                        'the teacher, joint of the student), but it is '
+                        f'{mapping}')
     for there, here in pairs:
-        source[here] = there
-    weight = torch.zeros(joints)
-    weight[taught] = 1.
+        if not (0 <= there < teacher_joints and 0 <= here < joints):
+            raise UserError(
+                f'keypoint_mapping has the pair {(there, here)}, but the '
+                f'teacher has {teacher_joints} joints and the student {joints}')
+    taught = [here for _, here in pairs]
+    if len(set(taught)) < len(taught):
+        raise UserError('keypoint_mapping gives a joint of the student more '
+                        f'than one of the teacher: {mapping}')
+    source, weight = torch.zeros(joints, dtype=torch.long), torch.zeros(joints)
+    for there, here in pairs:
+        source[here], weight[here] = there, 1.
     return source, weight

