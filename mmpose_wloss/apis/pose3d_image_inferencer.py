@@ -20,7 +20,6 @@ from ..common.errors import UserError
 from ..common.files import existing_file, list_images, read_json, write_whole
 from ..common.state_dicts import check_fits
 from ..models.pose_estimators import TopdownPose3DEstimator
-from ..visualization.pose3d_image_visualizer import Pose3DImageVisualizer
 
 # what a person has in the results, by its name in ``pred_instances``
 FIELDS = dict(
@@ -37,17 +36,10 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     It takes what MMPose's inferencers take, an image, an array, a folder, a
     list of them, a video or ``webcam:0``, and yields and writes what they do.
-    Of each person it gives
-
-    - ``keypoints``: joints relative to the root in mm (x right, y down, z
-      away from the camera)
-    - ``transformed_keypoints``: the joints in pixels of the image
-    - ``keypoints_cam``: the joints in camera space in mm, where camera and
-      root depth are given
-    - ``keypoint_scores``, ``bbox``, ``bbox_score``
-
-    Without camera and root depth the size of a person is a guess from that of
-    its box, and the log says so once; directions and proportions are right.
+    Each person has ``keypoints``, ``transformed_keypoints``, ``keypoints_cam``
+    and ``keypoint_scores`` of a :class:`TopdownPose3DEstimator`, ``bbox`` and
+    ``bbox_score``. Without camera and root depth the size of a person is a
+    guess from that of its box, and the log says so once.
 
     .. code-block:: python
 
@@ -61,9 +53,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
       top, right, bottom in pixels, and perhaps a score; an empty one if nobody
       is in it. Without them, or where an image has ``None``, a detector finds
       people, if there is one; else the whole image is one person's box.
-    - ``camera``: ``f`` and ``c``, focal lengths and principal point in
-      pixels, and for a lens that distorts ``k``, ``p``, as OpenCV defines
-      them; a dict or a JSON file of one, or a list with one for each image
+    - ``camera``: as :func:`camera_parameters` takes it; a dict or a JSON file
+      of one, or a list with one for each image
     - ``root_depth``: the distance of the root along the optical axis in mm; a
       number, or a list with one for each image, of which each is a number or
       has one for each box
@@ -72,15 +63,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
         model (str | Config): Config of a :class:`TopdownPose3DEstimator`.
         weights (str, optional): Checkpoint. Without it the weights are
             random.
-        device (str, optional): By default a GPU, if there is one.
-        scope (str): Defaults to ``'mmpose'``.
-        det_model (str, optional): Config or alias of a detector of MMDetection
-            that finds people; by default none, unless the data set of the
-            config is one that MMPose knows a detector for.
-        det_weights (str, optional): Its checkpoint.
-        det_cat_ids (int | Sequence[int], optional): The category of people in
-            it.
-        **kwargs: As for ``Pose2DInferencer``.
+        *args, **kwargs: As for ``Pose2DInferencer``: a device and a detector.
 
     Raises:
         UserError: If the model has no 3D head, if the checkpoint is not one
@@ -107,6 +90,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
         # MMPose asks for them at the config's top
         model.setdefault('data_mode', 'topdown')
         model.setdefault('dataset_type', model.test_dataloader.dataset.type)
+        model.visualizer = dict(type='Pose3DImageVisualizer')
         self._guessed = False
         super().__init__(model, weights, *args, **kwargs)
 
@@ -124,16 +108,11 @@ class Pose3DImageInferencer(Pose2DInferencer):
         if checkpoint is not None:
             # MMEngine loads what fits and warns of the rest
             needed = model.state_dict()
-            state = {key.removeprefix('module.'): value for key, value in
-                     checkpoint.get('state_dict', checkpoint).items()}
+            state = checkpoint.get('state_dict', checkpoint)
             check_fits({key: state[key] for key in needed if key in state},
                        needed, 'the checkpoint',
                        'Take the config that it was trained with')
         super()._load_weights_to_model(model, checkpoint, cfg)
-
-    def _init_visualizer(self, cfg: Config) -> Pose3DImageVisualizer:
-        return super()._init_visualizer(
-            Config(dict(visualizer=dict(type='Pose3DImageVisualizer'))))
 
     def _inputs_to_list(self, inputs) -> Iterable:
         if isinstance(inputs, (str, Path)) and '://' not in str(inputs):
@@ -149,16 +128,10 @@ class Pose3DImageInferencer(Pose2DInferencer):
     def preprocess(self, inputs: Iterable, batch_size: int = 1,
                    bboxes: Sequence | None = None, camera=None,
                    root_depth=None, **kwargs) -> Iterator:
-        """Make the model's inputs of each image.
-
-        Args:
-            inputs (Iterable): Paths of images or arrays.
-            batch_size (int): Ignored: the people of an image are a batch.
-            bboxes, camera, root_depth: As the class says.
-            **kwargs: ``bbox_thr`` and ``nms_thr`` of a detector.
+        """Make the model's inputs, with arguments as the class says.
 
         Yields:
-            tuple: The collated samples, and a list of the image.
+            tuple: The collated samples of an image, and a list of the image.
         """
         if (camera is None) != (root_depth is None):
             raise UserError(
@@ -171,42 +144,34 @@ class Pose3DImageInferencer(Pose2DInferencer):
         lists = {
             name: values for name, values in given.items()
             if isinstance(values, (list, tuple)) or getattr(values, 'ndim', 0)}
-        if isinstance(inputs, Sequence):
-            # before the first ones are written; frames of videos are counted
-            for name, values in lists.items():
-                if len(values) != len(inputs):
-                    raise _not_of_each(name)
+        counts = ', '.join(f'{name} has {len(values)}'
+                           for name, values in lists.items())
+        error = UserError(
+            f'there must be an entry for each image, but {counts}. What is of '
+            'several people in one image goes into a list of its own, such as '
+            'bboxes=[[box, box]]')
+        # before the first ones are written; frames of videos are counted
+        if isinstance(inputs, Sequence) and any(
+                len(values) != len(inputs) for values in lists.values()):
+            raise error
         missing = object()
         for index, (one, *values) in enumerate(zip_longest(
                 inputs, *lists.values(), fillvalue=missing)):
-            of_image = dict(zip(lists, values, strict=True))
-            for name, value in of_image.items():
-                if one is missing or value is missing:
-                    raise _not_of_each(name)
+            if one is missing or any(value is missing for value in values):
+                raise error
+            of_image = dict(given, **dict(zip(lists, values, strict=True)))
             yield self.collate_fn(self.preprocess_single(
-                one, index, **{**given, **of_image}, **kwargs)), [one]
+                one, index, **of_image, **kwargs)), [one]
 
     def preprocess_single(self, input: str | np.ndarray, index: int,
                           bboxes: Sequence | None = None,
                           camera: dict | None = None,
                           root_depth: float | Sequence | None = None,
                           **kwargs) -> list[dict]:
-        """Make the model's inputs of an image.
+        """Make the model's inputs of an image, a packed sample for each person.
 
-        Args:
-            input (str | np.ndarray): The image's path, or BGR in shape
-                [H, W, 3].
-            index (int): Its number.
-            bboxes (Sequence, optional): Boxes in shape [N, 4], or [N, 5] with
-                scores; by default those of a detector, or the whole image.
-            camera (dict, optional): Parameters of
-                :func:`camera_parameters`.
-            root_depth (float | Sequence, optional): Depth of the roots in mm.
-            **kwargs: ``bbox_thr`` and ``nms_thr`` of a detector.
-
-        Returns:
-            list[dict]: A packed sample for each person. Without people it is
-            one of the whole image, whose metainfo has the number 0.
+        Without people it is one of the whole image, and ``people`` in its
+        metainfo is 0.
         """
         name, image = f'{index:06d}.jpg', input
         if not isinstance(input, np.ndarray):
@@ -226,7 +191,13 @@ class Pose3DImageInferencer(Pose2DInferencer):
             sample['data_samples'].set_metainfo(
                 dict(img_path=name, people=people))
         if camera is None:
-            self._tell_that_sizes_are_guessed()
+            if not self._guessed:
+                print_log(
+                    'Without camera and root_depth sizes are a guess: the '
+                    'longer side of a crop is taken to show '
+                    f'{self.model.crop_extent:g} mm. Directions and '
+                    'proportions are right', 'current')
+            self._guessed = True
             return samples
         depths = _root_depths(root_depth, people, name)
         for sample, depth in zip(samples[:people], depths, strict=True):
@@ -234,25 +205,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
                 dict(camera_param=camera, root_depth=depth))
         return samples
 
-    def _tell_that_sizes_are_guessed(self) -> None:
-        if self._guessed:
-            return
-        self._guessed = True
-        print_log(
-            'Without camera and root_depth sizes are a guess: the longer side '
-            f'of a crop is taken to show {self.model.crop_extent:g} mm. '
-            'Directions and proportions are right', 'current')
-
     def forward(self, inputs: dict, **kwargs) -> list[PoseDataSample]:
-        """Predict.
-
-        Args:
-            inputs (dict): Of :meth:`preprocess`.
-            **kwargs: As in ``Pose2DInferencer``.
-
-        Returns:
-            list[PoseDataSample]: The people of the image as one sample.
-        """
+        """Predict the people of an image, as one sample."""
         samples = super().forward(inputs, **kwargs)
         for sample in samples:
             sample.pred_instances = sample.pred_instances[
@@ -268,8 +222,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
             preds (list[PoseDataSample]): The people of each image.
             visualization (list): The pictures.
             return_datasamples (bool): Leave samples as they are.
-            pred_out_dir (str): A JSON file for each image goes here, one in
-                all for a video.
+            pred_out_dir (str): Folder of a JSON file for each image, or of one
+                for a video.
 
         Returns:
             dict: ``predictions`` and ``visualization``.
@@ -290,13 +244,6 @@ def _people(instances: InstanceData) -> list[dict]:
     return [{name: np.asarray(instances[field][index]).tolist()
              for field, name in FIELDS.items() if field in instances}
             for index in range(len(instances))]
-
-
-def _not_of_each(name: str) -> UserError:
-    return UserError(
-        f'{name} must have an entry for each image; what is of several people '
-        'in one image goes into a list of its own, such as '
-        'bboxes=[[box, box]] or root_depth=[[4000, 5000]]')
 
 
 def _read_image(path: str) -> np.ndarray:

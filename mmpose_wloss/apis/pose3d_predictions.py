@@ -37,9 +37,7 @@ def predict_images(inferencer: Pose3DImageInferencer, images: Sequence[str],
         out (str): JSON files go into ``predictions/`` of this folder,
             pictures into ``visualizations/``.
         boxes (Mapping | Sequence, optional): Boxes of every image, or those of
-            each by its name, each [left, top, right, bottom]; an empty list
-            without people. An image without an entry fails. By default those
-            of a detector, or the whole images.
+            each by its name. An image without an entry fails.
         camera (Mapping, optional): The camera of every image, or that of each
             by its name.
         root_depth (float, optional): Depth of all roots in mm.

@@ -17,10 +17,8 @@ class CenteredRegressionLabel(RegressionLabel):
     scales to [0, 1]; all else, which joints get a weight included, is as
     there.
 
-    To average over the flipped image (``flip_test``), the stock
-    ``RegressionHead`` takes :math:`1 - y` for the mirrored coordinate, which
-    is right in [0, 1] only. Use :class:`CenteredRegressionHead` for it;
-    trainings and tests refuse the stock head with ``flip_test``.
+    The stock ``RegressionHead`` mirrors coordinates in [0, 1]: with
+    ``flip_test`` use a :class:`CenteredRegressionHead`.
 
     Args:
         input_size (tuple[int, int]): Width and height of the model's input in
@@ -29,7 +27,7 @@ class CenteredRegressionLabel(RegressionLabel):
 
     @classmethod
     def check_config(cls, component: dict, key: str, cfg: Config) -> None:
-        """Check that a head mirrors coordinates as this codec scales them.
+        """Refuse a ``flip_test`` whose head mirrors in [0, 1].
 
         Args:
             component (dict): Config of the codec.
@@ -37,8 +35,7 @@ class CenteredRegressionLabel(RegressionLabel):
             cfg (Config): The whole config.
 
         Raises:
-            UserError: If another head than :class:`CenteredRegressionHead`
-                has it for its decoder, and its model a ``flip_test``.
+            UserError: If the head is no :class:`CenteredRegressionHead`.
         """
         for place, model in components(cfg.get('model'), 'model'):
             if key == f'{place}.head.decoder' and not is_of_class(
@@ -46,10 +43,9 @@ class CenteredRegressionLabel(RegressionLabel):
                         model.get('test_cfg') or {}).get('flip_test'):
                 raise UserError(
                     f"{place}.test_cfg.flip_test: {model['head'].get('type')} "
-                    'mirrors a coordinate x to 1 - x, which is wrong for those '
-                    f'of {key}, CenteredRegressionLabel, from -1 to 1. Set the '
-                    "head's type to CenteredRegressionHead or flip_test to "
-                    'False')
+                    f'mirrors x to 1 - x, which is wrong for {key}, from -1 to '
+                    "1. Set the head's type to CenteredRegressionHead or "
+                    'flip_test to False')
 
     def encode(self,
                keypoints: np.ndarray,

@@ -30,14 +30,10 @@ class IntegralPose3DLabel(BaseKeypointCodec):
     reaches all of the input and of the depth range. Use ``TopdownAffine``
     with ``use_udp=True``.
 
-    Samples carry these three numbers per joint, which are the same for every
-    size of the volume. :meth:`heatmaps` and :meth:`volumes` draw the Gaussians
-    that a network learns, on the device: a batch of 32 with 17 joints is
-    6.5 kB so, and 570 MB as volumes of 64 × 64 × 64 in float32.
-
-    Joints outside the depth range keep their place in the image
-    (:meth:`within_depth_range`). So do joints without a 3D annotation, whose
-    depth is NaN.
+    Samples carry these three numbers per joint. :meth:`heatmaps` and
+    :meth:`volumes` draw the Gaussians that a network learns, on the device.
+    Joints outside the depth range, and joints whose depth is NaN, keep their
+    place in the image.
 
     Args:
         input_size (tuple[int, int]): Width and height of the model's input in
@@ -93,14 +89,14 @@ class IntegralPose3DLabel(BaseKeypointCodec):
 
         Args:
             keypoints (np.ndarray): Pixels and depth relative to the root in
-                mm, in shape [N, K, 3]. The depth may be NaN: not annotated.
+                mm, NaN where it is not annotated, in shape [N, K, 3].
             keypoints_visible (np.ndarray, optional): Visibilities in shape
                 [N, K]; by default all are visible.
 
         Returns:
-            dict: ``keypoint_labels``, places in shape [N, K, 3], from 0 to 1
-            within input and depth range, and ``keypoint_weights`` in shape
-            [N, K], both float32. Joints outside the input have the weight 0.
+            dict: ``keypoint_labels`` [N, K, 3], from 0 to 1 within input and
+            depth range, and ``keypoint_weights`` [N, K], 0 for joints outside
+            the input, both float32.
 
         Raises:
             UserError: If keypoints have no depth, or one in meters.
@@ -150,37 +146,16 @@ class IntegralPose3DLabel(BaseKeypointCodec):
                 scores.reshape(shape[:-1]))
 
     def within_depth_range(self, labels: Tensor) -> Tensor:
-        """Which joints have a depth that the volume can hold.
-
-        Args:
-            labels (Tensor): Labels in shape [..., 3].
-
-        Returns:
-            Tensor: A mask in shape [...]; ``False`` where the depth is NaN.
-        """
+        """Which joints of labels [..., 3] have a depth that the volume holds."""
         return (labels[..., 2] >= 0) & (labels[..., 2] <= 1)
 
     def heatmaps(self, labels: Tensor) -> Tensor:
-        """Draw 2D Gaussians with a peak of 1.
-
-        Args:
-            labels (Tensor): Labels in shape [B, K, 2] or [B, K, 3].
-
-        Returns:
-            Tensor: Heatmaps in shape [B, K, H, W].
-        """
+        """Draw labels [B, K, 2 or 3] as Gaussians [B, K, H, W] with a peak of 1."""
         x, y = (self._gaussian(labels, axis) for axis in (0, 1))
         return y.unsqueeze(-1) * x.unsqueeze(-2)
 
     def volumes(self, labels: Tensor) -> Tensor:
-        """Draw 3D Gaussians with a peak of 1.
-
-        Args:
-            labels (Tensor): Labels in shape [B, K, 3].
-
-        Returns:
-            Tensor: Volumes in shape [B, K, D, H, W]; NaN where the depth is.
-        """
+        """Draw labels [B, K, 3] as Gaussians [B, K, D, H, W] with a peak of 1."""
         z = self._gaussian(labels, 2)[..., None, None]
         return z * self.heatmaps(labels).unsqueeze(-3)
 

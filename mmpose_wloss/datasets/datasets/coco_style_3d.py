@@ -58,10 +58,9 @@ class CocoStyle3DDataset(CocoDataset):
             ``bbox_file``.
 
     Raises:
-        UserError: If a key is missing or its value is malformed, if 3D poses
-            are not in millimeters, if they miss their 2D joints when
-            projected, or if an argument does not fit. It names the file and
-            the annotations.
+        UserError: If a value is missing or malformed, if 3D poses are not in
+            millimeters or miss their 2D joints when projected, or if an
+            argument does not fit. It names the file and the annotations.
     """
 
     def __init__(self, *args, root_joints: Sequence[int] = (11, 12),
@@ -82,25 +81,32 @@ class CocoStyle3DDataset(CocoDataset):
                 f"{self.metainfo['dataset_name']}, but they are "
                 f'{self.root_joints}')
         samples = super().load_data_list()
-        for key, of_what in (('keypoints_3d', 'annotation'),
-                             ('camera', 'image')):
-            if all(sample[key] is None for sample in samples):
-                raise UserError(
-                    f'{self.ann_file}: no {of_what} has {key!r}. This data set '
-                    'needs 3D poses and cameras; for 2D alone take '
-                    'CocoDataset')
         for sample in samples:
             self._add_pose3d(sample)
-        if self.test_mode:
+        annotated = [sample for sample in samples
+                     if sample['lifting_target_visible'].any()]
+        if not annotated or (self.test_mode and len(annotated) < len(samples)):
             without = [sample['id'] for sample in samples
                        if not sample['lifting_target_visible'].any()]
-            if without:
-                raise UserError(
-                    f"{self.ann_file}: {len(without)} annotations have no "
-                    "'keypoints_3d', or not those of their root, the joints "
-                    f'{self.root_joints}, to test against (ids '
-                    f'{first(without)}). Leave them out of this file')
-        self._check_poses(samples)
+            raise UserError(
+                f"{self.ann_file}: {len(without)} of {len(samples)} "
+                "annotations have no 'keypoints_3d' of their root, the joints "
+                f'{self.root_joints} (ids {first(without)}). A test needs '
+                'them in all annotations, a training in some; for 2D alone '
+                'take CocoDataset')
+        targets, visible, boxes = (
+            np.concatenate([sample[key] for sample in annotated])
+            for key in ('lifting_target', 'lifting_target_visible', 'bbox'))
+        where = f"{self.ann_file}: 'keypoints_3d'"
+        if millimeters_per_unit(targets, visible, where) != 1:
+            raise UserError(f'{where} must be in millimeters, but they seem '
+                            'to be in meters. Multiply them by 1000')
+        check_projections(np.concatenate([projection_errors(
+            sample['keypoints'][..., :2], sample['keypoints_visible'],
+            sample['keypoints_3d'], sample['camera_param'])
+            for sample in annotated]), boxes, [
+                f"annotation {sample['id']}" for sample in annotated],
+            self.ann_file)
         for sample in samples:
             del sample['keypoints_3d']
         return samples
@@ -155,26 +161,3 @@ class CocoStyle3DDataset(CocoDataset):
         sample.update(fields)
         if not np.isnan(depth):
             sample['root_depth'] = depth
-
-    def _check_poses(self, samples: list[dict]) -> None:
-        """Check the unit and the projection of the 3D poses."""
-        samples = [sample for sample in samples
-                   if sample['lifting_target_visible'].any()]
-        if not samples:
-            raise UserError(
-                f'{self.ann_file}: no annotation has a 3D position of its '
-                f'root, the joints {self.root_joints}')
-        targets, visible, boxes = (
-            np.concatenate([sample[key] for sample in samples])
-            for key in ('lifting_target', 'lifting_target_visible', 'bbox'))
-        where = f"{self.ann_file}: 'keypoints_3d'"
-        if millimeters_per_unit(targets, visible, where) != 1:
-            raise UserError(f'{where} must be in millimeters, but they seem '
-                            'to be in meters. Multiply them by 1000')
-        errors = np.concatenate([projection_errors(
-            sample['keypoints'][..., :2], sample['keypoints_visible'],
-            sample['keypoints_3d'], sample['camera_param'])
-            for sample in samples])
-        check_projections(
-            errors, boxes, [f"annotation {sample['id']}" for sample in samples],
-            self.ann_file)

@@ -32,14 +32,12 @@ WRITTEN = "as MMPose's preprocess_h36m.py writes it"
 class Human36mImageDataset(BaseCocoStyleDataset):
     """Human3.6M with its images, for 3D poses from single images.
 
-    It reads what MMPose's ``tools/dataset_converters/preprocess_h36m.py``
-    writes. Ionescu et al., `Human3.6M: Large Scale Datasets and Predictive
-    Methods for 3D Human Sensing in Natural Environments
-    <http://vision.imar.ro/human3.6m/pami-h36m.pdf>`_ (TPAMI 2014). The joints
-    are those of MMPose's ``Human36mDataset``, which has poses alone; joint 0,
-    the pelvis, is the root.
-
-    The annotation is an ``.npz`` file of N samples:
+    Ionescu et al., `Human3.6M: Large Scale Datasets and Predictive Methods for
+    3D Human Sensing in Natural Environments
+    <http://vision.imar.ro/human3.6m/pami-h36m.pdf>`_ (TPAMI 2014), as MMPose's
+    ``preprocess_h36m.py`` writes it. The joints are those of MMPose's
+    ``Human36mDataset``; joint 0, the pelvis, is the root. The annotation is an
+    ``.npz`` file of N samples:
 
     - ``imgname`` [N]: ``S1/S1_Directions_1.54138969/`` and the image's name,
       ``S1_Directions_1.54138969_000001.jpg``, which says subject, action,
@@ -51,7 +49,8 @@ class Human36mImageDataset(BaseCocoStyleDataset):
     - ``S`` [N, 17, 4]: x, y, z in camera space and whether they are annotated;
       in meters, as MMPose writes them, or in mm: the poses' size says which
 
-    Training and testing subjects by protocol:
+    Here a protocol is a choice of subjects alone; alignment is a matter of
+    ``MPJPE``, sampling of ``frame_interval``:
 
     ======== ======================= =======
     protocol train                   test
@@ -59,10 +58,6 @@ class Human36mImageDataset(BaseCocoStyleDataset):
     1        S1, S5, S6, S7, S8      S9, S11
     2        S1, S5, S6, S7, S8, S9  S11
     ======== ======================= =======
-
-    Papers differ in what they call protocol 1 and 2. Here a protocol is a
-    choice of subjects alone; alignment is a matter of the metric (``MPJPE``
-    with ``mode='p-mpjpe'``), sampling of ``frame_interval``.
 
     .. code-block:: python
 
@@ -82,9 +77,8 @@ class Human36mImageDataset(BaseCocoStyleDataset):
 
     Args:
         ann_file (str | Sequence[str]): The annotation, relative to
-            ``data_root``, or several. MMPose's file for training has the
-            training subjects of protocol 1; for those of protocol 2, give it
-            and the one for testing.
+            ``data_root``, or several: the training subjects of protocol 2 are
+            in MMPose's files for training and for testing.
         camera_param_file (str): MMPose's ``cameras.pkl``, relative to
             ``data_root``.
         protocol (int): 1 or 2.
@@ -102,9 +96,8 @@ class Human36mImageDataset(BaseCocoStyleDataset):
 
     Raises:
         MissingFile: If a file is missing.
-        UserError: If a file is not what is expected, if a camera is missing,
-            if poses miss their 2D joints when projected, if no sample is left,
-            or if an argument does not fit.
+        UserError: If a file or an argument does not fit, if poses miss their
+            2D joints when projected, or if no sample is left.
     """
 
     source = (

@@ -53,18 +53,18 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
 
 def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
                          where: str) -> float:
-    """Find the unit of poses by their size.
+    """Tell by the size of poses relative to the root whether they are in mm.
 
     Args:
-        lifting_target (np.ndarray): Relative to the root, in shape [..., 3].
+        lifting_target (np.ndarray): In shape [..., 3].
         visible (np.ndarray): Which joints count, in shape [...].
         where (str): What holds the poses, for the error.
 
     Returns:
-        float: 1000 for meters, 1 for millimeters.
+        float: 1 for millimeters, 1000 for meters.
 
     Raises:
-        UserError: If the poses are neither.
+        UserError: If they are neither.
     """
     distances = np.linalg.norm(lifting_target[visible > 0], axis=-1)
     # the root itself says nothing
@@ -89,9 +89,8 @@ def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
         camera (dict): Of :func:`camera_parameters`.
 
     Returns:
-        np.ndarray: The median over the joints of each pose that are annotated
-        in 2D and 3D, in pixels; 0 if there is none, infinite if a joint is
-        not in front of the camera. In shape [N].
+        np.ndarray: Medians over the joints of each pose in pixels; infinite
+        for joints behind the camera. In shape [N].
     """
     known = np.isfinite(keypoints_3d).all(-1)
     points = np.where(known[..., None], keypoints_3d, 1.)
@@ -107,7 +106,7 @@ def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
 
 def check_projections(errors: np.ndarray, boxes: np.ndarray,
                       names: Sequence[str], file: str) -> None:
-    """Check that the 3D poses meet the 2D joints.
+    """Check that no pose is off by more than 5 pixels and 5 % of its box.
 
     Args:
         errors (np.ndarray): Of :func:`projection_errors`, in shape [N].
@@ -115,9 +114,6 @@ def check_projections(errors: np.ndarray, boxes: np.ndarray,
             [N, 4].
         names (Sequence[str]): What the samples are called.
         file (str): Where they are from.
-
-    Raises:
-        UserError: If one is further off than 5 pixels and 5 % of its box.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     wrong = [

@@ -38,10 +38,10 @@ class IntegralPose3DHead(HeatmapHead):
     ``joint2d_from_heatmap`` x, y of the heatmaps' integral
     ======================== ==============================================
 
-    Integrals are in bins of the heatmaps, and depths in the unit by which the
-    depth range is as long as the heatmaps are wide, so that it is the same
-    for every D. Joints outside the depth range, or without a depth, have no
-    ``heatmap3d`` and ``depth_from_volume``. Joints with weight 0 have no term.
+    Integrals are in bins of the heatmaps; the depth range counts as many bins
+    as the heatmaps have columns, for every D. Joints outside the depth range,
+    or without a depth, have no ``heatmap3d`` and ``depth_from_volume``; joints
+    with weight 0 have no term.
 
     Without ``stage2`` volume and heatmaps come from the same features. With it
     the network is coarse to fine: the second stage sees features and heatmaps
@@ -55,10 +55,9 @@ class IntegralPose3DHead(HeatmapHead):
         in_channels (int): Channels of the features.
         out_channels (int): Number of joints, K.
         mode (str): ``'H1'``: the two heatmap terms; ``'I1'``: all five;
-            ``'manual'``: those that the balancer has ratios for.
+            ``'manual'``: those that a :class:`ManualBalancer` has ratios for.
         balancer (dict, optional): Config of a :class:`LossBalancer`; by
-            default an :class:`AdaptiveBalancer`. ``mode='manual'`` needs a
-            :class:`ManualBalancer`.
+            default an :class:`AdaptiveBalancer`.
         stage2 (dict, optional): Config of the second stage, such as
             :class:`HourglassStage`, a module with ``out_channels`` that takes
             features and heatmaps.
@@ -67,10 +66,9 @@ class IntegralPose3DHead(HeatmapHead):
             ``beta``.
         heatmap2_init_std (float): The volume layer ("heatmap2") is drawn from
             N(0, this²).
-        depth_growth (str, optional): What a training does with a checkpoint of
-            another D: ``'random'`` draws the volume layer anew, as the
-            original code does; ``'interpolate'`` interpolates it linearly
-            along depth; ``None`` refuses it.
+        depth_growth (str, optional): ``'random'`` draws the volume layer anew,
+            as the original code does; ``'interpolate'`` interpolates it
+            linearly along depth.
         decoder (dict): Config of an :class:`IntegralPose3DLabel`.
         init_cfg (dict | list[dict], optional): Config of the initialization of
             all but the volume layer.
@@ -135,7 +133,13 @@ class IntegralPose3DHead(HeatmapHead):
         self.beta2d = beta2d
         self.heatmap2_init_std = heatmap2_init_std
         self.depth_growth = depth_growth
-        self.terms = MODES.get(mode) or _terms_with_ratios(balancer)
+        self.terms = MODES.get(mode)
+        if mode == 'manual':
+            ratios = (balancer or {}).get('ratios')
+            if not ratios or not is_of_class(balancer, 'ManualBalancer'):
+                raise UserError("mode='manual' needs a ManualBalancer with "
+                                f'ratios, but balancer is {balancer}')
+            self.terms = tuple(name for name in TERMS if name in ratios)
         self.balancer = MODELS.build(
             balancer or dict(type='AdaptiveBalancer'),
             default_args=dict(terms=self.terms))
@@ -179,10 +183,9 @@ class IntegralPose3DHead(HeatmapHead):
 
         Returns:
             dict: The balancer's losses, weights and unbalanced losses by
-            term; ``acc_pose``, the part of visible joints whose place in the
-            image is less than 0.05 of the heatmap's sides off, and
-            ``depth_error``, the mean error of depth in mm, both of the
-            volume's integral; ``joints_outside_depth_range``, their number.
+            term; ``joints_outside_depth_range``, their number; and of the
+            volume's integral ``acc_pose``, the part of visible joints less
+            than 0.05 of the heatmap's sides off, and ``depth_error`` in mm.
         """
         features = self._features(feats)
         heatmaps, volume = self._outputs(features)
@@ -255,11 +258,11 @@ class IntegralPose3DHead(HeatmapHead):
                 joints in both; ``output_heatmaps`` gives the 2D heatmaps too.
 
         Returns:
-            list[InstanceData] | tuple: ``keypoints`` in shape [1, K, 3],
-            pixels of the input and depths relative to the root in mm, and
-            ``keypoint_scores`` in shape [1, K], the maxima of the 2D heatmaps
-            within 0 and 1. With ``output_heatmaps`` also a list of
-            ``PixelData`` with ``heatmaps`` in shape [K, H, W].
+            list[InstanceData] | tuple: ``keypoints`` [1, K, 3], pixels of the
+            input and depths relative to the root in mm, and
+            ``keypoint_scores`` [1, K], the maxima of the 2D heatmaps within 0
+            and 1. With ``output_heatmaps`` also ``PixelData`` with
+            ``heatmaps`` [K, H, W].
         """
         test_cfg = test_cfg or {}
         if test_cfg.get('flip_test', False):
@@ -304,38 +307,25 @@ class IntegralPose3DHead(HeatmapHead):
                 f'{now}. Set heatmap_size and depth_range of the codec to '
                 'those that it was trained with; a training can start from it '
                 "with the head's depth_growth 'random' or 'interpolate'")
+        how = f'interpolated from d2 = {before}'
         if self.depth_growth == 'random':
-            nn.init.normal_(layer.weight, std=self.heatmap2_init_std)
-            # processes may have seeds of their own, and DDP has made them
-            # equal before a checkpoint loads
-            broadcast(layer.weight.detach())
-            nn.init.zeros_(layer.bias)
-            grown = layer.state_dict()
             how = f'drawn from N(0, {self.heatmap2_init_std}²)'
-        else:
-            grown = {}
-            for name in ('weight', 'bias'):
-                old = state_dict[key + name]
-                bins = old.reshape(self.out_channels, before, -1).mT
-                bins = functional.interpolate(
-                    bins, size=now, mode='linear', align_corners=True)
-                grown[name] = bins.mT.reshape(-1, *old.shape[1:])
-            how = f'interpolated from d2 = {before}'
-        state_dict.update((key + name, grown[name]) for name in grown)
+        for name, parameter in layer.named_parameters():
+            old = state_dict[key + name]
+            if self.depth_growth == 'interpolate':
+                new = functional.interpolate(
+                    old.reshape(self.out_channels, before, -1).mT, size=now,
+                    mode='linear', align_corners=True).mT.reshape(
+                        parameter.shape)
+            else:
+                new = torch.zeros_like(parameter)
+                if name == 'weight':
+                    new.normal_(std=self.heatmap2_init_std)
+                # processes may have seeds of their own, and DDP has made them
+                # equal before a checkpoint loads
+                broadcast(new)
+            state_dict[key + name] = new
         print_log(
             f'depth_growth: the volume layer of d2 = {now} was {how}; all '
             'other weights are taken from the checkpoint as they are',
             'current')
-
-
-def _terms_with_ratios(balancer: dict | None) -> tuple[str, ...]:
-    """The terms of ``mode='manual'``."""
-    ratios = (balancer or {}).get('ratios')
-    if not ratios or not is_of_class(balancer, 'ManualBalancer'):
-        raise UserError(
-            "mode='manual' needs a balancer with ratios, such as dict(type="
-            "'ManualBalancer', ratios=dict(heatmap2d=1., heatmap3d=0.1)), but "
-            f'it is {balancer}')
-    for name in ratios:
-        checks.one_of(TERMS, **{'a name of ratios': name})
-    return tuple(ratios)
