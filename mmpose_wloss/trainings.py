@@ -131,11 +131,7 @@ class Training:
         return there.get(max(whole or others, default=None))
 
     def running(self) -> bool:
-        """Whether the process runs.
-
-        Raises:
-            TrainingFailed: If it ended with an error.
-        """
+        """Whether the process runs; raises :class:`TrainingFailed`."""
         status = self.process.poll()
         if status:
             lines = (self.work_dir / 'output.txt').read_text().splitlines()
@@ -171,11 +167,10 @@ class Training:
         }
 
     def checkpoint(self) -> tuple[int, Path]:
-        """What a training that is done ends with.
+        """Epoch and checkpoint that a training that is done ends with.
 
-        Returns:
-            tuple[int, Path]: Epoch and checkpoint: the best if the config has
-            ``save_best``, of several metrics by the first; else the last.
+        The best if the config has ``save_best``, of several metrics by the
+        first; else the last.
         """
         best = self.config.default_hooks.checkpoint.get('save_best') or []
         for metric in [best] if isinstance(best, str) else best[:1]:

@@ -68,36 +68,25 @@ def main(arguments: list[str] | None = None) -> int:
                          args.gpus)
     for number, stage in enumerate(stages, start=1):
         state = 'done' if stage.done() else f'{stage.epochs} epochs'
-        print(f'{number}/{len(stages)} {stage.title}, {state}: '
+        depth, mode = _depth_and_mode(stage)
+        print(f'{number}/{len(stages)} d2 {depth}, {mode}, {state}: '
               f'{stage.work_dir}')
     missing = [stage for stage in stages if not stage.done()]
     if missing:
         run_trainings(missing, processes=1, threads=args.threads)
-    report = write_report(stages, args.work_dir)
-    print(f'\n{table(rows(stages))}\n\nwritten: {report}')
+    table = write_report(stages, args.work_dir)
+    print(f'\n{table}\n\nwritten: {args.work_dir}/curriculum.md')
     return 0
 
 
-class Stage(Training):
-    """One training of a curriculum.
-
-    Attributes:
-        d2 (int): Bins of depth.
-        mode (str): Which terms the head learns.
-        title (str): What tables and pictures call it.
-    """
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        head = self.config.model.head
-        self.d2 = head.decoder.heatmap_size[2]
-        self.mode = head.get('mode', 'I1')
-        self.title = f'd2 {self.d2}, {self.mode}'
+def _depth_and_mode(stage: Training) -> tuple[int, str]:
+    head = stage.config.model.head
+    return head.decoder.heatmap_size[2], head.get('mode', 'I1')
 
 
 def make_stages(configs: Sequence[str], work_dir: str,
                 options: dict | None = None, processes: int = 1
-                ) -> list[Stage]:
+                ) -> list[Training]:
     """Check configs and make the trainings of a curriculum.
 
     Args:
@@ -108,7 +97,7 @@ def make_stages(configs: Sequence[str], work_dir: str,
         processes (int): How many train a stage together.
 
     Returns:
-        list[Stage]: Each starts from the checkpoint of the one before.
+        list[Training]: Each starts from the checkpoint of the one before.
 
     Raises:
         UserError: If a config cannot start from the one before.
@@ -129,30 +118,19 @@ def make_stages(configs: Sequence[str], work_dir: str,
         with DefaultScope.overwrite_default_scope('mmpose'):
             model = MODELS.build(config.model)
         if before is not None:
-            check_stages(*before, model, path)
+            _check_pair(*before, model, path)
         before = model, path
     stages = []
     for number, path in enumerate(configs, start=1):
-        stages.append(Stage(
+        stages.append(Training(
             path, work_dir, options, f'{number}_{Path(path).stem}',
             after=stages[-1] if stages else None, processes=processes))
     return stages
 
 
-def check_stages(before: nn.Module, before_path: str, after: nn.Module,
-                 after_path: str) -> None:
-    """Check that a model can start from the checkpoint of the one before.
-
-    Args:
-        before (nn.Module): The model of the stage before.
-        before_path (str): Its config.
-        after (nn.Module): The model.
-        after_path (str): Its config.
-
-    Raises:
-        UserError: If depth shrinks, or grows without ``depth_growth``, or if
-            a model has other weights than the one before; names both configs.
-    """
+def _check_pair(before: nn.Module, before_path: str, after: nn.Module,
+                after_path: str) -> None:
+    """Check that a model can start from the checkpoint of the one before."""
     old, new = (model.head.decoder.depth_size for model in (before, after))
     pair = (f'{after_path} has d2 = {new}, and {before_path}, the stage before '
             f'it, d2 = {old}')
@@ -178,14 +156,15 @@ def _state_per_bin(model: nn.Module) -> dict:
     return state
 
 
-def rows(stages: Sequence[Stage]) -> list[dict]:
-    """What came of each stage."""
+def rows(stages: Sequence[Training]) -> list[dict]:
+    """Figures of each stage that is done, and what it started from."""
     result = []
     for stage in stages:
         epoch, checkpoint = stage.checkpoint()
         figures = stage.validations()[epoch]
+        depth, mode = _depth_and_mode(stage)
         result.append(dict(
-            config=stage.config.filename, d2=stage.d2, mode=stage.mode,
+            config=stage.config.filename, d2=depth, mode=mode,
             epochs=stage.epochs, epoch=epoch,
             **{name: figures.get(name) for name in FIGURES},
             checkpoint=str(checkpoint),
@@ -194,41 +173,29 @@ def rows(stages: Sequence[Stage]) -> list[dict]:
     return result
 
 
-def table(rows: Sequence[dict]) -> str:
-    """What came of each stage, as Markdown."""
-    return tabulate(
-        [[number, row['d2'], row['mode'], row['epochs'], row['epoch'],
-          *(row[name] for name in FIGURES), row['checkpoint']]
-         for number, row in enumerate(rows, start=1)],
-        ['stage', 'd2', 'mode', 'epochs', 'checkpoint of epoch',
-         *FIGURES.values(), 'checkpoint'],
-        tablefmt='github', floatfmt='.1f', missingval='-')
-
-
-def write_report(stages: Sequence[Stage], work_dir: str) -> Path:
-    """Write ``curriculum.md``, ``.json`` and ``.png``.
-
-    Args:
-        stages (Sequence[Stage]): Those that are done.
-        work_dir (str): Where to.
-
-    Returns:
-        Path: The ``.md``.
-    """
+def write_report(stages: Sequence[Training], work_dir: str) -> str:
+    """Write ``curriculum.md``, ``.json`` and ``.png``, and return the table."""
     curves, before = {}, 0
     for number, stage in enumerate(stages, start=1):
         curve = {before + epoch: figures['MPJPE'] for epoch, figures
                  in stage.validations().items() if 'MPJPE' in figures}
         if curve:
-            curves[f'{number}: {stage.title}'] = [curve]
+            depth, mode = _depth_and_mode(stage)
+            curves[f'{number}: d2 {depth}, {mode}'] = [curve]
         before += stage.epochs
     report = Path(work_dir, 'curriculum.md')
     picture = report.with_suffix('.png')
     draw_curves(curves, str(picture), 'Validation MPJPE, stage by stage',
                 'MPJPE, mm', 'epoch of all stages')
     of_stages = rows(stages)
+    columns = ('d2', 'mode', 'epochs', 'epoch', *FIGURES, 'checkpoint')
+    table = tabulate(
+        [[number, *(row[name] for name in columns)]
+         for number, row in enumerate(of_stages, start=1)],
+        ['stage', 'd2', 'mode', 'epochs', 'checkpoint of epoch',
+         *FIGURES.values(), 'checkpoint'],
+        tablefmt='github', floatfmt='.1f', missingval='-')
     write_whole(report.with_suffix('.json'), json.dumps(
         dict(format=1, stages=of_stages), indent=1) + '\n')
-    write_whole(report, REPORT.format(
-        table=table(of_stages), picture=picture.name))
-    return report
+    write_whole(report, REPORT.format(table=table, picture=picture.name))
+    return table

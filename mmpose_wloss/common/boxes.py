@@ -16,8 +16,7 @@ def check_boxes(boxes: Sequence, where: str) -> np.ndarray:
         where (str): Which image, for the error.
 
     Returns:
-        np.ndarray: In shape [N, 5], float32, with a score of 1 where there was
-        none.
+        np.ndarray: With a score, by default 1, in shape [N, 5], float32.
 
     Raises:
         UserError: If they are something else.

@@ -20,12 +20,11 @@ def camera_parameters(camera: Mapping,
         camera (Mapping): ``f``, focal lengths (fx, fy), and ``c``, principal
             point (cx, cy), in pixels of the image; for a lens that distorts
             ``k``, radial (k1, k2, k3), ``p``, tangential (p1, p2), and ``s``,
-            thin prism (s1, s2, s3, s4), as OpenCV defines them. Other keys
-            are ignored.
+            thin prism (s1, s2, s3, s4), as OpenCV defines them.
         where (str): Which camera, for the error.
 
     Returns:
-        dict[str, np.ndarray]: The given parameters, flat, float64.
+        dict[str, np.ndarray]: The given ones of these, flat, float64.
 
     Raises:
         UserError: If one is missing or malformed.
@@ -93,9 +92,6 @@ def back_project(pixels: np.ndarray, depths: np.ndarray,
 
     Returns:
         np.ndarray: In shape [..., 3], float64, in the unit of the depths.
-
-    Raises:
-        UserError: If a parameter of the camera is missing or malformed.
     """
     # a few steps of fixed-point iteration are OpenCV's default, too few for
     # the margins of a wide lens

@@ -58,14 +58,8 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
             image (np.ndarray): RGB in shape [H, W, 3].
             data_sample (PoseDataSample): With ``pred_instances``, of one
                 person or of several (``merge_data_samples``).
-            draw_gt, draw_bbox (bool): Draw the truth, if any, and boxes.
-            show (bool): Open a window.
-            wait_time (float): How long it stays, in seconds; with 0 until a
-                key is pressed.
-            out_file (str, optional): Write the picture here, and not to the
-                backends.
-            kpt_thr (float): Joints with a lower score are left out.
-            step (int): Step for the backends.
+            draw_gt, draw_bbox, show, wait_time, out_file, kpt_thr, step: As
+                for ``PoseLocalVisualizer``.
 
         Returns:
             np.ndarray: The picture as RGB in shape [H, W, 3].

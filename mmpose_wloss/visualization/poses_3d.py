@@ -26,13 +26,10 @@ PANEL, TITLE = 3.6, 0.3  # inches
 
 
 class Poses3D(NamedTuple):
-    """Poses of people, in the image and in space.
+    """Poses of people in pixels [N, K, 2] and in space [N, K, 3].
 
-    Attributes:
-        pixels (np.ndarray): In pixels of the image, in shape [N, K, 2].
-        points (np.ndarray): In camera axes (x right, y down, z away from the
-            camera) in mm, in shape [N, K, 3].
-        visible (np.ndarray): Which joints are drawn, bool in shape [N, K].
+    Points are in camera axes (x right, y down, z away from the camera) in mm;
+    ``visible`` [N, K] tells which joints are drawn.
     """
     pixels: np.ndarray
     points: np.ndarray
@@ -40,17 +37,10 @@ class Poses3D(NamedTuple):
 
 
 class PoseView(NamedTuple):
-    """An image and the people in it.
+    """An RGB image [H, W, 3] and the people in it.
 
-    Attributes:
-        image (np.ndarray): RGB, uint8 in shape [H, W, 3].
-        prediction (Poses3D): What was predicted.
-        truth (Poses3D, optional): What is known.
-        boxes (np.ndarray): Boxes to draw, left, top, right, bottom in pixels,
-            in shape [N, 4].
-        window (np.ndarray, optional): A box around which the image is shown;
-            by default all of it is.
-        caption (str): Goes above the image.
+    ``boxes`` [N, 4] are drawn; of the image ``window``, a box, and what is
+    around it is shown, by default all. The caption goes above.
     """
     image: np.ndarray
     prediction: Poses3D
@@ -176,14 +166,7 @@ def _shown(view: PoseView) -> tuple[np.ndarray, np.ndarray]:
 
 
 def upright(points: np.ndarray) -> np.ndarray:
-    """Turn camera axes into those of a plot, whose third points up.
-
-    Args:
-        points (np.ndarray): x right, y down, z ahead, in shape [..., 3].
-
-    Returns:
-        np.ndarray: x right, y ahead, z up, in shape [..., 3].
-    """
+    """Turn x right, y down, z ahead [..., 3] into x right, y ahead, z up."""
     return points[..., [0, 2, 1]] * (1, 1, -1)
 
 

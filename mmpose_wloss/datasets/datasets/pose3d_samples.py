@@ -53,18 +53,12 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
 
 def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
                          where: str) -> float:
-    """Tell by the size of poses relative to the root whether they are in mm.
+    """What poses are to be multiplied with to be in mm, by their size.
 
     Args:
-        lifting_target (np.ndarray): In shape [..., 3].
+        lifting_target (np.ndarray): Relative to the root, in shape [..., 3].
         visible (np.ndarray): Which joints count, in shape [...].
         where (str): What holds the poses, for the error.
-
-    Returns:
-        float: 1 for millimeters, 1000 for meters.
-
-    Raises:
-        UserError: If they are neither.
     """
     distances = np.linalg.norm(lifting_target[visible > 0], axis=-1)
     # the root itself says nothing
@@ -79,18 +73,10 @@ def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
 
 def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
                       keypoints_3d: np.ndarray, camera: dict) -> np.ndarray:
-    """How far projected poses are from their 2D joints.
+    """How far projected poses [N, K, 3] are from their 2D joints [N, K, 2].
 
-    Args:
-        keypoints (np.ndarray): In pixels, in shape [N, K, 2].
-        visible (np.ndarray): Which of them are annotated, in shape [N, K].
-        keypoints_3d (np.ndarray): In camera space, NaN where nothing is
-            annotated, in shape [N, K, 3].
-        camera (dict): Of :func:`camera_parameters`.
-
-    Returns:
-        np.ndarray: Medians over the joints of each pose in pixels; infinite
-        for joints behind the camera. In shape [N].
+    The medians over the joints that are visible [N, K] and not NaN, in pixels
+    in shape [N]; infinite for joints behind the camera.
     """
     known = np.isfinite(keypoints_3d).all(-1)
     points = np.where(known[..., None], keypoints_3d, 1.)
@@ -110,8 +96,7 @@ def check_projections(errors: np.ndarray, boxes: np.ndarray,
 
     Args:
         errors (np.ndarray): Of :func:`projection_errors`, in shape [N].
-        boxes (np.ndarray): Left, top, right, bottom in pixels, in shape
-            [N, 4].
+        boxes (np.ndarray): Left, top, right, bottom, in shape [N, 4].
         names (Sequence[str]): What the samples are called.
         file (str): Where they are from.
     """

@@ -15,10 +15,8 @@ class PackPose3DInputs(PackPoseInputs):
     has the camera, the root joints and their depth.
 
     ``lifting_target`` and ``camera_param`` are of the image as it is in its
-    file, and no transform turns them. Of a sample that was flipped or rotated
-    they are left out rather than packed wrong: training learns from
-    ``keypoints``, whose depth is the same, and evaluation neither flips nor
-    rotates.
+    file. Of a flipped or rotated sample they are left out: training learns
+    from ``keypoints``, and evaluation neither flips nor rotates.
 
     Args:
         meta_keys (Sequence[str], optional): Keys that are packed as metainfo
@@ -43,15 +41,7 @@ class PackPose3DInputs(PackPoseInputs):
             pack_transformed=pack_transformed)
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample of a pipeline.
-
-        Args:
-            results (dict): The sample.
-
-        Returns:
-            dict: ``inputs``, the image as a tensor in shape [3, H, W], and
-            ``data_samples``, a ``PoseDataSample``.
-        """
+        """Pack one sample, as ``PackPoseInputs`` does."""
         if results.get('flip') or np.any(results.get('bbox_rotation', 0)):
             results = {key: value for key, value in results.items()
                        if key not in ('camera_param', *self.TARGETS)}

@@ -25,9 +25,7 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
         X = (u - c_x) Z / f_x, \quad Y = (v - c_y) Z / f_y
 
     (with the lens' distortion undone before). Elsewhere the person is taken to
-    be far away, at a scale by which the longer side of its crop shows
-    ``crop_extent``: directions and proportions are right then, the size is a
-    guess.
+    be far away, and its size is a guess by ``crop_extent``.
 
     ``pred_instances`` of a sample hold, all float32:
 
@@ -73,9 +71,6 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
                 keypoints are pixels of the input and depths in mm.
             batch_pred_fields (list[PixelData], optional): Heatmaps.
             batch_data_samples (list[PoseDataSample]): The samples.
-
-        Returns:
-            list[PoseDataSample]: The samples with ``pred_instances``.
         """
         samples = super().add_pred_to_datasample(
             batch_pred_instances, batch_pred_fields, batch_data_samples)
