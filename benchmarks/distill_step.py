@@ -2,7 +2,7 @@
 
 These are: forward of the teacher without gradient, forward and backward of the
 student with the loss of the labels, on all images. They are compared with the
-step on labelled images, and on a mixture of labelled and unlabelled ones.
+step on labeled images, and on a mixture of labeled and unlabeled ones.
 Rounds go over all that is compared in turn, every other one backwards; a ratio
 is the median over rounds, with its quartiles.
 """
@@ -54,7 +54,7 @@ class Bench:
             self.model.init_weights()
         self.model.to(device).train()
         self.samples = {}
-        for part, labeled in (('labelled', batch), ('mixed', batch // 2)):
+        for part, labeled in (('labeled', batch), ('mixed', batch // 2)):
             data = get_packed_inputs(
                 batch, num_keypoints=joints, img_shape=size[::-1],
                 input_size=size, heatmap_size=(size[0] // 4, size[1] // 4))
@@ -78,13 +78,13 @@ class Bench:
         with torch.no_grad():
             self.model.teacher.network(
                 self.inputs, None, mode='tensor')
-        losses = self.model.student.loss(self.inputs, self.samples['labelled'])
+        losses = self.model.student.loss(self.inputs, self.samples['labeled'])
         self.model.parse_losses(losses)[0].backward()
         self.model.zero_grad(set_to_none=True)
 
     def student(self) -> None:
         """The student's stock step."""
-        losses = self.model.student.loss(self.inputs, self.samples['labelled'])
+        losses = self.model.student.loss(self.inputs, self.samples['labeled'])
         self.model.parse_losses(losses)[0].backward()
         self.model.zero_grad(set_to_none=True)
 
@@ -103,7 +103,7 @@ def main() -> None:
     functions = {}
     for name, sizes in CONFIGS.items():
         bench = Bench(name, args.batch, device, **sizes)
-        functions[name, 'labelled'] = lambda bench=bench: bench.step('labelled')
+        functions[name, 'labeled'] = lambda bench=bench: bench.step('labeled')
         functions[name, 'mixed'] = lambda bench=bench: bench.step('mixed')
         functions[name, 'passes'] = bench.passes
         functions[name, 'passes again'] = bench.passes
@@ -115,18 +115,18 @@ def main() -> None:
         passes = seconds[name, 'passes']
         rows[name] = dict(
             milliseconds={what: 1e3 * statistics.median(seconds[name, what])
-                          for what in ('labelled', 'mixed', 'passes',
+                          for what in ('labeled', 'mixed', 'passes',
                                        'student')},
             **{what: ratios(seconds[name, what], passes)
-               for what in ('labelled', 'mixed', 'passes again')},
-            over_student=ratios(seconds[name, 'labelled'],
+               for what in ('labeled', 'mixed', 'passes again')},
+            over_student=ratios(seconds[name, 'labeled'],
                                 seconds[name, 'student']))
     print(tabulate(
-        [[name, f'{row["milliseconds"]["labelled"]:.0f}',
+        [[name, f'{row["milliseconds"]["labeled"]:.0f}',
           *(text(row[what]) for what in (
-              'labelled', 'mixed', 'passes again', 'over_student'))]
+              'labeled', 'mixed', 'passes again', 'over_student'))]
          for name, row in rows.items()],
-        ['config', 'step, ms', 'labelled, over its passes',
+        ['config', 'step, ms', 'labeled, over its passes',
          'mixed, over its passes', 'the passes, over themselves',
          "over the student's own step"], tablefmt='github'))
     write_rows(RESULTS / f'distill_step_{device.type}.json', dict(

@@ -1,7 +1,7 @@
-"""What a teacher brings to a small student, and what unlabelled images add.
+"""What a teacher brings to a small student, and what unlabeled images add.
 
 Trains a mobile hourglass on the embedded data set: from labels alone, taught
-by a larger hourglass with several alphas, and with as many unlabelled images;
+by a larger hourglass with several alphas, and with as many unlabeled images;
 and the same with few labels. The teacher has all labels.
 Render it first: python -m mmpose_wloss render dataset --unlabeled 4000
 """
@@ -10,7 +10,7 @@ from study import Study
 
 TEACHER = 'teacher, 4 stacks'
 STUDENT = 'student, 2 mobile stacks'
-UNLABELED = 'distilled, alpha 0.5, unlabelled images'
+UNLABELED = 'distilled, alpha 0.5, unlabeled images'
 
 
 def distilled(alpha: float, **options) -> dict:
@@ -22,7 +22,7 @@ def distilled(alpha: float, **options) -> dict:
     }
 
 
-# as many steps with 200 labelled people as with all 2,185
+# as many steps with 200 labeled people as with all 2,185
 FEW = {'train_dataloader.dataset.indices': 200, 'epochs': 105,
        'train_cfg.val_interval': 21,
        'default_hooks.checkpoint.interval': 21}
@@ -38,7 +38,7 @@ CONFIGURATIONS = {
     'distilled, alpha 0.75': distilled(0.75),
     '200 labels, student': FEW,
     '200 labels, distilled, alpha 0.5': distilled(0.5, **FEW),
-    '200 labels, distilled, alpha 0.5, unlabelled images': distilled(
+    '200 labels, distilled, alpha 0.5, unlabeled images': distilled(
         0.5, config='configs/demo/hourglass_mobile_s2_fpd_unlabeled_annypose.py',
         **{'train_dataloader.dataset.datasets.0.indices': 200}),
 }
