@@ -11,8 +11,8 @@ python -m mmpose_wloss render dataset --out data/annypose_balance --val 3000
 import dataclasses
 import json
 
+from mmpose_wloss.common.files import digest_of_file
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
-from mmpose_wloss.pose_density import annotation_digest
 
 import numpy as np
 from figures import draw_comparison
@@ -125,7 +125,7 @@ def write_densities() -> dict:
     validation = ROOT / VALIDATION / 'annotations/person_keypoints_val.json'
     # as JSON reads it
     return json.loads(json.dumps(dict(
-        validation=annotation_digest([validation]),
+        validation=digest_of_file(validation),
         **{name: dict(artefact.density.options,
                       effective_sample_size=round(
                           artefact.effective_sample_size, 4))

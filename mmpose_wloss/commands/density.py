@@ -1,12 +1,14 @@
-"""What ``tools/pose_density.py`` does: fit, save and picture densities."""
+"""``python -m mmpose_wloss density``: fit, inspect and compare densities."""
 
+import argparse
 import contextlib
 import io
 import itertools
 import json
 import os.path as osp
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +16,36 @@ import mmcv
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 from PIL import Image
+from tqdm import tqdm
 
+from ..common.configs import components_of_class, data_sets
+from ..common.errors import UserError
+from ..common.files import existing_file
 from ..datasets.datasets.unlabeled import UnlabeledPoseDataset
-from ..datasets.poses import Poses, collect_poses, fit_pose_density
+from ..datasets.poses import (
+    Poses,
+    collect_poses,
+    fit_pose_density,
+    joint_names,
+)
 from ..pose_density import PoseDensity, PoseDensityArtefact
-from ..pose_density.summary import Comparison
-from ..preflight import check_annotation_files, check_config_path, find_ours
+from ..pose_density.normalization import joint_boxes
+from ..pose_density.summary import (
+    Comparison,
+    compare,
+    summarize,
+    summarize_comparison,
+)
+from ..preflight import (
+    check_config_path,
+    class_of,
+    named_files,
+    raise_for_missing,
+)
 from ..visualization.pose_density_figures import (
     draw_density_comparison,
     draw_density_histogram,
@@ -33,11 +55,159 @@ from ..visualization.pose_sheet import PoseCell, draw_pose_sheet
 from ..visualization.skeleton import Skeleton
 
 FOLDER = Path('work_dirs', 'pose_density')
+SOURCE = ('a config (.py), of which the training data set is taken, or an '
+          'annotation file')
 # poses of each kind in a sheet of skeletons, and in one of crops
 SHEET, CROPS = 20, 8
 # images that may be missing before crops are given up
 TRIES = 100
 CROP_MARGIN, CROP_PIXELS = 1.25, 160
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit, inspect or compare densities of poses.
+
+    Args:
+        arguments (list[str], optional): Those of the command line by default.
+
+    Returns:
+        int: 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog='mmpose_wloss density',
+        description='Weights of training poses by their density.')
+    commands = parser.add_subparsers(dest='command', required=True)
+
+    command = commands.add_parser('fit', help='fit a density to the poses of a '
+                                  'data set, and write it with their weights')
+    command.set_defaults(run=run_fit)
+    add = command.add_argument
+    add('source', help=SOURCE)
+    add('--out', help='the file, .npz; default: pose_density.file of the '
+        f'config, else {FOLDER}/NAME_OF_THE_SOURCE.npz')
+    add('--options', nargs='+', action=DictAction, default={},
+        metavar='KEY=VALUE',
+        help='mode and options of PoseDensity, before those of pose_density in '
+        'the config, e.g. mode=source bandwidth=0.2 clip=0.1,10')
+    add('--device', default='cpu',
+        help='where densities are computed; default: cpu')
+    add('--force', action='store_true',
+        help='write weights with which a handful carries the training')
+    add('--no-pictures', action='store_true',
+        help='draw no pictures beside the file')
+    add_source_options(command)
+
+    command = commands.add_parser('inspect', help='describe and draw a density')
+    command.set_defaults(run=run_inspect)
+    add = command.add_argument
+    add('file', help='file of a density')
+    add('--source', help=f'{SOURCE}: draw its poses too')
+    add('--out', metavar='DIR', help='folder of the pictures; '
+        "default: beside the file, with the file's name")
+    add_source_options(command)
+
+    command = commands.add_parser(
+        'compare', help='compare two densities of the same annotations')
+    command.set_defaults(run=run_compare)
+    add = command.add_argument
+    add('files', nargs=2, metavar='FILE', help='file of a density')
+    add('--out', help='the picture; default: beside the first file')
+    add('--count', type=int, default=10,
+        help='how many of the largest disagreements to list; default: 10')
+
+    args = parser.parse_args(arguments)
+    args.run(args)
+    return 0
+
+
+def add_source_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that tell which poses a source means."""
+    add = command.add_argument_group('of a config').add_argument
+    add('--dataset', metavar='KEY', help='which training data set, e.g. '
+        'train_dataloader.dataset.datasets.0')
+    add('--cfg-options', nargs='+', action=DictAction, default={},
+        metavar='KEY=VALUE', help='changes of the config')
+    add = command.add_argument_group('of an annotation file').add_argument
+    add('--dataset-type', default='CocoDataset',
+        help='class of the data set; default: CocoDataset')
+    add('--data-root', default='', help='folder of the images')
+    add('--img-prefix', default='', help='their folder in --data-root')
+
+
+def run_fit(args: argparse.Namespace) -> None:
+    """Fit a density, write it and draw it.
+
+    Raises:
+        UserError: If an argument or the poses do not fit, or a handful of
+            poses would carry the training.
+    """
+    source = source_of(args, args.source)
+    out = Path(args.out or source.out)
+    options = {**source.options, **args.options}
+    # what can be wrong is found before poses are read
+    PoseDensity(**options)
+    if out.suffix != '.npz':
+        raise UserError(f'out must end in .npz, but it is {out}')
+    try:
+        torch.zeros(1, device=args.device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f'device {args.device!r} cannot be used: '
+                        f'{str(error).splitlines()[0]}') from None
+    print(f'fitting to {source.key}', flush=True)
+    poses = read_poses(source)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always', UserWarning)
+        artefact = fit_pose_density(poses, device=args.device, progress=True,
+                                    **options)
+    for each in caught:
+        warn(each.message)
+    print(summarize(artefact))
+    if artefact.is_carried_by_few() and not args.force:
+        raise UserError(f'{out} is not written: {artefact.doubt()}. Or write '
+                        'it anyway by --force')
+    if artefact.doubt():
+        warn(artefact.doubt())
+    artefact.save(out)
+    print(f'written: {out}')
+    others = [file for file in source.trained_on
+              if Path(file).absolute() != out.absolute()]
+    if others:
+        warn(f'but a training with {args.source} reads {", ".join(others)}')
+    if not args.no_pictures:
+        draw_pictures(artefact, out.with_suffix(''), poses)
+
+
+def run_inspect(args: argparse.Namespace) -> None:
+    """Describe and draw a density."""
+    artefact = PoseDensityArtefact.load(args.file)
+    print(summarize(artefact))
+    if artefact.doubt():
+        warn(artefact.doubt())
+    poses = None
+    if args.source:
+        poses = read_poses(source_of(args, args.source))
+        artefact.check_annotations(poses.files)
+    draw_pictures(artefact, Path(args.out or Path(args.file).with_suffix('')),
+                  poses)
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """Compare two densities, in figures and in a picture."""
+    first, second = (PoseDensityArtefact.load(file) for file in args.files)
+    comparison = compare(first, second)
+    print(summarize_comparison(comparison, args.count))
+    if first.annotation_digest != second.annotation_digest:
+        print('note: they were computed from different annotation files: '
+              f'{", ".join(first.annotation_files)} and '
+              f'{", ".join(second.annotation_files)}')
+    draw_comparison(args.files, comparison, args.out)
+
+
+def warn(message: object) -> None:
+    print(f'warning: {message}', file=sys.stderr)
+
+
+# -- which poses
 
 
 class Source(NamedTuple):
@@ -58,69 +228,44 @@ class Source(NamedTuple):
     options: dict = {}
 
 
-def source_of(path: str, dataset_key: str | None = None,
-              cfg_options: dict | None = None,
-              dataset_type: str = 'CocoDataset', data_root: str = '',
-              img_prefix: str = '') -> Source:
+def source_of(args: argparse.Namespace, path: str) -> Source:
     """Say which poses a config or an annotation file means.
 
     Of a config it is the training data set: where there are several, the one
-    whose pipeline holds ``PoseDensityWeights``, else the only labelled one.
+    whose pipeline holds ``PoseDensityWeights``, else the only labeled one.
 
     Args:
+        args (Namespace): Options of :func:`add_source_options`.
         path (str): A config (``.py``) or an annotation file.
-        dataset_key (str, optional): Which data set of a config, by its key.
-            Defaults to ``None``.
-        cfg_options (dict, optional): Changes of the config.
-        dataset_type (str): Class of the data set of an annotation file.
-            Defaults to ``'CocoDataset'``.
-        data_root (str): Where its images are. Defaults to ``''``.
-        img_prefix (str): Their folder therein. Defaults to ``''``.
-
-    Returns:
-        Source: The source.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be told which data set is meant.
+        UserError: If there is no such file, or it cannot be told which data
+            set is meant.
     """
     out = str(FOLDER / f'{Path(path).stem}.npz')
     if not path.endswith('.py'):
-        if not Path(path).is_file():
-            raise FileNotFoundError(f'There is no annotation file {path}')
+        existing_file(path, 'annotation file')
         return Source(path, dict(
-            type=dataset_type, ann_file=path,
-            data_prefix=dict(img=osp.join(data_root, img_prefix))), out)
+            type=args.dataset_type, ann_file=path,
+            data_prefix=dict(img=osp.join(args.data_root, args.img_prefix))),
+            out)
 
     check_config_path(path)
     config = Config.fromfile(path)
-    if cfg_options:
-        config.merge_from_dict(cfg_options)
+    config.merge_from_dict(args.cfg_options)
     init_default_scope(config.get('default_scope') or 'mmpose')
-    dataset = (config.get('train_dataloader') or {}).get('dataset')
-    if not dataset:
-        raise ValueError(f'{path} has no train_dataloader.dataset')
-    key, dataset = _choose(path, dict(
-        _leaves('train_dataloader.dataset', dataset)), dataset_key)
+    loader = config.get('train_dataloader') or {}
+    if not loader.get('dataset'):
+        raise UserError(f'{path} has no train_dataloader.dataset')
+    key, dataset = _choose(path, dict(data_sets(
+        loader.dataset, 'train_dataloader.dataset')), args.dataset)
     options = dict(config.get('pose_density') or {})
-    file = options.pop('file', None)
     trained_on = tuple(dict.fromkeys(
-        component['file'] for _, component in find_ours(
-            'train_dataloader', config.train_dataloader, 'PoseDensityWeights')))
-    if file is None and len(trained_on) == 1:
-        file = trained_on[0]
-    return Source(key, dataset, file or out, trained_on, options)
-
-
-def _leaves(key: str, dataset: dict) -> Iterator[tuple[str, dict]]:
-    """Key and config of each data set within wrappers."""
-    if dataset.get('datasets') is not None:
-        for index, one in enumerate(dataset['datasets']):
-            yield from _leaves(f'{key}.datasets.{index}', one)
-    elif dataset.get('dataset') is not None:
-        yield from _leaves(f'{key}.dataset', dataset['dataset'])
-    else:
-        yield key, dataset
+        step['file'] for _, step in components_of_class(
+            loader, 'PoseDensityWeights')))
+    file = options.pop('file', None) or (
+        trained_on[0] if len(trained_on) == 1 else out)
+    return Source(key, dataset, file, trained_on, options)
 
 
 def _choose(path: str, datasets: dict[str, dict],
@@ -130,273 +275,171 @@ def _choose(path: str, datasets: dict[str, dict],
         for name, one in datasets.items())
     if key is not None:
         if key not in datasets:
-            raise ValueError(f'{path} has no training data set {key}. It has:'
-                             f'{choices}')
+            raise UserError(f'{path} has no training data set {key}. It has:'
+                            f'{choices}')
         return key, datasets[key]
     weighted = {
         name: one for name, one in datasets.items()
-        if any(find_ours('', one.get('pipeline'), 'PoseDensityWeights'))
-    }
+        if any(components_of_class(one.get('pipeline'), 'PoseDensityWeights'))}
     labeled = weighted or {
-        name: one for name, one in datasets.items() if not _is_unlabeled(one)
-    }
+        name: one for name, one in datasets.items() if not _is_unlabeled(one)}
     if len(labeled) != 1:
         what = ('several training data sets with PoseDensityWeights' if weighted
-                else f'{len(labeled) or "no"} labelled training data sets')
-        raise ValueError(f'{path} has {what}. Choose one by --dataset:'
-                         f'{choices}')
+                else f'{len(labeled) or "no"} labeled training data sets')
+        raise UserError(f'{path} has {what}. Choose one by --dataset:{choices}')
     return next(iter(labeled.items()))
 
 
 def _is_unlabeled(dataset: dict) -> bool:
-    kind = dataset.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(kind, type) and issubclass(kind, UnlabeledPoseDataset)
+    return issubclass(class_of(dataset) or object, UnlabeledPoseDataset)
 
 
-def read_poses(source: Source,
-               progress: Callable[[Iterable], Iterable] = iter) -> Poses:
+def read_poses(source: Source) -> Poses:
     """Read the poses of a source, without its images.
 
     Args:
         source (Source): The source; its pipeline is not built.
-        progress (Callable): Wraps what is iterated over. Defaults to
-            ``iter``.
-
-    Returns:
-        Poses: The poses.
 
     Raises:
-        FileNotFoundError: If an annotation file is missing.
-        ValueError: If the annotations cannot be read, or have no poses.
+        UserError: If an annotation file is missing, cannot be read, or has no
+            poses.
     """
-    check_annotation_files(source.key, source.dataset)
+    config = dict(source.dataset, pipeline=[])
+    raise_for_missing(file for file in named_files(config, source.key)
+                      if '.data_prefix.' not in file[0])
     if _is_unlabeled(source.dataset):
-        raise ValueError(f'{source.key} is a data set without labels, and so '
-                         'without poses')
+        raise UserError(f'{source.key} is a data set without labels, and so '
+                        'without poses')
     init_default_scope('mmpose')
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # MMPose says where it found a definition, COCO's API how far it is
         warnings.simplefilter('ignore')
         try:
-            # one without annotations could not be serialised
-            dataset = DATASETS.build(dict(
-                source.dataset, pipeline=[], lazy_init=True,
-                serialize_data=False))
+            # one without annotations could not be serialized
+            dataset = DATASETS.build(dict(config, lazy_init=True,
+                                          serialize_data=False))
             dataset.full_init()
-        except (AssertionError, AttributeError, IndexError, KeyError,
-                TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f'{source.dataset.get("ann_file")} cannot be read by '
-                f'{source.dataset["type"]} ({type(error).__name__}: {error})'
-            ) from error
-    return collect_poses(dataset, progress)
+        except (AssertionError, AttributeError, LookupError, TypeError,
+                json.JSONDecodeError, UnicodeDecodeError) as error:
+            # MMPose does not check what it reads
+            raise UserError(
+                f'{config.get("ann_file")} cannot be read by {config["type"]} '
+                f'({type(error).__name__}: {error})') from error
+
+    def bar(indices: Iterable) -> Iterable:
+        return tqdm(indices, desc='reading poses', unit=' poses')
+
+    return collect_poses(dataset, bar)
 
 
-def check_options(options: dict) -> None:
-    """Check the options of a density before anything is read.
-
-    Args:
-        options (dict): ``mode`` and options of :class:`PoseDensity`.
-
-    Raises:
-        ValueError: If one is unknown, or does not fit.
-    """
-    try:
-        PoseDensity(**options)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+# -- pictures
 
 
-def fit(source: Source, out: str, options: dict | None = None,
-        device: str = 'cpu',
-        progress: Callable[[Iterable], Iterable] = iter
-        ) -> tuple[PoseDensityArtefact, Poses]:
-    """Fit a density; nothing is written.
+def save_figure(figure: Figure, path: Path, note: str | None = None) -> None:
+    """Save a picture and say so; its folder is made.
 
     Args:
-        source (Source): Where the poses come from.
-        out (str): The file that it is to be saved as, which is checked first.
-        options (dict, optional): ``mode`` and options of
-            :class:`PoseDensity`, before those of the source.
-        device (str): Where densities are computed. Defaults to ``'cpu'``.
-        progress (Callable): Wraps the poses read, e.g. ``tqdm``.
-
-    Returns:
-        tuple[PoseDensityArtefact, Poses]: The density and its poses.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If an option or the poses do not fit.
+        figure (Figure): The picture.
+        path (Path): Its file.
+        note (str, optional): What is to be said about it.
     """
-    options = {**source.options, **(options or {})}
-    check_options(options)
-    if Path(out).suffix != '.npz' or Path(out).is_dir():
-        raise ValueError(f'out must be a file ending in .npz, but it is {out}')
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f'device {device!r} cannot be used: '
-                         f'{str(error).splitlines()[0]}') from None
-    poses = read_poses(source, progress)
-    return fit_pose_density(poses, device=device, progress=True,
-                            **options), poses
-
-
-def doubts(artefact: PoseDensityArtefact) -> str | None:
-    """Why training with these weights would be no use.
-
-    Args:
-        artefact (PoseDensityArtefact): The pose density.
-
-    Returns:
-        str: ``None``, where nothing speaks against it.
-    """
-    size = artefact.effective_sample_size
-    if artefact.does_nothing():
-        return (f'the effective sample size is {size:.4f}: all poses weigh '
-                'almost the same, and training with these weights is training '
-                'without them')
-    if artefact.is_carried_by_few():
-        return (f'the effective sample size is {size:.4f}, and the heaviest '
-                f'1 % of the poses have {artefact.heaviest_share():.0%} of the '
-                'weight: a handful would carry the training. Temper the '
-                'weights (a lower alpha, a higher min_ess, a clip), or choose '
-                'a larger bandwidth')
-    return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photo = path.suffix == '.jpg'
+    figure.savefig(path, dpi=110,
+                   pil_kwargs=dict(quality=85) if photo else None)
+    print(f'drawn: {path}' + (f'\nnote: {note}' if note else ''))
 
 
 def skeleton_of(artefact: PoseDensityArtefact,
                 poses: Poses | None = None) -> tuple[Skeleton, str | None]:
-    """The skeleton to draw a density's poses with.
+    """The skeleton to draw a density's poses with, and a note about it.
 
     Args:
         artefact (PoseDensityArtefact): The pose density.
-        poses (Poses, optional): Its poses. Defaults to ``None``: the skeleton
-            is that of the registered data set of its name.
-
-    Returns:
-        tuple[Skeleton, str]: The skeleton, and what is to be said about it, or
-        ``None``.
+        poses (Poses, optional): Its poses. By default, the skeleton is that
+            of the registered data set of its name.
     """
     if poses is not None:
         return Skeleton.of_metainfo(poses.metainfo), None
     skeleton = Skeleton.of_registered(artefact.dataset_name,
                                       artefact.joint_names)
-    if skeleton is None:
-        return Skeleton.without_bones(len(artefact.joint_names)), (
-            'MMPose has no data set with the name '
-            f'{artefact.dataset_name!r} and these joints: poses are drawn '
-            'without bones. Give --source')
-    return skeleton, None
+    if skeleton is not None:
+        return skeleton, None
+    return Skeleton.without_bones(len(artefact.joint_names)), (
+        f'MMPose has no data set with the name {artefact.dataset_name!r} and '
+        'these joints: poses are drawn without bones. Give --source')
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 110) -> Path:
-    """Save a picture.
-
-    Args:
-        figure (Figure): The picture.
-        path (Path): Its file; its folder is made.
-        dpi (int): Pixels per inch. Defaults to 110.
-
-    Returns:
-        Path: The file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    photo = path.suffix == '.jpg'
-    figure.savefig(path, dpi=dpi,
-                   pil_kwargs=dict(quality=85) if photo else None)
-    return path
-
-
-def draw_pictures(artefact: PoseDensityArtefact, folder: str,
-                  poses: Poses | None = None
-                  ) -> Iterator[tuple[Path | None, str | None]]:
+def draw_pictures(artefact: PoseDensityArtefact, folder: Path,
+                  poses: Poses | None = None) -> None:
     """Draw a density, and, where they are given, its poses.
 
     Args:
         artefact (PoseDensityArtefact): The pose density.
-        folder (str): Folder of the pictures.
-        poses (Poses, optional): The poses that it was fitted to. Defaults to
-            ``None``: no sheets of poses.
-
-    Yields:
-        tuple[Path | None, str | None]: The file of each picture, or ``None``,
-        and what is to be said about it, or ``None``.
+        folder (Path): Folder of the pictures.
+        poses (Poses, optional): The poses that it was fitted to.
 
     Raises:
-        ValueError: If the density was not fitted to these poses.
+        UserError: If the density was not fitted to these poses.
     """
-    folder = Path(folder)
     rows = None if poses is None else _rows_of(artefact, poses)
     skeleton, note = skeleton_of(artefact, poses)
     name = artefact.dataset_name
-    yield save_figure(draw_density_histogram(
+    save_figure(draw_density_histogram(
         artefact.log_density, artefact.weights,
         f'{len(artefact.ids)} poses of {name}, effective sample size '
-        f'{artefact.effective_sample_size:.3f}'), folder / 'density.png'), None
-    yield save_figure(draw_pose_axes(
+        f'{artefact.effective_sample_size:.3f}'), folder / 'density.png')
+    save_figure(draw_pose_axes(
         *artefact.density.pose_axes(),
         artefact.density.pca.explained_variance_ratio_, skeleton),
-        folder / 'axes.png'), note
+        folder / 'axes.png', note)
     if rows is None:
         return
     known = np.flatnonzero(~np.isnan(artefact.log_density))
     ordered = known[np.argsort(artefact.log_density[known], kind='stable')]
     groups = {'most common': ordered[::-1], 'rarest': ordered}
     frame, frames = _frames(artefact, poses)
-
-    def cells(choice: Sequence[int]) -> list[PoseCell]:
-        return [PoseCell.in_box(
+    captions = [f'{weight:#.3g}'.rstrip('.') for weight in artefact.weights]
+    save_figure(draw_pose_sheet(
+        {group: [PoseCell.in_box(
             poses.keypoints[rows[index]], poses.visible[rows[index]],
-            frames[rows[index]], _caption(artefact, index))
-            for index in choice]
-
-    yield save_figure(draw_pose_sheet(
-        {group: cells(order[:SHEET]) for group, order in groups.items()},
-        skeleton, f'poses of {name} with their weights; grey: {frame}'),
-        folder / 'poses.png'), None
-    crops, missing = {}, {}
+            frames[rows[index]], captions[index]) for index in order[:SHEET]]
+         for group, order in groups.items()}, skeleton,
+        f'poses of {name} with their weights; gray: {frame}'),
+        folder / 'poses.png')
+    crops, missing = {group: [] for group in groups}, {}
     for group, order in groups.items():
-        crops[group] = []
         for index in order[:TRIES]:
-            cell = _crop(poses, rows[index], _caption(artefact, index))
+            if len(crops[group]) == CROPS:
+                break
+            cell = _crop(poses, rows[index], captions[index])
             if cell is None:
                 missing[rows[index]] = poses.image_paths[rows[index]]
             else:
                 crops[group].append(cell)
-            if len(crops[group]) == CROPS:
-                break
     note = (f'{len(missing)} people are not shown in their images, which '
             f'cannot be read, as {next(iter(missing.values()))}'
             if missing else None)
-    if not any(crops.values()):
-        yield None, note
-        return
-    yield save_figure(draw_pose_sheet(
-        crops, skeleton, f'people of {name} with their weights',
-        columns=CROPS), folder / 'crops.jpg'), note
+    if any(crops.values()):
+        save_figure(draw_pose_sheet(
+            crops, skeleton, f'people of {name} with their weights',
+            columns=CROPS), folder / 'crops.jpg', note)
+    else:
+        print(f'note: {note}')
 
 
-def _rows_of(artefact: PoseDensityArtefact, poses: Poses) -> np.ndarray:
+def _rows_of(artefact: PoseDensityArtefact, poses: Poses) -> list[int]:
     """Which of the poses each annotation of a density is."""
-    artefact.check_joints([poses.metainfo['keypoint_id2name'][index]
-                           for index in range(poses.keypoints.shape[1])],
-                          'the source')
+    artefact.check_joints(joint_names(poses.metainfo), 'the source')
     row_of = {identity: row for row, identity in enumerate(poses.ids.tolist())}
     missing = [identity for identity in artefact.ids.tolist()
                if identity not in row_of]
     if missing:
-        raise ValueError(
+        raise UserError(
             f'{len(missing)} of {len(artefact.ids)} annotations of {artefact} '
             f'are not in {", ".join(map(str, poses.files))}, the first is '
             f'{missing[0]}: give the source that it was fitted to')
-    return np.array([row_of[identity] for identity in artefact.ids.tolist()])
-
-
-def _caption(artefact: PoseDensityArtefact, index: int) -> str:
-    return f'{artefact.weights[index]:#.3g}'.rstrip('.')
+    return [row_of[identity] for identity in artefact.ids.tolist()]
 
 
 def _frames(artefact: PoseDensityArtefact,
@@ -409,22 +452,16 @@ def _frames(artefact: PoseDensityArtefact,
         with contextlib.suppress(OSError):
             sizes = poses.image_sizes()
             return 'the image', np.hstack([np.zeros_like(sizes), sizes])
-    shown = poses.visible[..., None]
-    with np.errstate(invalid='ignore'):
-        low = np.where(shown, poses.keypoints, np.inf).min(1)
-        high = np.where(shown, poses.keypoints, -np.inf).max(1)
-    boxes = np.concatenate([low, high], 1)
-    return 'the box around the joints', np.where(
-        poses.visible.any(1)[:, None], boxes, poses.boxes)
+    return 'the box around the joints', joint_boxes(poses.keypoints,
+                                                    poses.visible)
 
 
 def _crop(poses: Poses, row: int, caption: str) -> PoseCell | None:
     """The person in the image; ``None`` where the image cannot be read."""
     path = poses.image_paths[row]
-    if not osp.isfile(path):
-        return None
     # as the training reads it
-    pixels = mmcv.imread(path, channel_order='rgb')
+    pixels = (mmcv.imread(path, channel_order='rgb') if osp.isfile(path)
+              else None)
     if pixels is None:
         return None
     box = poses.boxes[row]
@@ -438,23 +475,19 @@ def _crop(poses: Poses, row: int, caption: str) -> PoseCell | None:
                            caption, np.asarray(crop))
 
 
-def draw_comparison_of(files: Sequence[str], comparison: Comparison,
-                       out: str | None = None) -> Path:
+def draw_comparison(files: Sequence[str], comparison: Comparison,
+                    out: str | None = None) -> None:
     """Draw two densities, pose by pose.
 
     Args:
         files (Sequence[str]): The two files.
         comparison (Comparison): Of these.
-        out (str, optional): The picture. Defaults to ``None``: beside the
-            first file.
-
-    Returns:
-        Path: The picture.
+        out (str, optional): The picture. By default beside the first file.
     """
     if out is None:
         first, second = (Path(file).stem for file in files)
         out = Path(files[0]).with_name(f'{first}_and_{second}.png')
-    return save_figure(draw_density_comparison(
+    save_figure(draw_density_comparison(
         comparison.log_density, comparison.weights, _short_names(*files)),
         Path(out))
 

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from ..pose_density import (
-    PoseDensity,
-    PoseDensityArtefact,
-    annotation_digest,
-)
-from ..pose_density.normalization import UnusablePoses
+from ..common.errors import MissingFile, UserError
+from ..common.files import digest_of_files
+from ..pose_density import PoseDensity, PoseDensityArtefact
+from ..pose_density.normalization import UnusablePoses, joint_boxes
 from .datasets.image_size import loaded_image_size
 
 # of unusable annotations an error names so many
@@ -19,26 +17,12 @@ NAMED = 5
 
 
 def annotation_files(dataset: BaseDataset) -> list[str]:
-    """The annotation files that a data set reads.
-
-    Args:
-        dataset (BaseDataset): One data set, no wrapper of several.
-
-    Returns:
-        list[str]: Their paths.
-    """
+    """The annotation files that a data set, no wrapper of several, reads."""
     return list(getattr(dataset, 'ann_files', None) or [dataset.ann_file])
 
 
 def joint_names(metainfo: dict) -> tuple[str, ...]:
-    """Names of the joints in their order.
-
-    Args:
-        metainfo (dict): Meta information of a data set.
-
-    Returns:
-        tuple[str]: The names.
-    """
+    """Names of the joints in the meta information of a data set, in order."""
     names = metainfo['keypoint_id2name']
     return tuple(names[index] for index in range(len(names)))
 
@@ -71,19 +55,16 @@ class Poses:
         They are read from the headers of the image files.
 
         Raises:
-            FileNotFoundError: If one is missing.
+            MissingFile: If one is missing.
         """
-        sizes = {}
-        for path in self.image_paths:
-            if path in sizes:
-                continue
-            try:
-                sizes[path] = loaded_image_size(path)
-            except FileNotFoundError:
-                raise FileNotFoundError(
-                    f'There is no image {path}, by whose size a pose is to be '
-                    "normalised. Correct its folder, or set normalize='box'"
-                ) from None
+        try:
+            sizes = {path: loaded_image_size(path)
+                     for path in dict.fromkeys(self.image_paths)}
+        except FileNotFoundError as error:
+            raise MissingFile(
+                f'There is no image {error.filename}, by whose size a pose is '
+                "to be normalized. Correct its folder, or set normalize='box'"
+            ) from None
         return np.array([sizes[path] for path in self.image_paths],
                         np.float64)
 
@@ -94,49 +75,47 @@ def collect_poses(dataset: BaseDataset,
 
     Args:
         dataset (BaseDataset): A top-down data set of MMPose.
-        progress (Callable): Wraps the indices, e.g. ``tqdm``. Defaults to
-            ``iter``.
+        progress (Callable): Wraps the indices, e.g. ``tqdm``.
 
     Returns:
         Poses: In the order of the data set.
 
     Raises:
-        ValueError: If the data set is empty, has samples of several people, or
+        UserError: If the data set is empty, has samples of several people, or
             poses with another number of joints than it names, or ids that
             are not unique whole numbers.
     """
     dataset.full_init()
     joints = len(joint_names(dataset.metainfo))
+    files = annotation_files(dataset)
     if not len(dataset):
-        raise ValueError(f'{", ".join(annotation_files(dataset))} has no pose '
-                         'with keypoints to fit a density to')
+        raise UserError(f'{", ".join(files)} has no pose with keypoints to fit '
+                        'a density to')
     rows = []
     for index in progress(range(len(dataset))):
         info = dataset.get_data_info(index)
-        if np.ndim(info['id']) or len(info['keypoints']) != 1:
-            raise ValueError(
-                'A density is of single poses, but a sample of '
-                f'{annotation_files(dataset)[0]} has {len(info["keypoints"])}: '
-                "use data_mode='topdown'")
-        if len(info['keypoints'][0]) != joints:
-            raise ValueError(
-                f'annotation {info["id"]} has {len(info["keypoints"][0])} '
-                f'joints, but {type(dataset).__name__} is of {joints}')
-        identity = info['id']
+        identity, keypoints = info['id'], info['keypoints']
+        if np.ndim(identity) or len(keypoints) != 1:
+            raise UserError(
+                f'A density is of single poses, but a sample of {files[0]} has '
+                f"{len(keypoints)}: use data_mode='topdown'")
+        if len(keypoints[0]) != joints:
+            raise UserError(
+                f'annotation {identity} has {len(keypoints[0])} joints, but '
+                f'{type(dataset).__name__} is of {joints}')
         if isinstance(identity, str) or identity != int(identity):
-            raise ValueError(
-                f'annotation {identity!r} of {annotation_files(dataset)[0]} '
-                'has an id that is no whole number')
+            raise UserError(f'annotation {identity!r} of {files[0]} has an id '
+                            'that is no whole number')
         visible = np.asarray(info['keypoints_visible'])[0]
         if visible.ndim == 2:  # visibility and weight
             visible = visible[:, 0]
-        rows.append((int(identity), info['keypoints'][0], visible > 0,
+        rows.append((int(identity), keypoints[0], visible > 0,
                      info['bbox'][0], info['img_path']))
     ids, keypoints, visible, boxes, paths = zip(*rows, strict=True)
     if len(set(ids)) < len(ids):
-        raise ValueError(
-            f'{len(ids)} annotations of {annotation_files(dataset)[0]} have '
-            f'{len(set(ids))} ids, by which weights are kept: make them unique')
+        raise UserError(
+            f'{len(ids)} annotations of {files[0]} have {len(set(ids))} ids, '
+            'by which weights are kept: make them unique')
     return Poses(
         ids=np.array(ids, np.int64),
         keypoints=np.array(keypoints, np.float32)[..., :2],
@@ -144,7 +123,7 @@ def collect_poses(dataset: BaseDataset,
         boxes=np.array(boxes, np.float32),
         image_paths=list(paths),
         metainfo=dataset.metainfo,
-        files=annotation_files(dataset))
+        files=files)
 
 
 def fit_pose_density(poses: Poses, mode: str = 'tempered',
@@ -154,53 +133,47 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
 
     Args:
         poses (Poses): :func:`collect_poses`.
-        mode (str): Of :class:`PoseDensity`. Defaults to ``'tempered'``.
-        device (str): Where densities are computed. Defaults to ``'cpu'``.
-        progress (bool): Whether to show a bar. Defaults to ``False``.
+        mode (str): Of :class:`PoseDensity`.
+        device (str): Where densities are computed.
+        progress (bool): Whether to show a bar.
         **options: Options of :class:`PoseDensity`.
 
     Returns:
         PoseDensityArtefact: To be saved.
 
     Raises:
-        ValueError: If poses cannot be used; it names their annotations.
+        UserError: If poses cannot be used; it names their annotations.
     """
-    _check_extent(poses)
     density = PoseDensity(mode, **options)
     names = joint_names(poses.metainfo)
     by_image = density.options['normalize'] == 'image'
     sizes = poses.image_sizes() if by_image else None
     try:
+        _check_extent(poses)
         density.fit(poses.keypoints, poses.visible, boxes=poses.boxes,
                     image_sizes=sizes, joint_names=names,
                     flip_indices=poses.metainfo.get('flip_indices'),
                     device=device, progress=progress)
     except UnusablePoses as error:
-        raise ValueError(f'{error} ({_named(poses.ids[error.rows])})') from None
+        ids = ', '.join(map(str, poses.ids[error.rows[:NAMED]]))
+        more = ', …' if len(error.rows) > NAMED else ''
+        raise UserError(f'{error} (ids {ids}{more})') from None
     return PoseDensityArtefact(
         ids=poses.ids, weights=density.weights,
         log_density=density.log_density, density=density, joint_names=names,
         dataset_name=poses.metainfo['dataset_name'],
         annotation_files=tuple(map(str, poses.files)),
-        annotation_digest=annotation_digest(poses.files))
+        annotation_digest=digest_of_files(poses.files))
 
 
 def _check_extent(poses: Poses) -> None:
     """Check that no pose is a single point, which would weigh the most."""
-    shown = poses.visible[..., None]
-    extents = (np.where(shown, poses.keypoints, -np.inf).max(1) -
-               np.where(shown, poses.keypoints, np.inf).min(1)).max(1)
+    boxes = joint_boxes(poses.keypoints, poses.visible)
+    flat = (boxes[:, :2] == boxes[:, 2:]).all(1)
     # a few joints of somebody far away may share a pixel
     many = 2 * poses.visible.sum(1) >= poses.visible.shape[1]
-    points = np.flatnonzero(many & (extents == 0))
+    points = np.flatnonzero(many & flat)
     if len(points):
-        raise ValueError(
+        raise UnusablePoses(
             f'{len(points)} of {len(poses.ids)} poses have all their joints at '
-            'one point. Correct or remove these annotations '
-            f'({_named(poses.ids[points])})')
-
-
-def _named(ids: np.ndarray) -> str:
-    """The first of some annotations, by their ids."""
-    more = ', …' if len(ids) > NAMED else ''
-    return f'ids {", ".join(map(str, ids[:NAMED]))}{more}'
+            'one point. Correct or remove these annotations', points)

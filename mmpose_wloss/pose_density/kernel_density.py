@@ -9,7 +9,6 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,9 @@ from scipy.special import gammaln
 from torch import Tensor
 from tqdm import tqdm
 
+from ..common.checks import one_of, positive
+from ..common.errors import UserError
+
 KERNELS = ('exponential', 'gaussian')
 # pairs that fit into a core's cache, and that fill a GPU
 BLOCKS = {'cpu': 512, 'cuda': 8192}
@@ -25,15 +27,10 @@ BLOCKS = {'cpu': 512, 'cuda': 8192}
 SMALLEST_EXPONENT = -87.
 # below it float32 loses digits
 SMALLEST_SUM = 1e-30
+# points at once, of those that are computed in logarithms
+LOGARITHMS = 64
 # poses over which the likelihood of a bandwidth is averaged
 LIKELIHOOD_POSES = 4096
-
-
-def check_kernel(kernel: str) -> None:
-    """Raise a ValueError unless it is one of ``KERNELS``."""
-    if kernel not in KERNELS:
-        raise ValueError(f'kernel must be one of {KERNELS}, but it is '
-                         f'{kernel!r}')
 
 
 def log_kernel_norm(kernel: str, dimensions: int, bandwidth: float) -> float:
@@ -44,11 +41,8 @@ def log_kernel_norm(kernel: str, dimensions: int, bandwidth: float) -> float:
             :math:`e^{-r^2/2h^2}`.
         dimensions (int): Of the space.
         bandwidth (float): :math:`h`.
-
-    Returns:
-        float: The logarithm.
     """
-    check_kernel(kernel)
+    one_of(KERNELS, kernel=kernel)
     half = dimensions / 2
     if kernel == 'gaussian':
         constant = half * math.log(2 * math.pi)
@@ -58,6 +52,13 @@ def log_kernel_norm(kernel: str, dimensions: int, bandwidth: float) -> float:
     return float(constant + dimensions * math.log(bandwidth))
 
 
+def _exponents(squared: Tensor, kernel: str) -> Tensor:
+    """Logarithms of kernel values of squared distances, which they replace."""
+    if kernel == 'gaussian':
+        return squared.mul_(-0.5)
+    return squared.clamp_(min=0).sqrt_().neg_()
+
+
 class _Pairs:
     """Kernel values of two sets of points, block by block.
 
@@ -65,93 +66,57 @@ class _Pairs:
     matrices with two more columns makes the whole.
     """
 
-    def __init__(self, points: np.ndarray, references: np.ndarray,
-                 kernel: str, device: str):
+    def __init__(self, points: Tensor, references: Tensor, kernel: str):
         self.kernel = kernel
-        self.device = torch.device(device)
-        self.block = BLOCKS.get(self.device.type, BLOCKS['cpu'])
+        self.block = BLOCKS.get(points.device.type, BLOCKS['cpu'])
         # the center is near all of them, which leaves more digits
-        center = torch.from_numpy(references.mean(0))
-        left, right = (torch.from_numpy(np.ascontiguousarray(each)) - center
-                       for each in (points, references))
+        center = references.mean(0)
+        left, right = points - center, references - center
         squares = [(each * each).sum(1, keepdim=True)
                    for each in (left, right)]
         ones = [torch.ones_like(each) for each in squares]
-        self.left = torch.cat([-2 * left, squares[0], ones[0]], 1).to(
-            self.device)
-        self.right = torch.cat([right, ones[1], squares[1]], 1).T.contiguous(
-        ).to(self.device)
+        self.left = torch.cat([-2 * left, squares[0], ones[0]], 1)
+        self.right = torch.cat([right, ones[1], squares[1]], 1).T.contiguous()
 
-    def map_rows(self, function: Callable[['_Row'], Any], progress: bool,
-                 first: Callable[[int], int] = lambda start: 0
-                 ) -> Iterator[tuple['_Row', Any]]:
-        """Apply a function to each row of blocks, one row a thread."""
-        count, columns = len(self.left), self.right.shape[1]
-        starts = range(0, count, self.block)
-        rows = [_Row(self, slice(start, start + self.block))
-                for start in starts]
-        pairs = [min(self.block, count - start) * (columns - first(start))
-                 for start in starts]
-        threads = torch.get_num_threads() if self.device.type == 'cpu' else 1
-        with (tqdm(total=sum(pairs), unit='pair', unit_scale=True,
-                   desc='density', disable=not progress,
-                   mininterval=1) as bar,
-              _threads(threads) as pool):
-            for row, of_row, result in zip(rows, pairs, pool(function, rows),
-                                           strict=True):
-                bar.update(of_row)
-                yield row, result
+    def blocks(self, rows: slice, first: int = 0
+               ) -> Iterator[tuple[slice, Tensor]]:
+        """The columns of each block of a row and its values, in float32.
 
-
-class _Row:
-    """A row of blocks, whose memory serves one block after the other."""
-
-    def __init__(self, pairs: _Pairs, part: slice):
-        self.pairs = pairs
-        self.part = part
-
-    def blocks(self, first: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """The columns of each block and its squared distances, in float64."""
-        pairs = self.pairs
-        left = pairs.left[self.part]
-        memory = left.new_empty(len(left) * pairs.block)
-        for start in range(first, pairs.right.shape[1], pairs.block):
-            right = pairs.right[:, start:start + pairs.block]
+        One block takes the memory of the one before.
+        """
+        left = self.left[rows]
+        size = len(left) * self.block
+        squares, memory = left.new_empty(size), left.new_empty(
+            size, dtype=torch.float32)
+        for start in range(first, self.right.shape[1], self.block):
+            right = self.right[:, start:start + self.block]
             shape = len(left), right.shape[1]
-            out = memory[:shape[0] * shape[1]].view(shape)
+            squared, values = (each[:shape[0] * shape[1]].view(shape)
+                               for each in (squares, memory))
+            values.copy_(torch.mm(left, right, out=squared))
+            exponents = _exponents(values, self.kernel)
             yield (slice(start, start + shape[1]),
-                   torch.mm(left, right, out=out))
+                   exponents.clamp_(min=SMALLEST_EXPONENT).exp_())
 
-    def kernel_values(self, first: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """The columns of each block and its values, in float32."""
-        memory = None
-        for columns, squared in self.blocks(first):
-            if memory is None:
-                memory = torch.empty(squared.numel(), device=squared.device)
-            values = memory[:squared.numel()].view(squared.shape)
-            values.copy_(squared)
-            if self.pairs.kernel == 'gaussian':
-                values.mul_(-0.5)
-            else:
-                values.clamp_(min=0).sqrt_().neg_()
-            yield columns, values.clamp_(min=SMALLEST_EXPONENT).exp_()
-
-    def log_kernel_values(self) -> Iterator[tuple[slice, Tensor]]:
-        """The columns of each block and its values' logarithms in float64."""
-        for columns, squared in self.blocks():
-            if self.pairs.kernel == 'gaussian':
-                yield columns, squared * -0.5
-            else:
-                yield columns, squared.clamp(min=0).sqrt().neg()
+    def map_rows(self, function: Callable[[slice], Tensor], progress: bool
+                 ) -> Iterator[tuple[slice, Tensor]]:
+        """Apply a function to each row of blocks, on the CPU one a thread."""
+        rows = [slice(start, start + self.block)
+                for start in range(0, len(self.left), self.block)]
+        with _threads(self.left.device.type) as pool:
+            yield from zip(rows, tqdm(
+                pool(function, rows), 'density', len(rows), unit='row',
+                disable=not progress, mininterval=1), strict=True)
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[Callable]:
+def _threads(device: str) -> Iterator[Callable]:
     """A ``map`` over threads of which each computes alone.
 
     Blocks are too small to be worth the threads' meeting after each step.
     """
-    if count == 1:
+    count = torch.get_num_threads()
+    if device != 'cpu' or count == 1:
         yield map
         return
     # what one thread sets holds for those that come later too
@@ -179,66 +144,66 @@ def log_kernel_sums(points: np.ndarray,
 
     Args:
         points (np.ndarray): The :math:`x_i` in shape [N, D].
-        references (np.ndarray, optional): The :math:`r_j` in shape [M, D].
-            Defaults to ``None``: the points themselves, each without its own
-            kernel, for which half of the pairs need to be computed.
+        references (np.ndarray, optional): The :math:`r_j` in shape [M, D]. By
+            default the points themselves, each without its own kernel, for
+            which half of the pairs need to be computed.
         bandwidth (float): :math:`h`, above 0.
-        kernel (str): ``'exponential'`` or ``'gaussian'``. Defaults to
-            ``'gaussian'``.
+        kernel (str): ``'exponential'`` or ``'gaussian'``.
         mirrored (np.ndarray, optional): Mirror images of the references (or
             points) in the same shape: each term is then :math:`K(|x_i - r_j|
-            / h) + K(|x_i - r_j'| / h)`. Defaults to ``None``.
+            / h) + K(|x_i - r_j'| / h)`.
         own (np.ndarray, optional): Index of the reference to leave out of
             each point's sum in shape [N], with its mirror image; -1 leaves out
-            none. Defaults to ``None``: none.
-        device (str): Where to compute. Defaults to ``'cpu'``.
-        progress (bool): Whether to show a bar. Defaults to ``False``.
+            none.
+        device (str): Where to compute.
+        progress (bool): Whether to show a bar.
         moments (bool): With references: whether to return the terms' squares
-            too. Defaults to ``False``.
+            too.
 
     Returns:
         np.ndarray: The logarithms, float64 in shape [N]; with ``moments`` also
         the sum of the terms' squares over the square of their sum, in the same
         shape.
     """
-    check_kernel(kernel)
-    if not bandwidth > 0:
-        raise ValueError(f'bandwidth must be above 0, but it is {bandwidth}')
-    points = np.asarray(points, np.float64) / bandwidth
-    images = [points if references is None else
-              np.asarray(references, np.float64) / bandwidth]
+    one_of(KERNELS, kernel=kernel)
+    positive(bandwidth=bandwidth)
+
+    def scaled(each: np.ndarray) -> Tensor:
+        each = np.asarray(each, np.float64) / bandwidth
+        return torch.from_numpy(each).to(device)
+
+    every = references is None
+    points = scaled(points)
+    images = [points if every else scaled(references)]
     if mirrored is not None:
-        images.append(np.asarray(mirrored, np.float64) / bandwidth)
-    pairs = [_Pairs(points, image, kernel, device) for image in images]
-    if references is None:
-        sums, squares = sum(_sums_of_all(each, progress)
-                            for each in pairs), None
+        images.append(scaled(mirrored))
+    pairs = [_Pairs(points, image, kernel) for image in images]
+    if every:
         own = np.arange(len(points))
+        sums = sum(_sums_of_all(each, progress) for each in pairs)
+        squares = None
     else:
         sums, squares = _sums_of_rows(pairs, own, progress, moments)
     with np.errstate(divide='ignore', invalid='ignore'):
         logarithms = np.log(sums)
         spread = squares / sums**2 if moments else None
     small = np.flatnonzero(sums < SMALLEST_SUM)
-    if len(small):
-        pairs = [_Pairs(points[small], image, kernel, device)
-                 for image in images]
-        logarithms[small], of_small = _log_sums_of_rows(
-            pairs, None if own is None else own[small])
+    for start in range(0, len(small), LOGARITHMS):
+        rows = small[start:start + LOGARITHMS]
+        logarithms[rows], of_rows = _log_sums(
+            points[torch.from_numpy(rows)], images, kernel,
+            None if own is None else own[rows])
         if moments:
-            spread[small] = of_small
+            spread[rows] = of_rows
     return (logarithms, spread) if moments else logarithms
 
 
 def _sums_of_all(pairs: _Pairs, progress: bool) -> np.ndarray:
     """Sums over all but the same row, of distances that are symmetric."""
-    count = len(pairs.left)
-
-    def of_row(row: _Row) -> Tensor:
-        start = row.part.start
-        sums = torch.zeros(count - start, dtype=torch.float64,
-                           device=pairs.device)
-        for columns, values in row.kernel_values(start):
+    def of_row(rows: slice) -> Tensor:
+        start = rows.start
+        sums = pairs.left.new_zeros(len(pairs.left) - start)
+        for columns, values in pairs.blocks(rows, start):
             if columns.start == start:
                 values.fill_diagonal_(0)
             else:
@@ -247,66 +212,57 @@ def _sums_of_all(pairs: _Pairs, progress: bool) -> np.ndarray:
             sums[:len(values)] += values.sum(1)
         return sums
 
-    sums = torch.zeros(count, dtype=torch.float64, device=pairs.device)
-    for row, result in pairs.map_rows(of_row, progress, lambda start: start):
-        sums[row.part.start:] += result
+    sums = pairs.left.new_zeros(len(pairs.left))
+    for rows, result in pairs.map_rows(of_row, progress):
+        sums[rows.start:] += result
     return sums.cpu().numpy()
 
 
-def _leave_out(values: Tensor, own: np.ndarray | None, row: _Row,
-               columns: slice, value: float) -> None:
-    """Set the places of the references to leave out."""
+def _leave_out(values: Tensor, own: np.ndarray | None, start: int,
+               value: float) -> None:
+    """Set the places of the references to leave out, counted from a start."""
     if own is None:
         return
-    places = own[row.part] - columns.start
+    places = own - start
     rows = np.flatnonzero((places >= 0) & (places < values.shape[1]))
     if len(rows):
         values[torch.from_numpy(rows), torch.from_numpy(places[rows])] = value
 
 
 def _sums_of_rows(pairs: list[_Pairs], own: np.ndarray | None, progress: bool,
-                  moments: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    first, *others = pairs
-
-    def of_row(row: _Row) -> Tensor:
-        sums = first.left.new_zeros(2, len(first.left[row.part]))
-        images = [_Row(each, row.part).kernel_values() for each in others]
-        for (columns, values), *more in zip(row.kernel_values(), *images,
-                                            strict=True):
-            for _, of_image in more:
+                  moments: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of kernels and of their squares, mirror images with their own."""
+    def of_row(rows: slice) -> Tensor:
+        sums = pairs[0].left.new_zeros(2, len(pairs[0].left[rows]))
+        for images in zip(*(each.blocks(rows) for each in pairs),
+                          strict=True):
+            (columns, values), *others = images
+            for _, of_image in others:
                 values += of_image
-            _leave_out(values, own, row, columns, 0.)
+            _leave_out(values, None if own is None else own[rows],
+                       columns.start, 0.)
             sums[0] += values.sum(1)
             if moments:  # squares leave float32's range where sums do not
                 sums[1] += values.double().square_().sum(1)
         return sums
 
-    sums, squares = torch.cat([
-        result for _, result in first.map_rows(of_row, progress)
-    ], 1).cpu().numpy()
-    return sums, squares if moments else None
+    results = [result for _, result in pairs[0].map_rows(of_row, progress)]
+    sums, squares = torch.cat(results, 1).cpu().numpy()
+    return sums, squares
 
 
-def _log_sums_of_rows(pairs: list[_Pairs], own: np.ndarray | None
-                      ) -> tuple[np.ndarray, np.ndarray]:
-    first, *others = pairs
-
-    def of_row(row: _Row) -> Tensor:
-        sums = first.left.new_full((2, len(first.left[row.part])), -math.inf)
-        images = [_Row(each, row.part).log_kernel_values() for each in others]
-        for (columns, values), *more in zip(row.log_kernel_values(), *images,
-                                            strict=True):
-            for _, of_image in more:
-                values = torch.logaddexp(values, of_image)
-            _leave_out(values, own, row, columns, -math.inf)
-            sums = torch.logaddexp(sums, torch.stack(
-                [(power * values).logsumexp(1) for power in (1, 2)]))
-        return sums
-
-    sums, squares = torch.cat([
-        result for _, result in first.map_rows(of_row, False)
-    ], 1).cpu()
-    return sums.numpy(), (squares - 2 * sums).exp().numpy()
+def _log_sums(points: Tensor, images: list[Tensor], kernel: str,
+              own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Log sums and spreads of a few points, in logarithms throughout."""
+    # by differences: products of matrices lose the digits of small distances
+    values = [_exponents(torch.cdist(
+        points, image, compute_mode='donot_use_mm_for_euclid_dist').square_(),
+        kernel) for image in images]
+    values = torch.logaddexp(*values) if len(values) > 1 else values[0]
+    _leave_out(values, own, 0, -math.inf)
+    sums = values.logsumexp(1)
+    spread = ((2 * values).logsumexp(1) - 2 * sums).exp()
+    return sums.cpu().numpy(), spread.cpu().numpy()
 
 
 def scott_bandwidth(points: np.ndarray) -> float:
@@ -334,16 +290,13 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
         kernel (str): ``'exponential'`` or ``'gaussian'``.
         mirrored (np.ndarray, optional): The points' mirror images, in shape
             [N, D], which belong to the density too; a point is left out with
-            its own. Defaults to ``None``.
-        device (str): Where to compute. Defaults to ``'cpu'``.
+            its own.
+        device (str): Where to compute.
         seed (int): Of more than 4,096 points the likelihood is that of so
-            many, drawn by this seed, under all. Defaults to 0.
-
-    Returns:
-        float: The bandwidth.
+            many, drawn by this seed, under all.
 
     Raises:
-        ValueError: If the likelihood has no maximum between a hundredth and
+        UserError: If the likelihood has no maximum between a hundredth and
             ten times Scott's rule.
     """
     count, dimensions = points.shape
@@ -351,13 +304,12 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
     if count > LIKELIHOOD_POSES:
         own = np.sort(np.random.default_rng(seed).choice(
             count, LIKELIHOOD_POSES, replace=False))
-    queries = points[own]
     scott = scott_bandwidth(points)
 
     def cost(log_bandwidth: float) -> float:
         bandwidth = math.exp(log_bandwidth)
         sums = log_kernel_sums(
-            queries, points, mirrored=mirrored, bandwidth=bandwidth,
+            points[own], points, mirrored=mirrored, bandwidth=bandwidth,
             kernel=kernel, own=own, device=device)
         return (log_kernel_norm(kernel, dimensions, bandwidth) -
                 float(sums.mean()))
@@ -366,7 +318,7 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
     best = minimize_scalar(cost, bounds=(low, high), method='bounded',
                            options=dict(xatol=0.01))
     if best.x - low < 0.05 or high - best.x < 0.05:
-        raise ValueError(
+        raise UserError(
             "bandwidth='loo' finds no maximum of the leave-one-out likelihood "
             f'between {math.exp(low):.3g} and {math.exp(high):.3g}: many poses '
             "may be copies of others. Give a number or 'scott'")

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.decomposition import PCA
 
+from ..common.errors import UserError
+
 MISSING = ('zero', 'mean', 'conditional')
 CHUNK = 8192
 
@@ -14,23 +16,21 @@ def fill_with_mean(vectors: np.ndarray, observed: np.ndarray,
     Args:
         vectors (np.ndarray): In shape [N, D].
         observed (np.ndarray): Which values are there, bool in shape [N, D].
-        mean (np.ndarray, optional): Mean to fill with, in shape [D]. Defaults
-            to ``None``: that of the observed values.
+        mean (np.ndarray, optional): Mean to fill with, in shape [D]. By
+            default that of the observed values.
 
     Returns:
         np.ndarray: In shape [N, D].
 
     Raises:
-        ValueError: If a value is never there.
+        UserError: If a value is never there.
     """
     if mean is None:
         counts = observed.sum(0)
         if not counts.all():
-            never = np.flatnonzero(~observed.any(0))
-            raise ValueError(
-                f'joint number {never[0] // 2} is visible in no pose, so '
-                'there is nothing to fill it with: leave it out of the '
-                "poses, or use missing='zero'")
+            raise UserError(
+                f'joint number {counts.argmin() // 2} is visible in no pose: '
+                "leave it out of the poses, or use missing='zero'")
         mean = (vectors * observed).sum(0) / counts
     return np.where(observed, vectors, mean)
 

@@ -1,15 +1,16 @@
 """The density of poses, and the weights that follow from it."""
 
 import math
-import numbers
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
 
+from ..common.checks import non_negative, one_of, positive, whole
+from ..common.errors import UserError
 from .kernel_density import (
-    check_kernel,
+    KERNELS,
     log_kernel_norm,
     log_kernel_sums,
     loo_bandwidth,
@@ -49,7 +50,7 @@ TOLERANCE = 1e-4
 class PoseDensity:
     r"""How common each training pose is, and how much it should weigh.
 
-    Poses are normalised and projected on their principal axes; there a kernel
+    Poses are normalized and projected on their principal axes; there a kernel
     density estimate tells how common each is:
 
     .. math:: p(x_i) = \frac{1}{c\,h^D} \frac{1}{N - 1} \sum_{j \ne i}
@@ -59,28 +60,27 @@ class PoseDensity:
     ``mode='source'`` is the weighted DeepPose's: coordinates over the size of
     the image, 10 axes, an exponential kernel of bandwidth 0.6, and a pose's
     own kernel in its density (N instead of N - 1). ``mode='tempered'``, the
-    default, leaves it out, which lets a rare pose be seen as rare, and tempers
-    the weights. Each option of a mode can be given by its name.
+    default, leaves it out, so that a rare pose looks rare, and tempers the
+    weights. Each option of a mode can be given by its name.
 
     Args:
-        mode (str): ``'tempered'`` or ``'source'``. Defaults to
-            ``'tempered'``.
+        mode (str): ``'tempered'`` or ``'source'``.
         normalize (str): ``'image'``, ``'box'``, ``'torso'`` or ``'none'``, see
             :func:`normalize_poses`. Tempered: ``'box'``.
         center (bool): Whether to move each pose's mean to the origin, so that
-            its place does not count. Defaults to ``False``.
+            its place does not count. Tempered: ``False``.
         mirror (bool): Whether each pose's mirror image belongs to the density
             too, as it does to a training that flips. Tempered: ``True``.
         missing (str): What stands for missing joints: ``'zero'``, as in the
-            source, ``'mean'``, or ``'conditional'``: what the axes expect given
-            the joints that are there. Tempered: ``'conditional'``.
+            original code, ``'mean'``, or ``'conditional'``: what the axes
+            expect given the joints that are there. Tempered:
+            ``'conditional'``.
         min_joints (int, optional): A pose with fewer visible joints has no
             density and weight 1. ``None``, as in tempered: half of them.
         components (int or float): Number of axes, or, below 1, the share of
-            the variance that they explain. Defaults to 10.
-        kernel (str): ``'exponential'`` or ``'gaussian'``. Defaults to
-            ``'exponential'``.
-        bandwidth (float or str): In units of the normalised poses; ``'scott'``:
+            the variance that they explain. Tempered: 10.
+        kernel (str): ``'exponential'``, as in tempered, or ``'gaussian'``.
+        bandwidth (float or str): In units of the normalized poses; ``'scott'``:
             :func:`scott_bandwidth`, as in tempered; ``'loo'``:
             :func:`loo_bandwidth`, which is narrower: a tight group of poses
             is then dense however few they are.
@@ -93,11 +93,10 @@ class PoseDensity:
             number; ``alpha`` is lowered until it is reached. Tempered: 0.5.
         mean_one (bool): Whether weights are divided by their mean, so that
             the loss keeps its scale. Tempered: ``True``.
-        max_references (int, optional): Poses, drawn by ``seed``, that the
-            density is estimated from where there are more;
-            :attr:`density_error` says how far off that is. Defaults to
-            ``None``: all of them, exactly.
-        seed (int): What is drawn comes from it. Defaults to 0.
+        max_references (int, optional): The density is estimated from at most
+            so many poses, drawn by ``seed``; :attr:`density_error` says how
+            far off that is. ``None``: from all of them, exactly.
+        seed (int): What is drawn comes from it.
 
     Attributes:
         options (dict): All options, with the mode's where none was given.
@@ -113,67 +112,45 @@ class PoseDensity:
         density_error (np.ndarray, optional): Relative standard error of the
             densities in shape [N], estimated, where ``max_references`` left
             some poses out.
+
+    Raises:
+        UserError: If an option is unknown, or out of its range.
     """
 
     def __init__(self, mode: str = 'tempered', **options):
-        if mode not in MODES:
-            raise ValueError(f'mode must be one of {list(MODES)}, but it is '
-                             f'{mode!r}')
-        unknown = sorted(set(options) - set(MODES[mode]))
-        if unknown:
-            raise TypeError(f'PoseDensity has no option {unknown[0]!r}; it '
-                            f'has {", ".join(MODES[mode])}')
+        one_of(MODES, mode=mode)
+        for name in options:
+            one_of(MODES[mode], option=name)
         self.options = {**MODES[mode], **options}
-        self._check_options()
+        self._check_options(**self.options)
 
-    def _check_options(self) -> None:
-        def check(name: str, fits: bool, expected: str) -> None:
-            if not fits:
-                raise ValueError(f'{name} must be {expected}, but it is '
-                                 f'{self.options[name]!r}')
-
-        def number(name: str) -> float:
-            value = self.options[name]
-            check(name, isinstance(value, numbers.Real) and
-                  not isinstance(value, bool) and math.isfinite(value),
-                  'a number')
-            return value
-
-        options = self.options
-        check('normalize', options['normalize'] in NORMALIZATIONS,
-              f'one of {NORMALIZATIONS}')
-        check('missing', options['missing'] in MISSING, f'one of {MISSING}')
-        check_kernel(options['kernel'])
-        if options['bandwidth'] not in ('scott', 'loo'):
-            check('bandwidth', not isinstance(options['bandwidth'], str),
-                  "a number, 'scott' or 'loo'")
-            check('bandwidth', number('bandwidth') > 0, 'above 0')
-        components = number('components')
-        check('components', 0 < components < 1 or
-              (components >= 1 and components == int(components)),
-              'a whole number of axes, or a share of variance below 1')
-        check('alpha', number('alpha') >= 0, 'at least 0')
-        check('min_ess', 0 <= number('min_ess') < 1, 'in [0, 1)')
-        for name, least in (('min_joints', 0), ('max_references', 2)):
-            if options[name] is not None:
-                check(name, number(name) >= least, f'at least {least}')
-        if options['clip'] is not None:
-            median_frequency_weights(np.zeros(1), clip=options['clip'])
-        if options['mirror'] and (
-                options['normalize'] == 'none' or
-                options['normalize'] == 'image' and not options['center'] and
-                options['missing'] == 'zero'):
+    @staticmethod
+    def _check_options(normalize, center, mirror, missing, min_joints,
+                       components, kernel, bandwidth, leave_one_out, alpha,
+                       clip, min_ess, mean_one, max_references, seed) -> None:
+        one_of(NORMALIZATIONS, normalize=normalize)
+        one_of(MISSING, missing=missing)
+        one_of(KERNELS, kernel=kernel)
+        if bandwidth not in ('scott', 'loo'):
+            positive(bandwidth=bandwidth)
+        positive(components=components)
+        if components >= 1:
+            whole(1, components=components)
+        non_negative(alpha=alpha, min_ess=min_ess)
+        if min_ess >= 1:
+            raise UserError(f'min_ess must be below 1, but it is {min_ess}')
+        if min_joints is not None:
+            whole(0, min_joints=min_joints)
+        if max_references is not None:
+            whole(2, max_references=max_references)
+        median_frequency_weights(np.zeros(1), clip=clip)
+        if mirror and (normalize == 'none' or normalize == 'image'
+                       and not center and missing == 'zero'):
             # a mirror image needs a middle, of missing joints too
-            raise ValueError(
-                f"mirror=True does not go with normalize="
-                f"{options['normalize']!r} and missing="
-                f"{options['missing']!r}: normalise by 'box' or 'torso', or "
-                "fill missing joints with 'conditional'")
-
-    @property
-    def fitted(self) -> bool:
-        """Whether there is a density yet."""
-        return hasattr(self, 'references')
+            raise UserError(
+                f'mirror=True does not go with normalize={normalize!r} and '
+                f"missing={missing!r}: normalize by 'box' or 'torso', or fill "
+                "missing joints with 'conditional'")
 
     @property
     def effective_sample_size(self) -> float:
@@ -183,29 +160,24 @@ class PoseDensity:
     # -- from poses to places on the axes
 
     def _normalize(self, poses, visible, boxes, image_sizes):
-        poses = np.asarray(poses)
-        if poses.ndim != 3 or poses.shape[2] != 2:
-            raise ValueError('poses must have the shape [N, K, 2], but they '
-                             f'have {list(poses.shape)}')
-        visible = np.asarray(visible) > 0
-        if visible.shape != poses.shape[:2]:
-            raise ValueError(
-                f'visible must have the shape {list(poses.shape[:2])} of the '
-                f'poses, but it has {list(visible.shape)}')
-        for name, values, width in (('boxes', boxes, 4),
-                                    ('image_sizes', image_sizes, 2)):
-            if values is not None and np.shape(values) != (len(poses), width):
-                raise ValueError(
-                    f'{name} must have the shape {[len(poses), width]}, but '
-                    f'it has {list(np.shape(values))}')
-        broken = ~np.isfinite(poses).all(2) & visible
-        if broken.any():
-            rows = np.flatnonzero(broken.any(1))
+        """Check and normalize poses; says which can have a density."""
+        poses, visible = np.asarray(poses), np.asarray(visible) > 0
+        for name, values, shape in (
+                ('poses', poses, (*poses.shape[:2], 2)),
+                ('visible', visible, poses.shape[:2]),
+                ('boxes', boxes, (len(poses), 4)),
+                ('image_sizes', image_sizes, (len(poses), 2))):
+            if values is not None and np.shape(values) != shape:
+                raise UserError(f'{name} must have the shape {list(shape)}, '
+                                f'but it is {list(np.shape(values))}')
+        broken = np.flatnonzero(
+            (~np.isfinite(poses).all(2) & visible).any(1))
+        if len(broken):
             raise UnusablePoses(
-                f'{len(rows)} of {len(poses)} poses have visible joints whose '
-                'coordinates are NaN or infinite, the first is number '
-                f'{rows[0]}. Correct these annotations, or mark the joints as '
-                'not visible', rows)
+                f'{len(broken)} of {len(poses)} poses have visible joints '
+                'whose coordinates are NaN or infinite, the first is number '
+                f'{broken[0]}. Correct these annotations, or mark the joints '
+                'as not visible', broken)
         options = self.options
         least = options['min_joints']
         if least is None:
@@ -217,12 +189,7 @@ class PoseDensity:
 
     @staticmethod
     def _vectors(poses, visible):
-        return (poses.reshape(len(poses), -1),
-                np.repeat(visible, 2, axis=1))
-
-    def _mirrored(self, poses, visible):
-        return mirror_poses(poses, visible, self.flip_indices,
-                            self.options['normalize'], self.options['center'])
+        return poses.reshape(len(poses), -1), np.repeat(visible, 2, axis=1)
 
     def _fill(self, vectors, observed):
         if self.options['missing'] == 'zero':
@@ -231,29 +198,33 @@ class PoseDensity:
             return fill_with_mean(vectors, observed, self.fill)
         return conditional_mean(self.pca, vectors, observed)
 
+    def _places(self, filled):
+        return (filled - self.pca.mean_) @ self.pca.components_.T
+
     def _fit_axes(self, poses, visible) -> np.ndarray:
         """Fit the axes; returns the vectors of the poses, filled."""
+        options, count = self.options, len(poses)
+        if options['components'] > poses[0].size:
+            raise UserError(
+                f'components={options["components"]} axes are asked for, but '
+                f'poses of {poses.shape[1]} joints have {poses[0].size} '
+                'coordinates')
+        if options['mirror']:
+            mirrored = mirror_poses(poses, visible, self.flip_indices,
+                                    options['normalize'], options['center'])
+            poses, visible = (np.concatenate(pair) for pair in zip(
+                (poses, visible), mirrored, strict=True))
         vectors, observed = self._vectors(poses, visible)
-        if self.options['mirror']:
-            mirrored = self._vectors(*self._mirrored(poses, visible))
-            vectors = np.concatenate([vectors, mirrored[0]])
-            observed = np.concatenate([observed, mirrored[1]])
-        components = self.options['components']
-        components = int(components) if components >= 1 else components
-        dimensions = vectors.shape[1]
-        if components > dimensions:
-            raise ValueError(
-                f'components={components} axes are asked for, but poses of '
-                f'{dimensions // 2} joints have {dimensions} coordinates')
         filled = vectors
-        if self.options['missing'] != 'zero':
+        if options['missing'] != 'zero':
             filled = fill_with_mean(vectors, observed)
             # what is filled in does not change the mean
             self.fill = filled.mean(0)
-        rounds = (ROUNDS if self.options['missing'] == 'conditional'
+        rounds = (ROUNDS if options['missing'] == 'conditional'
                   and not observed.all() else 1)
         for _ in range(rounds):
-            self.pca = PCA(components, svd_solver='full').fit(filled)
+            self.pca = PCA(options['components'], svd_solver='full'
+                           ).fit(filled)
             if rounds == 1:
                 break
             before, filled = filled, conditional_mean(self.pca, vectors,
@@ -261,7 +232,7 @@ class PoseDensity:
             change = np.sqrt(np.mean((filled - before)[~observed]**2))
             if change < TOLERANCE * filled.std():
                 break
-        return filled[:len(poses)]
+        return filled[:count]
 
     # -- from places to densities
 
@@ -278,37 +249,35 @@ class PoseDensity:
             visible (np.ndarray): Which are annotated (above 0), in shape
                 [N, K].
             boxes (np.ndarray, optional): Left, top, right and bottom in
-                pixels, in shape [N, 4]. Defaults to ``None``: the visible
-                joints'.
+                pixels, in shape [N, 4]. By default the visible joints'.
             image_sizes (np.ndarray, optional): Width and height in pixels, in
                 shape [N, 2]. Needed for ``normalize='image'``.
             joint_names (Sequence[str], optional): Needed for
                 ``normalize='torso'``.
             flip_indices (Sequence[int], optional): For each joint the one of
                 the other side. Needed for ``mirror=True``.
-            device (str): Where densities are computed. Defaults to ``'cpu'``.
-            progress (bool): Whether to show a bar. Defaults to ``False``.
+            device (str): Where densities are computed.
+            progress (bool): Whether to show a bar.
 
         Returns:
             PoseDensity: Itself.
 
         Raises:
-            ValueError: If poses are not finite, too few, or all alike, or
+            UserError: If poses are not finite, too few, or all alike, or
                 something needed is missing.
         """
         options = self.options
         if options['mirror'] and flip_indices is None:
-            raise ValueError('mirror=True needs flip_indices')
+            raise UserError('mirror=True needs flip_indices')
         self.flip_indices = flip_indices
         self.with_boxes = boxes is not None
-        self.torso = None
-        if options['normalize'] == 'torso':
-            self.torso = torso_indices(joint_names or ())
+        self.torso = (torso_indices(joint_names or ())
+                      if options['normalize'] == 'torso' else None)
         normalized, visible, has_density = self._normalize(
             poses, visible, boxes, image_sizes)
         count, least = int(has_density.sum()), max(2, options['components'])
         if count <= least:
-            raise ValueError(
+            raise UserError(
                 f'{count} of {len(poses)} poses have the joints that a '
                 f'density needs, but more than {least} are needed for '
                 f'components={options["components"]}: set fewer')
@@ -316,32 +285,38 @@ class PoseDensity:
         distinct = len(np.unique(filled, axis=0))
         self.copies = count - distinct
         if distinct <= least:
-            raise ValueError(
+            raise UserError(
                 f'{count} poses, but only {distinct} different ones; more than '
                 f'{least} are needed for components={options["components"]}')
         if self.copies:
             warnings.warn(
                 f'{self.copies} of {count} poses are copies of others, which '
                 'makes them look more common than they are', stacklevel=2)
-        places = (filled - self.pca.mean_) @ self.pca.components_.T
-        self.references = places
+        places = self.references = self._places(filled)
         self.bandwidth = self._find_bandwidth(places, device)
-        held_out = self._density_of_references(places, device, progress)
+        held_out = self._density_under_others(places, device, progress)
         log_density = (held_out if options['leave_one_out'] else
                        self._with_itself(held_out, places))
-        self._weigh(log_density, has_density)
-        self.held_out = np.full(len(has_density), np.nan)
-        self.held_out[has_density] = held_out
+
+        def of_all(values: np.ndarray, without: float) -> np.ndarray:
+            result = np.full(len(has_density), without)
+            result[has_density] = values
+            return result
+
+        self.held_out = of_all(held_out, np.nan)
+        self.log_density = of_all(log_density, np.nan)
+        self.weights = of_all(self._weigh(log_density), 1.)
         return self
 
     def _find_bandwidth(self, places: np.ndarray, device: str) -> float:
-        if self.options['bandwidth'] == 'scott':
+        options = self.options
+        if options['bandwidth'] == 'scott':
             return scott_bandwidth(places)
-        if self.options['bandwidth'] == 'loo':
-            return loo_bandwidth(places, self.options['kernel'],
+        if options['bandwidth'] == 'loo':
+            return loo_bandwidth(places, options['kernel'],
                                  self._mirror_places(places), device,
-                                 self.options['seed'])
-        return float(self.options['bandwidth'])
+                                 options['seed'])
+        return float(options['bandwidth'])
 
     def _mirror_places(self, places: np.ndarray) -> np.ndarray | None:
         """Places of the mirror images, if those belong to the density."""
@@ -354,8 +329,8 @@ class PoseDensity:
         moved = (moved * [-1, 1]).reshape(axes.shape)
         return places @ axes @ moved.T
 
-    def _density_of_references(self, places: np.ndarray, device: str,
-                               progress: bool) -> np.ndarray:
+    def _density_under_others(self, places: np.ndarray, device: str,
+                              progress: bool) -> np.ndarray:
         """Log density of each pose under all others that are kept."""
         count, most = len(places), self.options['max_references']
         self.density_error = None  # also of an earlier fit
@@ -397,7 +372,7 @@ class PoseDensity:
         return np.log(images * count) + log_kernel_norm(
             self.options['kernel'], self.references.shape[1], self.bandwidth)
 
-    def _weigh(self, log_density: np.ndarray, has_density: np.ndarray) -> None:
+    def _weigh(self, log_density: np.ndarray) -> np.ndarray:
         options = self.options
         self.alpha = float(options['alpha'])
         if options['min_ess']:
@@ -405,12 +380,7 @@ class PoseDensity:
                                    options['min_ess'])
         weights = median_frequency_weights(log_density, self.alpha,
                                            options['clip'])
-        if options['mean_one']:
-            weights = weights / weights.mean()
-        self.log_density = np.full(len(has_density), np.nan)
-        self.log_density[has_density] = log_density
-        self.weights = np.ones(len(has_density))
-        self.weights[has_density] = weights
+        return weights / weights.mean() if options['mean_one'] else weights
 
     def score(self, poses: np.ndarray, visible: np.ndarray, *,
               boxes: np.ndarray | None = None,
@@ -423,33 +393,36 @@ class PoseDensity:
             visible (np.ndarray): In shape [M, K].
             boxes (np.ndarray, optional): In shape [M, 4].
             image_sizes (np.ndarray, optional): In shape [M, 2].
-            device (str): Where to compute. Defaults to ``'cpu'``.
+            device (str): Where to compute.
 
         Returns:
             np.ndarray: In shape [M]; NaN where there are too few joints.
+
+        Raises:
+            UserError: If poses do not fit those of :meth:`fit`, or there are
+                none yet.
         """
-        if not self.fitted:
-            raise ValueError('PoseDensity has no density yet: call fit first')
+        if not hasattr(self, 'references'):
+            raise UserError('PoseDensity has no density yet: call fit first')
         if (self.options['normalize'] == 'box' and
                 self.with_boxes != (boxes is not None)):
             fitted, given = (
                 'boxes' if each else 'the boxes of visible joints'
                 for each in (self.with_boxes, boxes is not None))
-            raise ValueError(f'the density is of poses normalised by {fitted}, '
-                             f'but these poses have {given}')
+            raise UserError(f'the density is of poses normalized by {fitted}, '
+                            f'but these poses have {given}')
         normalized, visible, has_density = self._normalize(
             poses, visible, boxes, image_sizes)
         joints = len(self.pca.mean_) // 2
         if normalized.shape[1] != joints:
-            raise ValueError(
+            raise UserError(
                 f'the density is of poses of {joints} joints, but these have '
                 f'{normalized.shape[1]}')
         scores = np.full(len(normalized), np.nan)
         if not has_density.any():
             return scores
-        filled = self._fill(*self._vectors(normalized[has_density],
-                                           visible[has_density]))
-        places = (filled - self.pca.mean_) @ self.pca.components_.T
+        places = self._places(self._fill(*self._vectors(
+            normalized[has_density], visible[has_density])))
         sums = log_kernel_sums(
             places, self.references, bandwidth=self.bandwidth,
             mirrored=self._mirror_places(self.references),

@@ -3,10 +3,12 @@
 import dataclasses
 import textwrap
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
+from ..common.errors import UserError
 from .artefact import PoseDensityArtefact
 from .weights import effective_sample_size
 
@@ -15,20 +17,21 @@ RARE = 0.1
 
 
 def summarize(artefact: PoseDensityArtefact) -> str:
-    """Describe a pose density.
-
-    Args:
-        artefact (PoseDensityArtefact): The pose density.
-
-    Returns:
-        str: Several lines.
-    """
+    """Describe a pose density, in several lines."""
     density, options = artefact.density, artefact.density.options
+    known = ~np.isnan(artefact.log_density)
+    lowered = density.alpha < options['alpha']
+    shares = density.pca.explained_variance_ratio_
+
+    def quantiles(values: np.ndarray, form: str) -> str:
+        return _columns(format(value, form)
+                        for value in np.percentile(values, QUANTILES))
+
     rows = [
         ('data set', artefact.dataset_name),
         ('annotations', ', '.join(artefact.annotation_files)),
-        ('poses', f'{len(artefact.ids)} of {len(artefact.joint_names)} joints'),
-        ('without density', f'{artefact.without_density}, for want of joints'),
+        ('poses', f'{len(known)} of {len(artefact.joint_names)} joints'),
+        ('without density', f'{(~known).sum()}, for want of joints'),
         ('copies of others', density.copies),
         ('options', textwrap.fill(
             ' '.join(f'{name}={_plain(value)}'
@@ -37,17 +40,11 @@ def summarize(artefact: PoseDensityArtefact) -> str:
         ('bandwidth', f'{density.bandwidth:.4g}'),
         ('alpha', f'{density.alpha:.4g}' + (
             f", lowered from {options['alpha']:g} for min_ess"
-            if density.alpha < options['alpha'] else '')),
-        ('axes', f'{len(density.pca.components_)} with '
-         f'{density.pca.explained_variance_ratio_.sum():.1%} of the variance'),
-    ]
-    known = artefact.log_density[~np.isnan(artefact.log_density)]
-    rows += [
+            if lowered else '')),
+        ('axes', f'{len(shares)} with {shares.sum():.1%} of the variance'),
         ('quantile', _columns(f'{share} %' for share in QUANTILES)),
-        ('log density', _columns(
-            f'{value:.2f}' for value in np.percentile(known, QUANTILES))),
-        ('weight', _columns(f'{value:.3g}' for value in np.percentile(
-            artefact.weights, QUANTILES))),
+        ('log density', quantiles(artefact.log_density[known], '.2f')),
+        ('weight', quantiles(artefact.weights, '.3g')),
         ('effective sample size',
          f'{artefact.effective_sample_size:.4f} of the poses'),
         ('heaviest 1 %', f'{artefact.heaviest_share():.1%} of the weight'),
@@ -66,7 +63,7 @@ def _plain(value) -> str:
     return str(value)
 
 
-def _columns(cells) -> str:
+def _columns(cells: Iterable[str]) -> str:
     return ''.join(f'{cell:>9}' for cell in cells)
 
 
@@ -79,29 +76,27 @@ class Comparison:
         log_density (np.ndarray): Of both, in shape [2, N]; NaN where there is
             none.
         weights (np.ndarray): Of both, in shape [2, N].
+        ranks (np.ndarray): Share of poses that are rarer, in [0, 1], of both
+            in shape [2, N]; NaN where one has no density.
         density_correlation (float): Spearman's, of the log densities; NaN
             where one of them does not vary.
         weight_correlation (float): Spearman's, of the weights.
-        sample_sizes (tuple[float]): :func:`effective_sample_size` of both.
         rare_overlap (float): The share of the first one's rarest tenth that
             is in the second one's too.
-        ranks (np.ndarray): Share of poses that are rarer, in [0, 1], of both
-            in shape [2, N]; NaN where one has no density.
     """
     ids: np.ndarray
     log_density: np.ndarray
     weights: np.ndarray
+    ranks: np.ndarray
     density_correlation: float
     weight_correlation: float
-    sample_sizes: tuple[float, float]
     rare_overlap: float
-    ranks: np.ndarray
 
     def disagreements(self, count: int = 10) -> np.ndarray:
         """Where the two disagree most on how rare a pose is.
 
         Args:
-            count (int): How many. Defaults to 10.
+            count (int): How many.
 
         Returns:
             np.ndarray: Indices, the largest difference of ranks first.
@@ -113,35 +108,27 @@ class Comparison:
 
 def compare(first: PoseDensityArtefact,
             second: PoseDensityArtefact) -> Comparison:
-    """Compare two pose densities of the same annotations.
-
-    Args:
-        first (PoseDensityArtefact): One.
-        second (PoseDensityArtefact): The other.
-
-    Returns:
-        Comparison: On the annotations that both have.
+    """Compare two pose densities on the annotations that both have.
 
     Raises:
-        ValueError: If they are of different data sets, or have too few
+        UserError: If they are of different data sets, or have too few
             annotations in common.
     """
     if first.dataset_name != second.dataset_name:
-        raise ValueError(
+        raise UserError(
             f'{first} is of the data set {first.dataset_name} and {second} of '
             f'{second.dataset_name}: their ids mean different annotations')
     ids, *rows = np.intersect1d(first.ids, second.ids, return_indices=True)
-    weights = np.stack([each.weights[row] for each, row in zip(
-        (first, second), rows, strict=True)])
-    log_density = np.stack([each.log_density[row] for each, row in zip(
-        (first, second), rows, strict=True)])
+    weights, log_density = (
+        np.stack([getattr(each, name)[row] for each, row in zip(
+            (first, second), rows, strict=True)])
+        for name in ('weights', 'log_density'))
     known = ~np.isnan(log_density).any(0)
-    if known.sum() < 2:
-        raise ValueError(
-            f'{first} and {second} have {len(ids)} annotations in common, '
-            f'{known.sum()} of them with densities in both: too few to '
-            'compare')
     count = int(known.sum())
+    if count < 2:
+        raise UserError(
+            f'{first} and {second} have {len(ids)} annotations in common, '
+            f'{count} of them with densities in both: too few to compare')
     ranks = np.full(log_density.shape, np.nan)
     ranks[:, known] = (rankdata(log_density[:, known], axis=1) - 1) / (
         count - 1)
@@ -149,11 +136,10 @@ def compare(first: PoseDensityArtefact,
     rarest = [set(np.argsort(each[known], kind='stable')[:tenth].tolist())
               for each in log_density]
     return Comparison(
-        ids=ids, log_density=log_density, weights=weights,
+        ids, log_density, weights, ranks,
         density_correlation=_spearman(log_density[:, known]),
         weight_correlation=_spearman(weights),
-        sample_sizes=tuple(effective_sample_size(each) for each in weights),
-        rare_overlap=len(rarest[0] & rarest[1]) / tenth, ranks=ranks)
+        rare_overlap=len(rarest[0] & rarest[1]) / tenth)
 
 
 def _spearman(pair: np.ndarray) -> float:
@@ -164,14 +150,11 @@ def _spearman(pair: np.ndarray) -> float:
 
 
 def summarize_comparison(comparison: Comparison, count: int = 10) -> str:
-    """Describe a comparison.
+    """Describe a comparison, in several lines.
 
     Args:
         comparison (Comparison): The comparison.
-        count (int): How many of the largest disagreements. Defaults to 10.
-
-    Returns:
-        str: Several lines.
+        count (int): How many of the largest disagreements.
     """
     known = int((~np.isnan(comparison.ranks[0])).sum())
     rows = [
@@ -180,8 +163,9 @@ def summarize_comparison(comparison: Comparison, count: int = 10) -> str:
         ('rank correlation of log density',
          f'{comparison.density_correlation:.3f}'),
         ('rank correlation of weights', f'{comparison.weight_correlation:.3f}'),
-        ('effective sample sizes',
-         ' and '.join(f'{size:.4f}' for size in comparison.sample_sizes)),
+        ('effective sample sizes', ' and '.join(
+            f'{effective_sample_size(each):.4f}'
+            for each in comparison.weights)),
         ('in both rarest tenths', f'{comparison.rare_overlap:.1%}'),
     ]
     lines = [f'{name:<32} {value}' for name, value in rows]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import brentq
 
+from ..common.errors import UserError
+
 
 def effective_sample_size(weights: np.ndarray) -> float:
     r"""Kish's effective sample size over the number of samples.
@@ -22,17 +24,6 @@ def effective_sample_size(weights: np.ndarray) -> float:
     return float(scaled.sum()**2 / (len(scaled) * (scaled**2).sum()))
 
 
-def log_median_density(log_density: np.ndarray) -> float:
-    """Logarithm of the median density.
-
-    Of an even number it is the mean of the two in the middle, as NumPy has it,
-    taken without leaving the logarithms.
-    """
-    ordered = np.sort(log_density)
-    middle = (len(ordered) - 1) // 2, len(ordered) // 2
-    return float(np.logaddexp(*ordered[list(middle)]) - np.log(2))
-
-
 def median_frequency_weights(log_density: np.ndarray, alpha: float = 1.,
                              clip: Sequence[float] | None = None
                              ) -> np.ndarray:
@@ -40,22 +31,23 @@ def median_frequency_weights(log_density: np.ndarray, alpha: float = 1.,
 
     Args:
         log_density (np.ndarray): :math:`\log p` in shape [N], finite.
-        alpha (float): Tempering: 0 weights all alike, 1 is the source's.
-            Defaults to 1.
-        clip (Sequence[float], optional): Smallest and largest weight. Defaults
-            to ``None``: as they come.
+        alpha (float): 0 makes all weights equal, 1 is the original code's.
+        clip (Sequence[float], optional): Smallest and largest weight.
 
     Returns:
         np.ndarray: The weights in shape [N].
     """
     log_density = np.asarray(log_density, np.float64)
-    logarithms = alpha * (log_median_density(log_density) - log_density)
+    ordered = np.sort(log_density)
+    middle = [(len(ordered) - 1) // 2, len(ordered) // 2]
+    # the mean of the two in the middle, taken without leaving the logarithms
+    log_median = np.logaddexp(*ordered[middle]) - np.log(2)
+    logarithms = alpha * (log_median - log_density)
     if clip is not None:
-        low, high = clip
-        if not 0 < low <= 1 <= high:
-            raise ValueError('clip must hold a smallest weight in (0, 1] and a '
-                             f'largest of at least 1, but it is {clip}')
-        logarithms = logarithms.clip(np.log(low), np.log(high))
+        if not 0 < clip[0] <= 1 <= clip[1]:
+            raise UserError('clip must hold a smallest weight in (0, 1] and a '
+                            f'largest of at least 1, but it is {clip!r}')
+        logarithms = logarithms.clip(*np.log(clip))
     # a weight of inf would be followed by a loss of NaN
     return np.exp(logarithms.clip(-700, 700))
 
@@ -67,8 +59,7 @@ def temper_to(log_density: np.ndarray, alpha: float,
     Args:
         log_density (np.ndarray): In shape [N], finite.
         alpha (float): Largest tempering.
-        clip (Sequence[float], optional): As of
-            :func:`median_frequency_weights`.
+        clip (Sequence[float], optional): Smallest and largest weight.
         min_ess (float): Smallest :func:`effective_sample_size`, in [0, 1).
 
     Returns:

@@ -80,22 +80,17 @@ def test_mirror_images_belong_to_their_references(points, kernel, bandwidth):
     points = points[:600]
     mirrored = points * [-1, 1, 1, 1, 1]
     own = np.arange(600)
+    options = dict(mirrored=mirrored, bandwidth=bandwidth, kernel=kernel)
     both = naive(points, np.concatenate([points, mirrored]), bandwidth, kernel)
-    ours = log_kernel_sums(points, points, mirrored=mirrored,
-                           bandwidth=bandwidth, kernel=kernel)
     # the root of a distance of 0 that is rounded shows in this kernel
-    np.testing.assert_allclose(ours, both, rtol=1e-6, atol=2e-5)
-    expected = np.logaddexp(
-        naive(points, points, bandwidth, kernel, own),
-        naive(points, mirrored, bandwidth, kernel, own))
-    for references in (None, points):
-        ours = log_kernel_sums(
-            points, references, mirrored=mirrored, bandwidth=bandwidth,
-            kernel=kernel, own=None if references is None else own)
+    np.testing.assert_allclose(log_kernel_sums(points, points, **options),
+                               both, rtol=1e-6, atol=2e-5)
+    expected = np.logaddexp(naive(points, points, bandwidth, kernel, own),
+                            naive(points, mirrored, bandwidth, kernel, own))
+    sums, spread = log_kernel_sums(points, points, own=own, moments=True,
+                                   **options)
+    for ours in (sums, log_kernel_sums(points, **options)):
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-6)
-    _, spread = log_kernel_sums(
-        points, points, mirrored=mirrored, bandwidth=bandwidth, kernel=kernel,
-        own=own, moments=True)
     terms = sum(np.exp([naive(points[:5], each[None], bandwidth, kernel)
                         for each in images]).T
                 for images in (points, mirrored))
@@ -143,7 +138,7 @@ def test_the_best_bandwidth_is_that_of_a_fine_grid():
     grid = np.geomspace(0.1, 2, 200)
     assert best == pytest.approx(grid[np.argmax([likelihood(each)
                                                  for each in grid])], rel=0.03)
-    # mirror images at the same place: one would be the other's neighbour
+    # mirror images at the same place: one would be the other's neighbor
     with_mirror = loo_bandwidth(points, 'gaussian', points.copy())
     assert with_mirror == pytest.approx(best, rel=0.03)
 

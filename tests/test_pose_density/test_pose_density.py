@@ -1,7 +1,8 @@
-"""The density of poses: the source's values, missing joints, bad input."""
+"""The density of poses: the original values, missing joints, bad input."""
 
 from pathlib import Path
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.pose_density import PoseDensity
 from mmpose_wloss.pose_density.missing_joints import conditional_mean
 
@@ -32,48 +33,51 @@ def ones(poses):
     return np.ones(poses.shape[:2])
 
 
+def fit(poses, visible=None, mode='tempered', options=None, **arguments):
+    """A density of poses, all of whose joints are visible by default."""
+    arguments = dict(dict(flip_indices=FLIP, joint_names=NAMES), **arguments)
+    return PoseDensity(mode, **(options or {})).fit(
+        poses, ones(poses) if visible is None else visible, **arguments)
+
+
 @pytest.mark.parametrize('name, options', [
     ('weights_h0.05', dict(bandwidth=0.05)),
     ('weights_h0.2', dict(bandwidth=0.2)),
     ('weights_h0.6', {}),
     ('weights_gaussian_h0.2', dict(bandwidth=0.2, kernel='gaussian')),
 ])
-def test_the_sources_weights(name, options):
+def test_the_original_weights(name, options):
     with np.load(DATA) as data:
         poses, expected = data['poses'].reshape(-1, 14, 2), data[name]
-    density = PoseDensity('source', **options).fit(
-        poses, ones(poses), image_sizes=np.ones((len(poses), 2)))
+    density = fit(poses, mode='source', options=options,
+                  image_sizes=np.ones((len(poses), 2)))
     np.testing.assert_allclose(density.weights, expected, rtol=1e-5)
 
 
-def test_the_source_scales_by_the_image():
+def test_the_original_code_scales_by_the_image():
     poses = draw_poses(50)
     sizes = np.random.default_rng(1).uniform(100, 300, (50, 2))
-    of_pixels = PoseDensity('source').fit(poses, ones(poses),
-                                          image_sizes=sizes)
-    of_shares = PoseDensity('source', normalize='none').fit(
-        poses / sizes[:, None], ones(poses))
+    of_pixels = fit(poses, mode='source', image_sizes=sizes)
+    of_shares = fit(poses / sizes[:, None], mode='source',
+                    options=dict(normalize='none'))
     np.testing.assert_allclose(of_pixels.weights, of_shares.weights,
                                rtol=1e-9)
 
 
-def test_the_sources_missing_joints_are_zero():
+def test_missing_joints_are_zero_in_the_original_code():
     poses = draw_poses(50)
-    visible = ones(poses)
-    visible[:20, 2] = 0
+    visible = np.random.default_rng(1).random((50, 5)) > 0.3
     sizes = np.full((50, 2), 200.)
-    there = PoseDensity('source').fit(poses, visible, image_sizes=sizes)
-    zeroed = poses * visible[..., None]
-    as_zeros = PoseDensity('source').fit(zeroed, ones(poses),
-                                         image_sizes=sizes)
-    np.testing.assert_array_equal(there.weights, as_zeros.weights)
+    densities = [fit(*each, mode='source', image_sizes=sizes) for each in (
+        (poses, visible), (poses * visible[..., None], ones(poses)))]
+    np.testing.assert_array_equal(densities[0].weights, densities[1].weights)
 
 
 def test_leaving_out_lifts_the_rare(poses):
-    common = dict(alpha=1., clip=None, min_ess=0, bandwidth=0.03, mirror=False)
-    with_itself = PoseDensity(leave_one_out=False, **common).fit(
-        poses, ones(poses))
-    without = PoseDensity(**common).fit(poses, ones(poses))
+    with_itself, without = (
+        fit(poses, options=dict(alpha=1., clip=None, min_ess=0, mirror=False,
+                                bandwidth=0.03, leave_one_out=each))
+        for each in (False, True))
     rarest = without.log_density.argmin()
     assert without.weights[rarest] > 10 * with_itself.weights[rarest]
     assert (without.effective_sample_size <
@@ -81,33 +85,28 @@ def test_leaving_out_lifts_the_rare(poses):
 
 
 def test_a_floor_of_the_sample_size_tempers(poses):
-    density = PoseDensity(min_ess=0.95).fit(poses, ones(poses),
-                                            flip_indices=FLIP)
+    density = fit(poses, options=dict(min_ess=0.95))
     assert density.effective_sample_size == pytest.approx(0.95, abs=1e-3)
     assert density.alpha < 0.5
     assert density.weights.mean() == pytest.approx(1)
-    plain = PoseDensity(min_ess=0.).fit(poses, ones(poses), flip_indices=FLIP)
-    assert plain.alpha == 0.5
+    assert fit(poses, options=dict(min_ess=0.)).alpha == 0.5
 
 
 @pytest.mark.parametrize('by', ['box', 'torso'])
 def test_place_and_size_do_not_count(poses, by):
-    options = dict(normalize=by, bandwidth=0.1)
-    arguments = dict(flip_indices=FLIP, joint_names=NAMES)
-    there = PoseDensity(**options).fit(poses, ones(poses), **arguments)
     moved = poses * np.linspace(0.5, 2, len(poses))[:, None, None] + [30, -8]
-    elsewhere = PoseDensity(**options).fit(moved, ones(poses), **arguments)
-    np.testing.assert_allclose(elsewhere.log_density, there.log_density,
-                               rtol=1e-4, atol=1e-4)
+    there, elsewhere = (
+        fit(each, options=dict(normalize=by, bandwidth=0.1)).log_density
+        for each in (poses, moved))
+    np.testing.assert_allclose(elsewhere, there, rtol=1e-4, atol=1e-4)
 
 
 def test_centered_poses_may_stand_anywhere_in_their_boxes(poses):
     boxes = np.tile([0., 0., 200., 200.], (len(poses), 1))
     moves = np.random.default_rng(3).uniform(-20, 20, (len(poses), 1, 2))
     densities = [
-        PoseDensity(center=True, bandwidth=0.1).fit(
-            each, ones(poses), boxes=boxes, flip_indices=FLIP).log_density
-        for each in (poses, poses + moves)]
+        fit(each, options=dict(center=True, bandwidth=0.1), boxes=boxes
+            ).log_density for each in (poses, poses + moves)]
     np.testing.assert_allclose(*densities, rtol=1e-5, atol=1e-5)
 
 
@@ -116,31 +115,33 @@ def test_centered_poses_may_stand_anywhere_in_their_boxes(poses):
     dict(normalize='box', center=True), dict(normalize='box', components=0.9),
 ])
 def test_a_mirrored_pose_is_as_common(poses, options):
-    sizes = np.full((len(poses), 2), 220.)
-    boxes = np.tile([0., 0., 220., 220.], (len(poses), 1))
-    density = PoseDensity(bandwidth=0.1, **options).fit(
-        poses, ones(poses), boxes=boxes, image_sizes=sizes, flip_indices=FLIP)
+    frames = dict(image_sizes=np.full((len(poses), 2), 220.),
+                  boxes=np.tile([0., 0., 220., 220.], (len(poses), 1)))
+    options['bandwidth'] = 0.1
+    density = fit(poses, options=options, **frames)
     mirrored = poses[:, FLIP] * [-1, 1] + [220, 0]
-    scores = [density.score(each, ones(poses), boxes=boxes,
-                            image_sizes=sizes) for each in (poses, mirrored)]
+    scores = [density.score(each, ones(poses), **frames)
+              for each in (poses, mirrored)]
     np.testing.assert_allclose(*scores, rtol=1e-5, atol=1e-5)
     # the density of all poses and all mirror images, each pair left out
-    both = np.concatenate([poses, mirrored])
-    alone = PoseDensity(bandwidth=0.1, mirror=False,
-                        **{**options, 'components': density.pca.n_components_
-                           }).fit(
-        both, ones(both), boxes=np.tile(boxes, (2, 1)),
-        image_sizes=np.tile(sizes, (2, 1)), flip_indices=FLIP)
+    alone = fit(np.concatenate([poses, mirrored]), options=dict(
+        options, mirror=False, components=len(density.pca.components_)),
+        **{name: np.tile(each, (2, 1)) for name, each in frames.items()})
     assert np.corrcoef(alone.log_density[:len(poses)],
                        density.log_density)[0, 1] > 0.99
 
 
-def test_a_score_is_the_density_with_the_pose_itself(poses):
-    density = PoseDensity(leave_one_out=False, bandwidth=0.1).fit(
-        poses, ones(poses), flip_indices=FLIP)
-    scores = density.score(poses, ones(poses))
-    np.testing.assert_allclose(scores, density.log_density, rtol=1e-6,
-                               atol=1e-6)
+@pytest.mark.parametrize('mirror', [True, False])
+def test_densities_with_and_without_the_pose_itself(poses, mirror):
+    left_out, with_itself = (
+        fit(poses, options=dict(bandwidth=0.05, mirror=mirror,
+                                leave_one_out=each)) for each in (True, False))
+    np.testing.assert_array_equal(left_out.held_out, left_out.log_density)
+    np.testing.assert_array_equal(with_itself.held_out, left_out.log_density)
+    # a score is the density with the pose itself
+    np.testing.assert_allclose(
+        with_itself.score(poses, ones(poses)), with_itself.log_density,
+        rtol=1e-6, atol=1e-6)
 
 
 def test_hidden_joints_are_what_the_others_say():
@@ -149,24 +150,19 @@ def test_hidden_joints_are_what_the_others_say():
     visible[300:, 2] = 0
     errors = {}
     for missing in ('zero', 'mean', 'conditional'):
-        density = PoseDensity(
-            missing=missing, normalize='none', mirror=False, components=3,
-            bandwidth=5.).fit(poses, visible)
-        full = PoseDensity(
-            missing=missing, normalize='none', mirror=False, components=3,
-            bandwidth=5.).fit(poses, ones(poses))
-        errors[missing] = np.abs(density.log_density -
-                                 full.log_density)[300:].mean()
-    assert errors['conditional'] < 0.2 * errors['mean']
-    assert errors['conditional'] < 0.2 * errors['zero']
+        options = dict(missing=missing, normalize='none', mirror=False,
+                       components=3, bandwidth=5.)
+        hidden, full = (fit(poses, each, options=options).log_density
+                        for each in (visible, ones(poses)))
+        errors[missing] = np.abs(hidden - full)[300:].mean()
+    assert errors['conditional'] < 0.2 * min(errors['mean'], errors['zero'])
 
 
 def test_conditional_mean_is_the_gaussians():
-    poses = draw_poses(500).reshape(500, -1)
-    density = PoseDensity(normalize='none', mirror=False, components=3,
-                          bandwidth=5.).fit(poses.reshape(500, 5, 2),
-                                            np.ones((500, 5)))
-    pca = density.pca
+    poses = draw_poses(500)
+    pca = fit(poses, options=dict(normalize='none', mirror=False,
+                                  components=3, bandwidth=5.)).pca
+    poses = poses.reshape(500, -1)
     observed = np.ones((3, 10), bool)
     observed[0, :4] = observed[1, 6:] = False
     filled = conditional_mean(pca, poses[:3], observed)
@@ -186,19 +182,18 @@ def test_too_few_joints_have_no_density_and_weight_one(poses):
     visible[7, :3] = 0
     hidden = poses.copy()
     hidden[7, :3] = np.nan
-    density = PoseDensity().fit(hidden, visible, flip_indices=FLIP)
+    density = fit(hidden, visible)
     assert np.flatnonzero(np.isnan(density.log_density)).tolist() == [7]
     assert density.weights[7] == 1
     assert np.isnan(density.score(hidden[:8], visible[:8])).tolist() == (
         [False] * 7 + [True])
-    generous = PoseDensity(min_joints=2).fit(hidden, visible,
-                                             flip_indices=FLIP)
+    assert np.isnan(density.score(hidden[7:8], visible[7:8])).all()
+    generous = fit(hidden, visible, options=dict(min_joints=2))
     assert np.isfinite(generous.log_density).all()
     # so has a pose without a torso
     visible = ones(poses)
     visible[3, 3] = 0
-    torso = PoseDensity(normalize='torso').fit(
-        poses, visible, flip_indices=FLIP, joint_names=NAMES)
+    torso = fit(poses, visible, options=dict(normalize='torso'))
     assert np.flatnonzero(np.isnan(torso.log_density)).tolist() == [3]
 
 
@@ -207,126 +202,95 @@ def test_too_few_joints_have_no_density_and_weight_one(poses):
 def test_some_references_stand_for_all(leave_one_out, mirror):
     poses = draw_poses(3000)
     options = dict(leave_one_out=leave_one_out, bandwidth=0.3, mirror=mirror)
-    exact = PoseDensity(**options).fit(poses, ones(poses), flip_indices=FLIP)
-    some = PoseDensity(max_references=1000, **options).fit(
-        poses, ones(poses), flip_indices=FLIP)
+    exact = fit(poses, options=options)
+    some, again = (fit(poses, options=dict(options, max_references=1000))
+                   for _ in range(2))
     assert len(some.references) == 1000 and exact.density_error is None
     relative = np.expm1(some.log_density - exact.log_density)
     # as far off as it says
     assert np.sqrt(np.mean((relative / some.density_error)**2)) == (
         pytest.approx(1, abs=0.35))
     assert abs(np.mean(relative)) < 0.05
-    again = PoseDensity(max_references=1000, **options).fit(
-        poses, ones(poses), flip_indices=FLIP)
     np.testing.assert_array_equal(again.weights, some.weights)
 
 
 def test_references_that_were_drawn_weigh_no_less():
     poses = draw_poses(3000)
-    options = dict(leave_one_out=False, bandwidth=0.05, mirror=False)
-    exact = PoseDensity(**options).fit(poses, ones(poses))
-    some = PoseDensity(max_references=300, **options).fit(poses, ones(poses))
+    exact, some = (
+        fit(poses, options=dict(leave_one_out=False, bandwidth=0.05,
+                                mirror=False, max_references=most))
+        for most in (None, 300))
     drawn = np.isin(np.arange(3000), np.sort(
         np.random.default_rng(0).choice(3000, 300, replace=False)))
     bias = some.log_density - exact.log_density
     assert abs(bias[drawn].mean() - bias[~drawn].mean()) < 0.1
 
 
-@pytest.mark.parametrize('mirror', [True, False])
-def test_densities_with_and_without_the_pose_itself(poses, mirror):
-    options = dict(bandwidth=0.05, mirror=mirror)
-    left_out, with_itself = (
-        PoseDensity(leave_one_out=each, **options).fit(
-            poses, ones(poses), flip_indices=FLIP) for each in (True, False))
-    np.testing.assert_array_equal(left_out.held_out, left_out.log_density)
-    np.testing.assert_array_equal(with_itself.held_out, left_out.log_density)
-    np.testing.assert_allclose(
-        with_itself.score(poses, ones(poses)), with_itself.log_density,
-        rtol=1e-6, atol=1e-6)
-
-
-def test_mirror_images_without_a_middle_are_refused():
-    for options in (dict(normalize='none'),
-                    dict(mode='source', mirror=True)):
-        with pytest.raises(ValueError, match='does not go with'):
-            PoseDensity(**{'mirror': True, **options})
-
-
 def test_boxes_are_given_always_or_never(poses):
     boxes = np.tile([0., 0., 200., 200.], (len(poses), 1))
-    density = PoseDensity(mirror=False).fit(poses, ones(poses), boxes=boxes)
-    with pytest.raises(ValueError, match='normalised by boxes'):
-        density.score(poses, ones(poses))
-    density = PoseDensity(mirror=False).fit(poses, ones(poses))
-    with pytest.raises(ValueError, match='these poses have boxes'):
-        density.score(poses, ones(poses), boxes=boxes)
+    for fitted, given in ((boxes, None), (None, boxes)):
+        density = fit(poses, boxes=fitted)
+        with pytest.raises(UserError, match='boxes'):
+            density.score(poses, ones(poses), boxes=given)
 
 
 def test_share_of_variance(poses):
-    density = PoseDensity(components=0.5).fit(poses, ones(poses),
-                                              flip_indices=FLIP)
-    shares = density.pca.explained_variance_ratio_
+    shares = fit(poses, options=dict(components=0.5)
+                 ).pca.explained_variance_ratio_
     assert shares.sum() >= 0.5 > shares[:-1].sum()
 
 
 @pytest.mark.parametrize('change, message', [
-    (lambda poses: poses[:1], '1 of 1 poses'),
-    (lambda poses: poses[:6], 'more than 8 are needed'),
+    (lambda poses: poses[:1], '1 of 1 '),
+    (lambda poses: poses[:6], 'components=8'),
     (lambda poses: np.repeat(poses[:3], 30, 0), 'only 3 different'),
     (lambda poses: np.where(np.arange(400)[:, None, None] == 5, 7., poses),
-     'without extent, the first is number 5'),
+     'box of 1 .* number 5'),
     (lambda poses: np.where(np.arange(400)[:, None, None] == 6, np.nan,
-                            poses), 'NaN or infinite, the first is number 6'),
+                            poses), 'NaN .* number 6'),
     (lambda poses: poses[..., :1], 'shape'),
 ])
 def test_bad_poses(poses, change, message):
-    changed = change(poses)
-    with pytest.raises(ValueError, match=message):
-        PoseDensity(components=8).fit(changed, np.ones(changed.shape[:2]),
-                                      flip_indices=FLIP)
+    with pytest.raises(UserError, match=message):
+        fit(change(poses), options=dict(components=8))
 
 
 def test_copies_are_counted(poses):
     copied = np.concatenate([poses, poses[:10]])
-    with pytest.warns(UserWarning, match='10 of 410 poses are copies'):
-        density = PoseDensity().fit(copied, ones(copied), flip_indices=FLIP)
+    with pytest.warns(UserWarning, match='10 of 410'):
+        density = fit(copied)
     assert density.copies == 10
 
 
-@pytest.mark.parametrize('options, error', [
-    (dict(mode='sauce'), ValueError), (dict(bandwith=1), TypeError),
-    (dict(bandwidth=0), ValueError), (dict(bandwidth='silverman'), ValueError),
-    (dict(bandwidth=float('nan')), ValueError),
-    (dict(components=0), ValueError), (dict(components=2.5), ValueError),
-    (dict(alpha=-1), ValueError), (dict(min_ess=1.), ValueError),
-    (dict(kernel='box'), ValueError), (dict(missing='guess'), ValueError),
-    (dict(normalize='head'), ValueError), (dict(clip=(2, 3)), ValueError),
-    (dict(max_references=1), ValueError), (dict(min_joints=-1), ValueError),
+@pytest.mark.parametrize('options', [
+    dict(mode='sauce'), dict(bandwith=1), dict(bandwidth=0),
+    dict(bandwidth='silverman'), dict(bandwidth=float('nan')),
+    dict(components=0), dict(components=2.5), dict(alpha=-1),
+    dict(min_ess=1.), dict(kernel='box'), dict(missing='guess'),
+    dict(normalize='head'), dict(clip=(2, 3)), dict(max_references=1),
+    dict(min_joints=-1), dict(mirror=True, normalize='none'),
+    dict(mirror=True, mode='source'),
 ])
-def test_wrong_options(options, error):
-    with pytest.raises(error):
+def test_wrong_options(options):
+    with pytest.raises(UserError, match=next(iter(options))):
         PoseDensity(**options)
 
 
 def test_what_is_needed_is_asked_for(poses):
     visible = ones(poses)
-    with pytest.raises(ValueError, match='flip_indices'):
-        PoseDensity().fit(poses, visible)
-    with pytest.raises(ValueError, match='image_sizes'):
-        PoseDensity('source').fit(poses, visible)
-    with pytest.raises(ValueError, match='left_shoulder'):
-        PoseDensity(normalize='torso').fit(poses, visible, flip_indices=FLIP)
-    with pytest.raises(ValueError, match='boxes must have the shape'):
-        PoseDensity().fit(poses, visible, flip_indices=FLIP,
-                          boxes=np.ones((3, 4)))
-    with pytest.raises(ValueError, match='axes are asked for'):
-        PoseDensity(components=11).fit(poses, visible, flip_indices=FLIP)
-    with pytest.raises(ValueError, match='call fit'):
-        PoseDensity().score(poses, visible)
     hidden = visible.copy()
     hidden[:, 2] = 0
-    with pytest.raises(ValueError, match='visible in no pose'):
-        PoseDensity().fit(poses, hidden, flip_indices=FLIP)
-    fitted = PoseDensity(mirror=False).fit(poses, visible)
-    with pytest.raises(ValueError, match='poses of 5 joints'):
-        fitted.score(poses[:, :4], visible[:, :4])
+    for needed, options, arguments in (
+            ('flip_indices', {}, dict(flip_indices=None)),
+            ('image_sizes', dict(mode='source'), {}),
+            ('left_shoulder', dict(normalize='torso'), dict(joint_names=None)),
+            ('boxes.*400, 4.*3, 4', {}, dict(boxes=np.ones((3, 4)))),
+            ('components=11', dict(components=11), {}),
+            ('joint number 2', {}, dict(visible=hidden))):
+        with pytest.raises(UserError, match=needed):
+            fit(poses, mode=options.pop('mode', 'tempered'), options=options,
+                **arguments)
+    with pytest.raises(UserError, match='fit'):
+        PoseDensity().score(poses, visible)
+    with pytest.raises(UserError, match='5 joints.*4'):
+        fit(poses).score(poses[:, :4], visible[:, :4])

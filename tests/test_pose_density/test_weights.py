@@ -17,23 +17,15 @@ def log_density(request):
 
 def test_weights_are_the_median_over_the_density(log_density):
     density = np.exp(log_density)
-    np.testing.assert_allclose(median_frequency_weights(log_density),
-                               np.median(density) / density)
-
-
-def test_weights_do_not_depend_on_the_densitys_scale(log_density):
-    # of which the density itself would leave the range of float64
-    np.testing.assert_allclose(
-        median_frequency_weights(log_density - 2000),
-        median_frequency_weights(log_density))
-
-
-def test_alpha_is_a_power_and_zero_is_neutral(log_density):
     weights = median_frequency_weights(log_density)
-    np.testing.assert_allclose(median_frequency_weights(log_density, 0.3),
-                               weights**0.3)
-    np.testing.assert_array_equal(median_frequency_weights(log_density, 0),
-                                  np.ones(len(log_density)))
+    np.testing.assert_allclose(weights, np.median(density) / density)
+    # also where the density itself would leave the range of float64
+    np.testing.assert_allclose(median_frequency_weights(log_density - 2000),
+                               weights)
+    # tempered; 0 is neutral
+    for alpha in (0.3, 0):
+        np.testing.assert_allclose(
+            median_frequency_weights(log_density, alpha), weights**alpha)
 
 
 def test_clip(log_density):

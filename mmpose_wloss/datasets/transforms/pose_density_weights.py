@@ -1,22 +1,62 @@
+from typing import NoReturn
+
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
+from torch import Tensor
 
+from ...common.checks import one_of
+from ...common.errors import UserError
+from ...common.hooks import line_to_add
 from ...pose_density import PoseDensityArtefact
 
 MISSING = ('error', 'one')
-# under which a sample's annotation says what it was weighted with
-WEIGHT_KEY = 'pose_weight'
+
+
+class PendingKeypointWeights:
+    """Keypoint weights that a pose's weight has still to multiply.
+
+    They take the place of ``keypoint_weights`` from
+    :class:`PoseDensityWeights` to :class:`PoseDensityHook`. Whoever computes
+    with them before learns that the hook is missing.
+
+    Args:
+        keypoint_weights (np.ndarray): Of the codec, in shape [1, K], or of
+            several codecs in shape [L, 1, K].
+        pose_weight (float): The weight of the pose.
+    """
+
+    def __init__(self, keypoint_weights: np.ndarray, pose_weight: float):
+        weights = torch.as_tensor(keypoint_weights)
+        # some data sets of MMPose have integers, and their codecs too
+        self.keypoint_weights = (weights if weights.is_floating_point() else
+                                 weights.float())
+        self.pose_weight = pose_weight
+
+    def __len__(self) -> int:
+        return len(self.keypoint_weights)
+
+    def times(self, factor: float) -> Tensor:
+        """Keypoint weights times a factor."""
+        return self.keypoint_weights * factor
+
+    @classmethod
+    def __torch_function__(cls, *_, **__) -> NoReturn:
+        raise UserError(
+            'PoseDensityWeights trains without its PoseDensityHook. Add it to '
+            f'the config: {line_to_add("PoseDensityHook")}')
 
 
 @TRANSFORMS.register_module()
 class PoseDensityWeights(BaseTransform):
-    """Weights a training sample by how rare its pose is.
+    """Gives a training sample a weight by how rare its pose is.
 
-    It multiplies ``keypoint_weights``, which every head hands to its loss, by
-    the weight that the annotation has in a file of ``tools/pose_density.py``.
-    :class:`PoseDensityHook` checks that file and loss suit, lets the weights
-    set in later, and logs what they do.
+    :class:`PoseDensityHook` multiplies ``keypoint_weights``, which every head
+    hands to its loss, by the weight that the annotation has in a file of
+    ``python -m mmpose_wloss density fit``. It also checks that file and loss
+    suit, lets the weights set in later, and logs what they do. A training
+    without the hook ends in an error at its first step.
 
     Required Keys:
 
@@ -25,27 +65,24 @@ class PoseDensityWeights(BaseTransform):
 
     Modified Keys:
 
-    - keypoint_weights
-
-    Added Keys:
-
-    - raw_ann_info['pose_weight']
+    - keypoint_weights, see :class:`PendingKeypointWeights`
 
     Args:
         file (str): The pose density, ``.npz``.
         missing (str): What becomes of a sample that the file lacks:
-            ``'error'``, or ``'one'``: it keeps its weight. Defaults to
-            ``'error'``.
+            ``'error'``, or ``'one'``: it keeps its weight.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read.
+        MissingFile: If there is no such file.
+        UserError: If it cannot be read.
     """
 
+    source = 'python -m mmpose_wloss density fit CONFIG'
+    file_keys = ('file', )
+    hooks = ('PoseDensityHook', )
+
     def __init__(self, file: str, missing: str = 'error'):
-        if missing not in MISSING:
-            raise ValueError(f'missing must be one of {MISSING}, but it is '
-                             f'{missing!r}')
+        one_of(MISSING, missing=missing)
         self.file = file
         self.missing = missing
         artefact = PoseDensityArtefact.load(file)
@@ -53,77 +90,52 @@ class PoseDensityWeights(BaseTransform):
         self.weights = artefact.by_id()
 
     def transform(self, results: dict) -> dict:
-        """Weight a sample.
+        """Give a sample its weight.
 
         Args:
             results (dict): The sample, after ``GenerateTarget``.
 
         Returns:
-            dict: The sample; an unlabelled one as it was.
+            dict: The sample; an unlabeled one as it was.
 
         Raises:
-            KeyError: If targets were not generated, or the file lacks the
-                sample.
-            ValueError: If the sample holds several people, is of another
-                data set, or is weighted already.
+            UserError: If targets were not generated, the file lacks the
+                sample, or the sample holds several people, is of another data
+                set, or has a weight already.
         """
         if results.get('labeled') is False:
             return results
-        if 'keypoint_weights' not in results:
-            raise KeyError('PoseDensityWeights finds no keypoint_weights to '
-                           'multiply: put it right after GenerateTarget')
-        annotation = results.get('raw_ann_info') or {}
-        if WEIGHT_KEY in annotation:
-            raise ValueError('a sample is weighted by PoseDensityWeights '
-                             'twice: keep one of them in the pipeline')
-        weight = self.weight_of(results)
-        weights = results['keypoint_weights']
-        # several codecs make a list
-        if isinstance(weights, list):
-            results['keypoint_weights'] = [self._multiply(each, weight)
-                                           for each in weights]
-        else:
-            results['keypoint_weights'] = self._multiply(weights, weight)
-        results['raw_ann_info'] = {**annotation, WEIGHT_KEY: weight}
+        weights = results.get('keypoint_weights')
+        if weights is None:
+            raise UserError('PoseDensityWeights finds no keypoint_weights: put '
+                            'it right after GenerateTarget')
+        if isinstance(weights, PendingKeypointWeights):
+            raise UserError('a sample is weighted by PoseDensityWeights twice: '
+                            'keep one of them in the pipeline')
+        # several codecs make a list, which would be stacked later
+        results['keypoint_weights'] = PendingKeypointWeights(
+            np.asarray(weights), self.weight_of(results))
         return results
 
-    @staticmethod
-    def _multiply(keypoint_weights: np.ndarray, weight: float) -> np.ndarray:
-        keypoint_weights = np.asarray(keypoint_weights)
-        if not np.issubdtype(keypoint_weights.dtype, np.floating):
-            # some data sets of MMPose have integers, and their codecs too
-            keypoint_weights = keypoint_weights.astype(np.float32)
-        return keypoint_weights * keypoint_weights.dtype.type(weight)
-
     def weight_of(self, results: dict) -> float:
-        """The weight of a sample.
-
-        Args:
-            results (dict): The sample.
-
-        Returns:
-            float: Its weight, above 0.
-        """
-        identity = results['id']
-        if np.ndim(identity) or len(results['keypoints']) != 1:
-            raise ValueError(
-                f'PoseDensityWeights weights single poses, but a sample of '
-                f'{results.get("img_path")} holds '
-                f'{len(results["keypoints"])} people on one heatmap: it is for '
+        """The weight of a sample, above 0."""
+        identity, people = results['id'], len(results['keypoints'])
+        if np.ndim(identity) or people != 1:
+            raise UserError(
+                'PoseDensityWeights weighs single poses, but a sample of '
+                f'{results.get("img_path")} holds {people} people: it is for '
                 'top-down training')
         name = results.get('dataset_name', self.dataset_name)
         if name != self.dataset_name:
-            raise ValueError(f'{self.file} is of the data set '
-                             f'{self.dataset_name}, but a sample is of {name}')
+            raise UserError(f'{self.file} is of the data set '
+                            f'{self.dataset_name}, but a sample is of {name}')
         weight = self.weights.get(int(identity))
-        if weight is None:
-            if self.missing == 'error':
-                raise KeyError(
-                    f'{self.file} has no weight for annotation {identity}: '
-                    'compute it from the annotations that are trained on '
-                    "(tools/pose_density.py fit), or set missing='one'")
-            return 1.
-        return weight
+        if weight is None and self.missing == 'error':
+            raise UserError(
+                f'{self.file} has no weight for annotation {identity}: compute '
+                'it from the annotations that are trained on '
+                f"({self.source}), or set missing='one'")
+        return 1. if weight is None else weight
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(file={self.file!r}, '

@@ -1,39 +1,44 @@
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
+from mmengine.utils import apply_to
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
 
+from ...common.checks import non_negative, whole
+from ...common.configs import components_of_class
+from ...common.errors import UserError
 from ...compat.private_api import leaves
 from ...datasets import UnlabeledPoseDataset
 from ...datasets.poses import annotation_files, joint_names
 from ...datasets.transforms.pose_density_weights import (
-    WEIGHT_KEY,
+    PendingKeypointWeights,
     PoseDensityWeights,
 )
 from ...pose_density import PoseDensityArtefact, effective_sample_size
 
 # what MMPose's losses call their weights
 WEIGHTS = ('target_weights', 'target_weight', 'keypoint_weights')
+# of the weights that a loss is checked with: several losses multiply what
+# they compare by them, and are linear for large ones or for small ones alone
+SCALES = (0.01, 1., 100.)
+TOLERANCE = 0.02
 
 
 def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
                       ) -> Iterator[tuple[PoseDensityWeights, BaseDataset]]:
-    """Labelled data sets with the weights of their pipelines.
+    """Each weight's transform with each labeled data set that it sees.
 
     Args:
         dataset (Dataset): A data set, or a wrapper such as
             ``CombinedDataset``, whose pipeline counts for all that it wraps.
         transforms (tuple[PoseDensityWeights]): Those of wrappers around it.
-
-    Yields:
-        tuple: A transform, and a data set whose samples it sees.
     """
     pipeline = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     transforms += tuple(transform for transform in pipeline
@@ -57,63 +62,139 @@ def loss_modules(model: nn.Module) -> list[nn.Module]:
     return found
 
 
-def total(losses) -> Tensor:
-    """The sum of what a loss returns: one number, or several."""
-    return sum(each.sum() for each in leaves(losses))
+def check_linear(name: str, loss: Callable[[Tensor], Tensor],
+                 weights: Tensor) -> None:
+    """Check that a loss is linear in the weights of its samples.
+
+    Args:
+        name (str): The loss, for the error.
+        loss (Callable): The loss as a function of its target weights.
+        weights (Tensor): In the shape of these, [B, K, …].
+
+    Raises:
+        UserError: If the loss of a sum of weights is not the sum of the
+            losses; says what to do.
+    """
+    draw = torch.Generator().manual_seed(0)
+    for scale in SCALES:
+        first, second = (
+            scale * torch.ones_like(weights) *
+            _of_samples(0.5 + torch.rand(len(weights), generator=draw), weights)
+            for _ in range(2))
+        apart = float(loss(first)) + float(loss(second))
+        ratio = float(loss(first + second)) / apart if apart else math.nan
+        # of a loss that knows no such values nothing can be told
+        if math.isnan(ratio) or abs(ratio - 1) < TOLERANCE:
+            continue
+        what = ('does not look at its target weights, or divides by them: set '
+                'use_target_weight=True, or use another loss'
+                if abs(ratio - 0.5) < TOLERANCE else
+                'does not weigh samples linearly: wrap it as '
+                f"dict(type='InstanceWeightedLoss', loss=dict(type='{name}', "
+                '...))')
+        raise UserError(
+            f'{name} of a sum of target weights is {ratio:.3g} times the sum '
+            f'of the losses. It {what}')
 
 
-class _Watch:
-    """Sums one loss, weighted and as it would be without pose weights."""
+def _of_samples(factors: Tensor, weights: Tensor) -> Tensor:
+    """A number for each sample, to be multiplied with target weights."""
+    return factors.to(weights).reshape(-1, *[1] * (weights.ndim - 1))
+
+
+class _WatchedLoss:
+    """A loss of the model, summed as it is and as without pose weights."""
 
     def __init__(self, module: nn.Module):
         self.name = type(module).__name__
         self.signature = inspect.signature(module.forward)
-        self.weights_name = next(
-            (name for name in self.signature.parameters if name in WEIGHTS),
-            None)
         self.checked = False
-        self.first = None  # weights of this iteration's first call
+        self.reset()
+        self.begin({})
+        self.handle = module.register_forward_hook(self.after_forward,
+                                                   with_kwargs=True)
+
+    def reset(self) -> None:
+        """Begin to sum anew."""
+        self.iterations = 0
         self.weighted = self.unweighted = 0.
-        self.count = 0
 
-    def begins(self, weights: Tensor) -> bool:
-        """Whether a call is one on the labelled samples.
+    def begin(self, factors: dict[int, Tensor]) -> None:
+        """Begin an iteration, with the samples' factors by their number."""
+        self.factors = factors
+        self.first = None  # target weights of the iteration's first call
 
-        Stages of a network have calls of their own with the same weights;
-        other calls of the same loss, as of unlabelled samples, come later.
-        """
+    def after_forward(self, module: nn.Module, args: tuple, kwargs: dict,
+                      losses) -> None:
+        """Check a call of the loss and add it up."""
+        if not module.training:
+            return
+        call = self.signature.bind(*args, **kwargs)
+        name = next((each for each in call.arguments if each in WEIGHTS), None)
+        weights = call.arguments.get(name)
+        if not isinstance(weights, Tensor):
+            raise UserError(f'{self.name} gets no {" or ".join(WEIGHTS[:2])}, '
+                            'so pose weights would not count')
+
+        def loss_of(weights: Tensor) -> Tensor:
+            call.arguments[name] = weights
+            return _total(module.forward(*call.args, **call.kwargs))
+
+        with torch.no_grad():
+            self._add(weights, _total(losses), loss_of)
+            if not self.checked:
+                # in (0, 1), where all losses are defined
+                call.arguments.update(apply_to(
+                    dict(call.arguments), lambda each: getattr(
+                        each, 'requires_grad', False),
+                    lambda output: torch.empty_like(output).fill_(0.5)))
+                check_linear(self.name, loss_of, weights)
+                self.checked = True
+
+    def _add(self, weights: Tensor, loss: Tensor,
+             loss_of: Callable[[Tensor], Tensor]) -> None:
+        factors = self.factors.get(len(weights))
+        if factors is None:
+            return
         if self.first is None:
             self.first = weights
-            self.count += 1
-        return (weights.untyped_storage().data_ptr() ==
-                self.first.untyped_storage().data_ptr())
+            self.iterations += 1
+        # stages of a network have calls of their own with the same weights;
+        # those of unlabeled samples come after the labeled ones
+        if (weights.untyped_storage().data_ptr() ==
+                self.first.untyped_storage().data_ptr()):
+            self.weighted += loss
+            self.unweighted += loss_of(weights / _of_samples(factors, weights))
+
+
+def _total(losses) -> Tensor:
+    """The sum of what a loss returns: one number, or several."""
+    return sum(each.sum() for each in leaves(losses))
 
 
 @HOOKS.register_module()
 class PoseDensityHook(Hook):
-    """Looks after the weights of :class:`PoseDensityWeights`.
+    """Multiplies ``keypoint_weights`` by those of :class:`PoseDensityWeights`.
 
-    Before the training it checks that they were computed from the annotations
-    and joints that are trained on. From the first batch, and again whenever it
-    logs, it finds out whether the loss weighs samples linearly, and refuses
-    one that does not. It lets weights set in at an epoch or iteration, at once
-    or by a ramp, and logs their effective sample size and the loss with and
-    without them.
+    Before the training it checks that these were computed from the annotations
+    and joints that are trained on. At a loss's first call it finds out, on
+    made-up outputs and weights, whether the loss is linear in the weights of
+    samples, and refuses one that is not. It lets weights set in at an epoch or
+    iteration, at once or by a ramp, and logs their effective sample size and
+    the loss with and without them.
 
-    Workers always weight in full, and what is to be weighted less is put right
-    here, before the model sees it; so it does not matter how many workers
-    there are, how long they live and how far ahead they read, and a resumed
-    training goes on as it would have.
+    It multiplies in the process that trains. So it does not matter how many
+    workers there are, how long they live and how far ahead they read, and a
+    resumed training goes on as it would have.
 
     Args:
-        weighted (bool): ``False`` gives all weights back: the training without
-            them, for comparison. Defaults to ``True``.
+        weighted (bool): ``False`` leaves all weights out: the training without
+            them, for comparison.
         begin (int): Epoch (iteration where the training counts those) from
-            which on weights count. Defaults to 0.
+            which on weights count.
         ramp (float): Over how many epochs (iterations) from then on they grow
-            from 1 to what they are. Defaults to 0: at once.
+            from 1 to what they are; 0: at once.
         interval (int): Iterations over which what is logged is averaged.
-            Defaults to 50.
     """
 
     # what it logs is there when the logger looks
@@ -121,257 +202,134 @@ class PoseDensityHook(Hook):
 
     def __init__(self, weighted: bool = True, begin: int = 0, ramp: float = 0,
                  interval: int = 50):
-        if begin < 0 or ramp < 0 or interval < 1:
-            raise ValueError(
-                'begin and ramp must be at least 0 and interval at least 1, '
-                f'but they are {begin}, {ramp} and {interval}')
+        non_negative(begin=begin, ramp=ramp)
+        whole(1, interval=interval)
         self.weighted = weighted
         self.begin = begin
         self.ramp = ramp
         self.interval = interval
-        self.handles = []
+        self.losses: list[_WatchedLoss] = []
 
     def before_train(self, runner) -> None:
         """Check the weights' file and begin to watch the losses.
 
-        Args:
-            runner (Runner): The runner of the training process.
-
         Raises:
-            ValueError: If no data set is weighted, the weights are those of
-                other annotations or joints, or a pipeline to be switched to
-                has others.
-            TypeError: If the model has no loss that could be watched, or
+            UserError: If no data set is weighted, the weights are those of
+                other annotations or joints, a pipeline to be switched to has
+                others, or the model has no loss that could be watched, or
                 learns the weights.
         """
         weighted = list(weighted_datasets(runner.train_dataloader.dataset))
-        for transform, dataset in weighted:
-            self._check(transform, dataset, runner)
         if not weighted:
-            raise ValueError(
+            raise UserError(
                 'PoseDensityHook finds no PoseDensityWeights in the pipeline '
                 'of train_dataloader: put one after GenerateTarget, or remove '
                 'the hook')
+        for transform, dataset in weighted:
+            self._check_file(transform.file, dataset, runner.logger)
         self._check_switch(runner, {transform.file for transform, _ in
                                     weighted})
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
-        for module in model.modules():
-            if type(module).__name__ == 'VisPredictHead':
-                raise TypeError(
-                    'VisPredictHead takes keypoint_weights for the visibility '
-                    'that it is to predict, so pose weights would be learnt '
-                    'as visibilities: use the head that it wraps')
+        if any(type(module).__name__ == 'VisPredictHead'
+               for module in model.modules()):
+            raise UserError(
+                'VisPredictHead takes keypoint_weights for the visibility that '
+                'it is to predict, so it would learn pose weights as '
+                'visibilities: use the head that it wraps')
         modules = loss_modules(model)
         if not modules:
-            raise TypeError(
+            raise UserError(
                 f'PoseDensityHook finds no loss_module in the heads of '
                 f'{type(model).__name__}, so it cannot tell whether weights '
                 'count')
-        self.watches = []
-        for module in modules:
-            watch = _Watch(module)
-            self.watches.append(watch)
-            self.handles.append(module.register_forward_hook(
-                self._watcher(watch), with_kwargs=True))
+        self.losses = [_WatchedLoss(module) for module in modules]
         self.applied: list[float] = []
 
     @staticmethod
-    def _check(transform: PoseDensityWeights, dataset: BaseDataset,
-               runner) -> None:
-        artefact = PoseDensityArtefact.load(transform.file)
+    def _check_file(file: str, dataset: BaseDataset, logger) -> None:
+        artefact = PoseDensityArtefact.load(file)
         artefact.check_joints(
             joint_names(dataset.metainfo),
             f'the data set {dataset.metainfo["dataset_name"]} in training')
         artefact.check_annotations(annotation_files(dataset))
-        runner.logger.info(
-            f'pose weights of {transform.file}: {len(artefact.ids)} poses, '
+        logger.info(
+            f'{len(artefact.ids)} pose weights of {file}, from '
             f'{artefact.weights.min():.3g} to {artefact.weights.max():.3g}, '
             f'effective sample size {artefact.effective_sample_size:.3f}')
-        if artefact.does_nothing():
-            runner.logger.warning(
-                f'the weights of {transform.file} are almost equal and will '
-                'change nothing')
-        elif artefact.is_carried_by_few():
-            runner.logger.warning(
-                f'the heaviest 1 % of the poses have '
-                f'{artefact.heaviest_share():.0%} of the weight of '
-                f'{transform.file}: few poses will carry the training')
+        if artefact.doubt():
+            logger.warning(f'{file}: {artefact.doubt()}')
 
     @staticmethod
     def _check_switch(runner, files: set[str]) -> None:
         """Check the pipelines that hooks switch to."""
         for hook in runner.hooks:
             pipeline = getattr(hook, 'switch_pipeline', None)
-            if pipeline is None:
-                continue
-            used = {step.get('file') for step in pipeline
-                    if step['type'] in ('PoseDensityWeights',
-                                        PoseDensityWeights)}
-            if used != files:
-                raise ValueError(
+            used = {step.get('file') for _, step in components_of_class(
+                pipeline, PoseDensityWeights.__name__)}
+            if pipeline is not None and used != files:
+                raise UserError(
                     f'the switch_pipeline of {type(hook).__name__} weighs by '
                     f'{", ".join(used) or "nothing"}, but the pipeline before '
                     f'it by {", ".join(files)}: put the same '
                     'PoseDensityWeights in both')
 
     def strength(self, runner) -> float:
-        """How much of the weights counts now.
-
-        Args:
-            runner (Runner): The runner of the training process.
-
-        Returns:
-            float: 0: nothing, to 1: the weights as they are.
-        """
-        if not self.weighted:
-            return 0.
+        """How much of the weights counts now, from 0 to 1."""
         now = runner.iter
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             now = runner.iter / len(runner.train_dataloader)
-        if now < self.begin:
+        if not self.weighted or now < self.begin:
             return 0.
-        if self.ramp == 0:
-            return 1.
-        return min(1., (now - self.begin) / self.ramp)
+        return min(1., (now - self.begin) / self.ramp) if self.ramp else 1.
 
     def before_train_iter(self, runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:
-        """Take back what is not to count yet.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): Index of the batch.
-            data_batch (dict, optional): The batch.
-
-        Raises:
-            KeyError: If samples do not say what they were weighted with.
-        """
+        """Multiply the weights of a batch."""
         strength = self.strength(runner)
-        samples = data_batch['data_samples']
-        weights = [(sample.metainfo.get('raw_ann_info') or {}).get(WEIGHT_KEY)
-                   for sample in samples]
-        if not any('raw_ann_info' in sample.metainfo for sample in samples):
-            raise KeyError(
-                'The samples of the batch do not say what they were weighted '
-                "with: keep 'raw_ann_info' in the meta_keys of PackPoseInputs")
-        self.factors = []
-        for sample, weight in zip(samples, weights, strict=True):
-            factor = 1.
-            if weight is not None:
-                factor = 1 + strength * (weight - 1)
-                if strength < 1:
-                    labels = sample.gt_instance_labels
-                    labels.keypoint_weights = (
-                        labels.keypoint_weights / weight * factor)
+        factors, labeled = [], []
+        for sample in data_batch['data_samples']:
+            labels, factor = sample.gt_instance_labels, 1.
+            pending = labels.get('keypoint_weights')
+            if isinstance(pending, PendingKeypointWeights):
+                factor = 1 + strength * (pending.pose_weight - 1)
+                labels.keypoint_weights = pending.times(factor)
                 self.applied.append(factor)
-            self.factors.append(factor)
-        self.labeled = [sample.metainfo.get('labeled', True)
-                        for sample in samples]
-        for watch in self.watches:
-            watch.first = None
-
-    def _factors_of(self, count: int) -> list[float] | None:
-        """Weights of the samples of a call of a loss."""
-        if count == len(self.factors):
-            return self.factors
-        labeled = [factor for factor, labeled in zip(
-            self.factors, self.labeled, strict=True) if labeled]
-        return labeled if count == len(labeled) else None
-
-    def _watcher(self, watch: _Watch):
-
-        def look(module: nn.Module, args: Sequence, kwargs: dict,
-                 losses) -> None:
-            if not module.training:
-                return
-            call = watch.signature.bind(*args, **kwargs)
-            weights = call.arguments.get(watch.weights_name)
-            if not isinstance(weights, Tensor):
-                raise ValueError(
-                    f'{watch.name} gets no {" or ".join(WEIGHTS[:2])}, so '
-                    'pose weights would not count')
-            factors = self._factors_of(len(weights))
-            if factors is None or not watch.begins(weights):
-                return
-
-            def with_weights(changed: Tensor) -> Tensor:
-                call.arguments[watch.weights_name] = changed
-                return total(module.forward(*call.args, **call.kwargs))
-
-            with torch.no_grad():
-                loss = total(losses)
-                if not watch.checked:
-                    watch.checked = self._check_linear(
-                        watch.name, loss, with_weights(2 * weights))
-                factors = torch.tensor(factors, device=weights.device).reshape(
-                    -1, *[1] * (weights.ndim - 1))
-                watch.unweighted = watch.unweighted + with_weights(
-                    weights / factors)
-                watch.weighted = watch.weighted + loss
-
-        return look
-
-    @staticmethod
-    def _check_linear(name: str, loss: Tensor, of_double: Tensor) -> bool:
-        """Whether it could be told; raises where the loss is not linear."""
-        loss, of_double = float(loss), float(of_double)
-        if loss == 0 or not math.isfinite(loss):
-            return False
-        ratio = of_double / loss
-        if abs(ratio - 2) < 0.02:
-            return True
-        what = ('does not look at its target weights, or divides by them: set '
-                'use_target_weight=True, or use another loss'
-                if abs(ratio - 1) < 0.02 else
-                'does not weigh samples linearly: wrap it as '
-                f"dict(type='InstanceWeightedLoss', loss=dict(type='{name}', "
-                '...))')
-        raise ValueError(f'{name} of doubled target weights is {ratio:.3g} '
-                         f'times the loss, not 2 times. It {what}')
+            factors.append(factor)
+            if sample.metainfo.get('labeled', True):
+                labeled.append(factor)
+        of_number = {len(each): torch.tensor(each)
+                     for each in (labeled, factors)}
+        for loss in self.losses:
+            loss.begin(of_number)
 
     def after_train_iter(self, runner, batch_idx: int,
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        """Log what the weights did.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): Index of the batch.
-            data_batch (dict, optional): The batch.
-            outputs (dict, optional): What the model returned.
-        """
+        """Log what the weights did."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         figures = {}
         if self.applied:
             figures['effective_sample_size'] = effective_sample_size(
                 self.applied)
-            if not any(watch.count for watch in self.watches):
+            if not any(loss.iterations for loss in self.losses):
                 runner.logger.warning(
                     'no loss was called with the target weights of the '
-                    f'labelled samples in {self.interval} iterations, so '
+                    f'labeled samples in {self.interval} iterations, so '
                     'PoseDensityHook cannot tell whether pose weights count')
-        for index, watch in enumerate(self.watches):
-            if watch.count:
-                name = str(index) if len(self.watches) > 1 else ''
-                figures[f'weighted{name}'] = watch.weighted / watch.count
-                figures[f'unweighted{name}'] = watch.unweighted / watch.count
-            watch.weighted = watch.unweighted = 0.
-            watch.count = 0
-            # what is linear where errors are large may not be so later
-            watch.checked = False
+        for index, loss in enumerate(self.losses):
+            number = str(index) if len(self.losses) > 1 else ''
+            for kind in ('weighted', 'unweighted') if loss.iterations else ():
+                figures[kind + number] = getattr(loss, kind) / loss.iterations
+            loss.reset()
         self.applied = []
         for name, value in figures.items():
             runner.message_hub.update_scalar(f'train/pose_density/{name}',
                                              float(value))
 
     def after_train(self, runner) -> None:
-        """Stop watching.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
-        for handle in self.handles:
-            handle.remove()
-        self.handles = []
+        """Stop watching."""
+        for loss in self.losses:
+            loss.handle.remove()
+        self.losses = []

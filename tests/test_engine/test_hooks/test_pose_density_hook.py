@@ -1,446 +1,400 @@
 """Weights that set in when they should, on losses that weigh by them."""
 
 import copy
+import dataclasses
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
 from mmpose_wloss.engine.hooks import PoseDensityHook
+from mmpose_wloss.engine.hooks.pose_density_hook import check_linear
+from mmpose_wloss.pose_density import PoseDensityArtefact
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmpose.datasets.datasets import CocoDataset
-from mmpose.registry import DATASETS, HOOKS
+from mmpose.registry import DATASETS, HOOKS, MODELS
+from small_trainings import same, train, train_and_kill, weights
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / 'configs' / 'demo'
-
-
-class Stopped(Exception):
-    """Stands for a killed process."""
+ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
 
 
 @HOOKS.register_module()
 class WitnessingHook(Hook):
-    """Note what the model sees, and stop where asked to."""
+    """Note what the model sees."""
 
     priority = 'VERY_LOW'
-    stop_at = None
 
     def before_train(self, runner):
         runner.seen = []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter == self.stop_at:
-            raise Stopped
         runner.seen += [
             (runner.iter, sample.metainfo['id'],
-             sample.gt_instance_labels.keypoint_weights.max().item())
+             sample.gt_instance_labels.keypoint_weights)
             for sample in data_batch['data_samples']]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpose')
 
 
 @pytest.fixture(scope='module')
 def artefact(coco_root, tmp_path_factory):
     init_default_scope('mmpose')
     poses = collect_poses(DATASETS.build(dict(
-        type='CocoDataset', data_root=str(coco_root),
-        ann_file='annotations/person_keypoints_train2017.json',
+        type='CocoDataset', data_root=str(coco_root), ann_file=ANNOTATIONS,
         data_prefix=dict(img='train2017/'))))
-    artefact = fit_pose_density(poses, components=2)
     file = str(tmp_path_factory.mktemp('density') / 'density.npz')
-    artefact.save(file)
-    return type(artefact).load(file)
+    fit_pose_density(poses, components=2).save(file)
+    return PoseDensityArtefact.load(file)
 
 
-def use(config, coco_root, file):
-    """Six people in three batches, validated never."""
-    config.train_cfg = dict(by_epoch=True, max_epochs=3)
+def unvalidated(config):
+    """A config that trains alone."""
     for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg',
                 'test_dataloader', 'test_evaluator'):
         config[key] = None
-    config.train_dataloader.batch_size = 2
-    config.train_dataloader.dataset.update(
-        data_root=str(coco_root), data_prefix=dict(img='train2017/'),
-        ann_file='annotations/person_keypoints_train2017.json')
-    for step in config.train_dataloader.dataset.pipeline:
-        if step.type == 'PoseDensityWeights':
-            step.file = file
     config.default_hooks.pop('visualization')
-    config.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
-    config.custom_hooks = [dict(type='ResumableRandomnessHook'),
-                           dict(type='WitnessingHook')]
     config.log_level = 'ERROR'
     return config
 
 
 @pytest.fixture
-def config(coco_root, artefact):
-    init_default_scope('mmpose')
-    return use(Config.fromfile(DEMO / 'deeppose_resnet18_wloss_annypose.py'),
-               coco_root, artefact.path)
+def use(coco_root, artefact):
+    def use(name):
+        """One of the demo's configs, on six people in three batches."""
+        config = unvalidated(
+            Config.fromfile(DEMO / f'{name}_wloss_annypose.py'))
+        config.train_cfg = dict(by_epoch=True, max_epochs=1)
+        config.train_dataloader.batch_size = 2
+        config.train_dataloader.dataset.update(
+            data_root=str(coco_root), data_prefix=dict(img='train2017/'),
+            ann_file=ANNOTATIONS)
+        for step in config.train_dataloader.dataset.pipeline:
+            if step.type == 'PoseDensityWeights':
+                step.file = artefact.path
+        config.default_hooks.checkpoint = dict(type='CheckpointHook',
+                                               interval=1)
+        config.custom_hooks = [dict(type='ResumableRandomnessHook'),
+                               dict(type='WitnessingHook')]
+        return config
+    return use
 
 
-def train(config, work_dir, workers=0, persistent=False, **hook):
+@pytest.fixture
+def config(use):
+    return use('deeppose_resnet18')
+
+
+def with_hook(config, **hook):
     config = copy.deepcopy(config)
-    config.work_dir = str(work_dir)
-    config.experiment_name = work_dir.name + str(random.random())
-    config.train_dataloader.update(
-        num_workers=workers, persistent_workers=persistent)
-    if 'pose_density' in config.default_hooks:
-        config.default_hooks.pose_density.update(hook)
-    runner = Runner.from_cfg(config)
-    runner.train()
-    return runner
+    config.default_hooks.pose_density.update(hook)
+    return config
 
 
-def state(runner):
-    return {name: value.clone()
-            for name, value in runner.model.state_dict().items()}
+def logged(runner, name):
+    return runner.message_hub.log_scalars[f'train/{name}'].data[0]
 
 
-def same(first, second):
-    return first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first)
+def without_weights(pipeline):
+    return [step for step in pipeline if step.type != 'PoseDensityWeights']
 
 
-def without_weights(config):
+def stock(config):
     config = copy.deepcopy(config)
     dataset = config.train_dataloader.dataset
-    dataset.pipeline = [step for step in dataset.pipeline
-                        if step.type != 'PoseDensityWeights']
+    dataset.pipeline = without_weights(dataset.pipeline)
     config.default_hooks.pop('pose_density')
     return config
 
 
 @pytest.mark.parametrize('name', ['deeppose_resnet18', 'resnet18'])
-def test_the_unweighted_twin_is_the_stock_training(name, coco_root, artefact,
-                                                   tmp_path):
-    init_default_scope('mmpose')
-    config = use(Config.fromfile(DEMO / f'{name}_wloss_annypose.py'),
-                 coco_root, artefact.path)
-    stock = state(train(without_weights(config), tmp_path / 'stock'))
-    twin = state(train(config, tmp_path / 'twin', weighted=False))
-    weighted = state(train(config, tmp_path / 'weighted'))
-    assert same(stock, twin) and not same(stock, weighted)
+def test_the_unweighted_twin_is_the_stock_training(name, use, tmp_path):
+    config = use(name)
+    twin, weighted, plain = (
+        weights(train(each, tmp_path / str(index))) for index, each in
+        enumerate((with_hook(config, weighted=False), config, stock(config))))
+    assert same(plain, twin) and not same(plain, weighted)
 
 
-@pytest.mark.parametrize('hook, expected, workers', [
-    (dict(), [1.] * 9, 0),
-    (dict(weighted=False), [0.] * 9, 0),
-    (dict(begin=1), [0.] * 3 + [1.] * 6, 0),
-    (dict(begin=1, ramp=1), [0.] * 4 + [1 / 3, 2 / 3] + [1.] * 3, 2),
+@pytest.mark.parametrize('hook, strengths, workers', [
+    (dict(weighted=False), [0.] * 6, 0),
+    (dict(begin=1), [0.] * 3 + [1.] * 3, 0),
+    (dict(begin=1, ramp=1), [0.] * 4 + [1 / 3, 2 / 3], 2),
+    # by iterations
+    (dict(begin=2, ramp=2), [0.] * 3 + [0.5, 1., 1.], 1),
 ])
-def test_weights_set_in(config, artefact, tmp_path, hook, expected, workers):
-    runner = train(config, tmp_path, workers, workers > 0, **hook)
-    weights = artefact.by_id()
-    assert len(runner.seen) == 18
+def test_weights_set_in(config, artefact, tmp_path, hook, strengths, workers):
+    config.train_cfg.max_epochs = 2
+    if workers == 1:
+        config.train_cfg = dict(by_epoch=False, max_iters=6)
+        config.train_dataloader.sampler = dict(type='InfiniteSampler')
+    runner = train(with_hook(config, **hook), tmp_path, workers)
+    weight_of = artefact.by_id()
+    assert len(runner.seen) == 12
     for step, identity, seen in runner.seen:
-        if seen == 0:  # no joint within the input
-            continue
-        assert seen == pytest.approx(
-            1 + expected[step] * (weights[identity] - 1), rel=1e-5)
+        expected = 1 + strengths[step] * (weight_of[identity] - 1)
+        assert seen.max().item() in (0, pytest.approx(expected, rel=1e-5))
 
 
-def test_weights_set_in_by_iterations(config, artefact, tmp_path):
-    config.train_cfg = dict(by_epoch=False, max_iters=6)
-    config.default_hooks.checkpoint.by_epoch = False
-    config.train_dataloader.sampler = dict(type='InfiniteSampler')
-    runner = train(config, tmp_path, begin=2, ramp=2)
-    weights = artefact.by_id()
-    strengths = [0., 0., 0., 0.5, 1., 1.]
-    for step, identity, seen in runner.seen:
-        assert seen in (0, pytest.approx(
-            1 + strengths[step] * (weights[identity] - 1), rel=1e-5))
+def test_an_interrupted_training_ends_the_same(config, tmp_path):
+    config = with_hook(config, begin=0.5, ramp=1.5)
+    config.train_cfg.max_epochs = 2
+    whole = train(config, tmp_path / 'whole', 2)
+    train_and_kill(config, tmp_path / 'killed', 2)
+    resumed = train(config, tmp_path / 'killed', 2, resume=True)
+    assert same(weights(whole), weights(resumed))
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-def test_an_interrupted_training_ends_the_same(config, tmp_path, monkeypatch,
-                                               workers):
-    hook = dict(begin=1, ramp=1.5)
-    whole = state(train(config, tmp_path / 'whole', workers, workers > 0,
-                        **hook))
-    monkeypatch.setattr(WitnessingHook, 'stop_at', 5)
-    with pytest.raises(Stopped):
-        train(config, tmp_path / 'stopped', workers, workers > 0, **hook)
-    monkeypatch.setattr(WitnessingHook, 'stop_at', None)
-    config.resume = True
-    resumed = train(config, tmp_path / 'stopped', workers, workers > 0, **hook)
-    assert same(whole, state(resumed))
+@pytest.mark.parametrize('by_epoch, workers', [(True, 0), (False, 1)])
+def test_a_training_without_the_hook_says_so(config, tmp_path, by_epoch,
+                                             workers):
+    config.default_hooks.pop('pose_density')
+    config.custom_hooks = []
+    if not by_epoch:
+        config.train_cfg = dict(by_epoch=False, max_iters=2)
+    with pytest.raises(UserError, match="type='PoseDensityHook'"):
+        train(config, tmp_path, workers)
+    assert not list(tmp_path.rglob('*.pth'))
 
 
 def test_the_log_says_what_weights_do(config, artefact, tmp_path):
-    runner = train(config, tmp_path, interval=3)
-    scalars = runner.message_hub.log_scalars
-    figures = {name: scalars[f'train/pose_density/{name}'].data[0]
-               for name in ('effective_sample_size', 'weighted', 'unweighted')}
-    assert all(len(figure) == 3 for figure in figures.values())
+    config.train_cfg.max_epochs = 2
+    runner = train(with_hook(config, interval=3), tmp_path)
     # an epoch is three iterations
-    torch.testing.assert_close(
-        torch.tensor(figures['effective_sample_size']),
-        torch.full((3, ), artefact.effective_sample_size), check_dtype=False)
-    losses = scalars['train/loss_kpt'].data[0].reshape(3, 3).mean(1)
-    assert figures['weighted'] == pytest.approx(losses, rel=1e-5)
-    twin = train(config, tmp_path / 'twin', interval=3, weighted=False)
-    scalars = twin.message_hub.log_scalars
-    weighted, unweighted = (
-        scalars[f'train/pose_density/{name}'].data[0]
-        for name in ('weighted', 'unweighted'))
-    assert weighted == pytest.approx(unweighted, rel=1e-6)
-    assert figures['unweighted'] != pytest.approx(figures['weighted'],
-                                                  rel=1e-3)
+    assert logged(runner, 'pose_density/effective_sample_size') == (
+        pytest.approx([artefact.effective_sample_size] * 2))
+    losses = logged(runner, 'loss_kpt').reshape(2, 3).mean(1)
+    weighted = logged(runner, 'pose_density/weighted')
+    assert weighted == pytest.approx(losses, rel=1e-5)
+    assert logged(runner, 'pose_density/unweighted') != (
+        pytest.approx(weighted, rel=1e-3))
 
 
 def test_the_unweighted_loss_is_the_loss_without_weights(config, tmp_path):
     # of the first step, before the networks part
-    config.train_cfg.max_epochs = 1
     config.train_dataloader.batch_size = 6
-    runner = train(config, tmp_path / 'weighted', interval=1)
-    scalars = runner.message_hub.log_scalars
-    unweighted = scalars['train/pose_density/unweighted'].data[0][0]
-    stock = train(without_weights(config), tmp_path / 'stock')
-    assert unweighted == pytest.approx(
-        stock.message_hub.log_scalars['train/loss_kpt'].data[0][0], rel=1e-5)
+    runner = train(with_hook(config, interval=1), tmp_path / 'weighted')
+    unweighted = logged(runner, 'pose_density/unweighted')
+    plain = logged(train(stock(config), tmp_path / 'stock'), 'loss_kpt')
+    assert unweighted[0] == pytest.approx(plain[0], rel=1e-5)
 
 
-@pytest.mark.parametrize('loss, message', [
-    (dict(type='MSELoss', use_target_weight=True), '4 times the loss'),
-    (dict(type='SmoothL1Loss', use_target_weight=True),
-     'InstanceWeightedLoss'),
-    (dict(type='L1Loss', use_target_weight=False), 'use_target_weight=True'),
-])
-def test_losses_that_do_not_weigh_linearly_are_refused(config, tmp_path, loss,
-                                                       message):
-    config.model.head.loss = loss
-    with pytest.raises(ValueError, match=message):
+HEATMAPS, POINTS = (4, 3, 8, 6), (4, 3, 2)
+IGNORED, WRAP = 'use_target_weight=True', 'InstanceWeightedLoss'
+
+
+def wrapped(**loss):
+    return dict(type='InstanceWeightedLoss', loss=loss)
+
+
+@pytest.mark.parametrize('loss, shape, message', [
+    (dict(type='KeypointMSELoss', use_target_weight=True), HEATMAPS, None),
+    (dict(type='FocalHeatmapLoss', use_target_weight=True), HEATMAPS, None),
+    (dict(type='AdaptiveWingLoss', use_target_weight=True), HEATMAPS, WRAP),
+    (dict(type='KeypointOHKMMSELoss', use_target_weight=True, topk=2),
+     HEATMAPS, WRAP),
+    (dict(type='CombinedTargetMSELoss', use_target_weight=True),
+     (4, 9, 8, 6), WRAP),
+    (wrapped(type='CombinedTargetMSELoss', use_target_weight=True),
+     (4, 9, 8, 6), None),
+    (dict(type='KLDiscretLoss', use_target_weight=True), (4, 3, 8), None),
+    (dict(type='L1Loss', use_target_weight=True), POINTS, None),
+    (dict(type='L1Loss', use_target_weight=False), POINTS, IGNORED),
+    (dict(type='MSELoss', use_target_weight=True), POINTS, WRAP),
+    (dict(type='SmoothL1Loss', use_target_weight=True), POINTS, WRAP),
+    (wrapped(type='SmoothL1Loss', use_target_weight=True), POINTS, None),
+    (dict(type='WingLoss', use_target_weight=True), POINTS, WRAP),
+    (dict(type='SoftWingLoss', use_target_weight=True), POINTS, WRAP),
+], ids=lambda each: each['type'] if isinstance(each, dict) else '')
+def test_losses_are_linear_or_refused(loss, shape, message):
+    module = MODELS.build(loss)
+    target = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    weights = torch.ones(4, 3, *[1] * (shape == POINTS))
+    output = torch.full(shape, 0.5)
+    if loss['type'] == 'KLDiscretLoss':
+        output, target = (output, output), (target, target)
+
+    def of_weights(weights):
+        return module(output, target, weights)
+
+    if message is None:
+        check_linear('loss', of_weights, weights)
+    else:
+        with pytest.raises(UserError, match=message):
+            check_linear('loss', of_weights, weights)
+
+
+def test_a_loss_that_is_not_linear_trains_nothing(config, tmp_path):
+    config.model.head.loss = dict(type='SmoothL1Loss', use_target_weight=True)
+    with pytest.raises(UserError, match=WRAP):
         train(config, tmp_path)
-    assert not (tmp_path / 'epoch_1.pth').exists()
-
-
-@pytest.mark.parametrize('loss', [
-    dict(type='L1Loss', use_target_weight=True),
-    dict(type='InstanceWeightedLoss',
-         loss=dict(type='SmoothL1Loss', use_target_weight=True)),
-])
-def test_losses_that_weigh_linearly(config, tmp_path, loss):
-    config.model.head.loss = loss
-    config.train_cfg.max_epochs = 1
+    config.model.head.loss = wrapped(**config.model.head.loss)
     train(config, tmp_path)
 
 
-def test_a_combined_target_is_refused_or_wrapped(coco_root, artefact,
-                                                 tmp_path):
-    init_default_scope('mmpose')
-    config = use(Config.fromfile(DEMO / 'resnet18_wloss_annypose.py'),
-                 coco_root, artefact.path)
-    config.train_cfg.max_epochs = 1
-    codec = dict(type='UDPHeatmap', input_size=(64, 64), heatmap_size=(32, 32),
-                 heatmap_type='combined')
-    combined = dict(type='CombinedTargetMSELoss', use_target_weight=True)
-    config.model.head.update(loss=combined, decoder=codec,
-                             out_channels=3 * 17)
-    config.model.train_cfg = dict(compute_acc=False)
-    for step in config.train_dataloader.dataset.pipeline:
-        if step.type == 'GenerateTarget':
-            step.encoder = codec
-    with pytest.raises(ValueError, match="type='CombinedTargetMSELoss'"):
-        train(config, tmp_path / 'refused')
-    config.model.head.loss = dict(type='InstanceWeightedLoss', loss=combined)
-    train(config, tmp_path / 'wrapped')
+@HOOKS.register_module()
+class HidingHook(Hook):
+    """Let no joint be visible."""
+
+    priority = 'LOW'
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for sample in data_batch['data_samples']:
+            sample.gt_instance_labels.keypoint_weights *= 0
+
+
+def test_batches_in_which_nobody_is_visible(use, tmp_path):
+    config = with_hook(use('resnet18'), interval=1)
+    runner = train(config, tmp_path, hooks=[dict(type='HidingHook')])
+    for name in ('weighted', 'unweighted'):
+        assert logged(runner, f'pose_density/{name}').tolist() == [0.] * 3
 
 
 def test_a_loss_with_its_weights_elsewhere(config, tmp_path):
     # output, sigma, target, weights; and it may be below 0
-    config.model.head.update(type='RLEHead', loss=dict(
-        type='RLELoss', use_target_weight=True))
-    config.model.head.decoder = dict(type='RegressionLabel',
-                                     input_size=(64, 64))
-    runner = train(config, tmp_path, interval=3)
-    scalars = runner.message_hub.log_scalars
-    losses = scalars['train/loss_kpt'].data[0].reshape(3, 3).mean(1)
-    weighted = scalars['train/pose_density/weighted'].data[0]
-    assert weighted == pytest.approx(losses, rel=1e-4)
+    config.model.head.update(
+        type='RLEHead', loss=dict(type='RLELoss', use_target_weight=True),
+        decoder=dict(type='RegressionLabel', input_size=(64, 64)))
+    runner = train(with_hook(config, interval=1), tmp_path)
+    assert logged(runner, 'pose_density/weighted') == pytest.approx(
+        logged(runner, 'loss_kpt'), rel=1e-4)
 
 
-def test_a_head_that_learns_the_weights_is_refused(config, tmp_path):
-    config.model.head = dict(
-        type='VisPredictHead', pose_cfg=config.model.head,
-        loss=dict(type='BCELoss', use_target_weight=True))
-    with pytest.raises(TypeError, match='visibilities'):
-        train(config, tmp_path)
-
-
-def test_stages_of_a_network_are_summed(coco_root, artefact, tmp_path):
-    init_default_scope('mmpose')
-    config = use(Config.fromfile(DEMO / 'resnet18_wloss_annypose.py'),
-                 coco_root, artefact.path)
-    config.train_cfg.max_epochs = 1
+def test_stages_of_a_network_are_summed(use, tmp_path):
+    config = use('resnet18')
+    codec = dict(type='MSRAHeatmap', input_size=(64, 64),
+                 heatmap_size=(8, 8), sigma=1.)
     config.model.backbone = dict(type='CPM', in_channels=3, out_channels=17,
                                  feat_channels=8, num_stages=2)
     config.model.head = dict(
         type='CPMHead', in_channels=17, out_channels=17, num_stages=2,
-        deconv_out_channels=None, final_layer=None,
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=dict(type='MSRAHeatmap', input_size=(64, 64),
-                     heatmap_size=(8, 8), sigma=1.))
+        deconv_out_channels=None, final_layer=None, decoder=codec,
+        loss=dict(type='KeypointMSELoss', use_target_weight=True))
     for step in config.train_dataloader.dataset.pipeline:
         if step.type == 'GenerateTarget':
-            step.encoder = config.model.head.decoder
-    runner = train(config, tmp_path, interval=1)
-    scalars = runner.message_hub.log_scalars
-    assert scalars['train/pose_density/weighted'].data[0] == pytest.approx(
-        scalars['train/loss_kpt'].data[0], rel=1e-5)
+            step.encoder = codec
+    runner = train(with_hook(config, interval=1), tmp_path)
+    assert logged(runner, 'pose_density/weighted') == pytest.approx(
+        logged(runner, 'loss_kpt'), rel=1e-5)
+
+
+def test_heads_without_such_a_loss_are_refused(config, tmp_path):
+    config.model.head = dict(
+        type='VisPredictHead', pose_cfg=config.model.head,
+        loss=dict(type='BCELoss', use_target_weight=True))
+    with pytest.raises(UserError, match='VisPredictHead'):
+        train(config, tmp_path)
 
 
 def test_both_stages_of_a_pipeline_weigh(config, artefact, tmp_path):
     pipeline = config.train_dataloader.dataset.pipeline
+    config.train_cfg.max_epochs = 2
     config.custom_hooks.append(dict(
-        type='mmpose_wloss_SwitchHook', switch_pipeline=[
-            step for step in pipeline if step.type != 'PoseDensityWeights']))
-
-    @HOOKS.register_module(name='mmpose_wloss_SwitchHook', force=True)
-    class SwitchHook(Hook):
-
-        def __init__(self, switch_pipeline):
-            self.switch_pipeline = switch_pipeline
-
-    with pytest.raises(ValueError, match='weighs by nothing'):
+        type='mmdet.PipelineSwitchHook', switch_epoch=1,
+        switch_pipeline=without_weights(pipeline)))
+    with pytest.raises(UserError, match='switch_pipeline'):
         train(config, tmp_path)
     config.custom_hooks[-1]['switch_pipeline'] = pipeline
-    config.train_cfg.max_epochs = 1
-    train(config, tmp_path)
+    runner = train(config, tmp_path, 1)
+    weight_of = artefact.by_id()
+    assert all(seen.max().item() in (0, pytest.approx(weight_of[identity]))
+               for _, identity, seen in runner.seen)
 
 
 def test_batches_without_a_weighted_sample(config, artefact, tmp_path):
     dataset = config.train_dataloader.dataset
     *dataset.pipeline, pack = dataset.pipeline
     plain = copy.deepcopy(dataset)
-    plain.pipeline = [step for step in plain.pipeline
-                      if step.type != 'PoseDensityWeights']
+    plain.pipeline = without_weights(plain.pipeline)
     config.train_dataloader.dataset = dict(
         type='CombinedDataset', metainfo=dict(
             from_file='configs/_base_/datasets/coco.py'),
         datasets=[dataset, plain], pipeline=[pack])
     config.train_dataloader.batch_size = 1
-    config.train_cfg.max_epochs = 1
     runner = train(config, tmp_path)
-    weights = artefact.by_id()
-    plain = [seen == pytest.approx(1) for _, _, seen in runner.seen if seen]
+    plain = [seen.max().item() == 1 for _, _, seen in runner.seen
+             if seen.any()]
     assert any(plain) and not all(plain)
-    assert {identity for _, identity, _ in runner.seen} == set(weights)
+    assert {identity for _, identity, _ in runner.seen} == set(
+        artefact.by_id())
 
 
-def test_a_loss_that_is_never_called_with_the_weights(config, tmp_path,
-                                                      monkeypatch):
-    monkeypatch.setattr(PoseDensityHook, '_factors_of', lambda *_: None)
-    warned = []
-    monkeypatch.setattr(MMLogger, 'warning',
-                        lambda _, text, *__: warned.append(text))
-    config.train_cfg.max_epochs = 1
-    train(config, tmp_path, interval=3)
-    assert any('cannot tell whether pose weights count' in text
-               for text in warned)
-
-
-def test_bfloat16(config, coco_root, artefact, tmp_path):
-    config = use(Config.fromfile(DEMO / 'resnet18_wloss_annypose.py'),
-                 coco_root, artefact.path)
-    config.optim_wrapper.type = 'Bfloat16OptimWrapper'
-    config.model.train_cfg = dict(compute_acc=False)
-    config.train_cfg.max_epochs = 1
-    runner = train(config, tmp_path, interval=3)
-    assert runner.message_hub.get_scalar(
-        'train/pose_density/unweighted').current() > 0
-
-
-def test_other_annotations_are_refused(config, coco_root, artefact, tmp_path):
-    file = 'annotations/person_keypoints_train2017.json'
-    content = json.loads((coco_root / file).read_text())
-    content['info'] = 'another'
-    other = tmp_path / 'other.json'
-    other.write_text(json.dumps(content))
-    config.train_dataloader.dataset.ann_file = str(other)
-    with pytest.raises(ValueError, match='other.json'):
-        train(config, tmp_path / 'work')
-
-
-def test_other_joints_are_refused(config, monkeypatch, tmp_path):
-    info = CocoDataset._load_metainfo
-
-    def renamed(metainfo=None):
-        metainfo = info(metainfo)
-        names = metainfo['keypoint_id2name']
-        names[0], names[1] = names[1], names[0]
-        return metainfo
-
-    monkeypatch.setattr(CocoDataset, '_load_metainfo',
-                        staticmethod(renamed))
-    with pytest.raises(ValueError, match='the data set coco in training has '
-                       'left_eye, nose'):
-        train(config, tmp_path)
-
-
-def test_what_is_missing_is_named(config, tmp_path):
-    pipeline = config.train_dataloader.dataset.pipeline
-    pipeline[-1] = dict(type='PackPoseInputs', meta_keys=('id', ))
-    with pytest.raises(KeyError, match='meta_keys of PackPoseInputs'):
-        train(config, tmp_path)
-    config.train_dataloader.dataset.pipeline = [
-        step for step in pipeline if step['type'] != 'PoseDensityWeights']
-    with pytest.raises(ValueError, match='no PoseDensityWeights'):
-        train(config, tmp_path)
-    for wrong in (dict(begin=-1), dict(ramp=-1), dict(interval=0)):
-        with pytest.raises(ValueError, match='at least'):
-            PoseDensityHook(**wrong)
-
-
-@pytest.mark.parametrize('place', ['labelled', 'all'])
-def test_with_unlabelled_images(coco_root, artefact, tmp_path, place):
-    config = Config.fromfile(DEMO / 'posedual_resnet18_annypose.py')
-    init_default_scope('mmpose')
+@pytest.mark.parametrize('place', ['labeled', 'all'])
+def test_with_unlabeled_images(coco_root, artefact, tmp_path, place):
+    config = unvalidated(
+        Config.fromfile(DEMO / 'posedual_resnet18_annypose.py'))
     both = config.train_dataloader.dataset
     for dataset in both.datasets:
-        dataset.update(
-            data_root=str(coco_root), data_prefix=dict(img='train2017/'),
-            ann_file='annotations/person_keypoints_train2017.json', indices=6)
+        dataset.update(data_root=str(coco_root), ann_file=ANNOTATIONS,
+                       data_prefix=dict(img='train2017/'), indices=6)
     step = dict(type='PoseDensityWeights', file=artefact.path)
-    if place == 'labelled':
+    if place == 'labeled':
         both.datasets[0].pipeline = [*both.datasets[0].pipeline, step]
-    else:  # on unlabelled samples it does nothing
+    else:  # on unlabeled samples it does nothing
         both.pipeline = [step, *both.pipeline]
     config.train_cfg = dict(by_epoch=True, max_epochs=1)
-    for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg',
-                'test_dataloader', 'test_evaluator'):
-        config[key] = None
     config.train_dataloader.update(batch_size=4)
     config.train_dataloader.sampler.batch_size = 4
-    config.default_hooks.pop('visualization')
     config.default_hooks.pose_density = dict(type='PoseDensityHook',
                                              interval=1)
-    config.log_level = 'ERROR'
     runner = train(config, tmp_path)
-    scalars = runner.message_hub.log_scalars
     for network, name in enumerate(('first', 'second')):
-        weighted, unweighted = (
-            scalars[f'train/pose_density/{kind}{network}'].data[0]
-            for kind in ('weighted', 'unweighted'))
+        weighted = logged(runner, f'pose_density/weighted{network}')
         # a half of the loss, on a half of the batch
         assert weighted == pytest.approx(
-            4 * scalars[f'train/{name}.loss_kpt'].data[0], rel=1e-4)
-        assert unweighted != pytest.approx(weighted, rel=1e-3)
+            4 * logged(runner, f'{name}.loss_kpt'), rel=1e-4)
+        assert weighted != pytest.approx(
+            logged(runner, f'pose_density/unweighted{network}'), rel=1e-3)
 
 
-def test_several_processes(config, artefact, tmp_path, free_port):
-    config = copy.deepcopy(config)
-    config.train_cfg.max_epochs = 1
+def test_bfloat16(use, tmp_path):
+    config = use('resnet18')
+    config.optim_wrapper.type = 'Bfloat16OptimWrapper'
+    config.model.train_cfg = dict(compute_acc=False)
+    runner = train(with_hook(config, interval=3), tmp_path)
+    assert logged(runner, 'pose_density/unweighted')[0] > 0
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(annotation_digest='0' * 64), 'train2017.json'),
+    (dict(joint_names=('nose', 'tail')), 'nose, tail')])
+def test_weights_of_other_data_are_refused(config, artefact, tmp_path, change,
+                                           message):
+    file = str(tmp_path / 'other.npz')
+    dataclasses.replace(artefact, **change).save(file)
+    for step in config.train_dataloader.dataset.pipeline:
+        if step.type == 'PoseDensityWeights':
+            step.file = file
+    with pytest.raises(UserError, match=message):
+        train(config, tmp_path)
+
+
+def test_a_hook_without_weights_is_refused(config, tmp_path):
+    dataset = config.train_dataloader.dataset
+    dataset.pipeline = without_weights(dataset.pipeline)
+    with pytest.raises(UserError, match='no PoseDensityWeights'):
+        train(config, tmp_path)
+
+
+@pytest.mark.parametrize('wrong', [
+    dict(begin=-1), dict(ramp=-1), dict(interval=0)])
+def test_wrong_arguments(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        PoseDensityHook(**wrong)
+
+
+def test_several_processes(config, tmp_path, free_port):
     config.train_dataloader.batch_size = 1
     config.custom_hooks = []
     config.default_hooks.pose_density.update(interval=1, ramp=1)
@@ -453,4 +407,6 @@ def test_several_processes(config, artefact, tmp_path, free_port):
         stderr=subprocess.STDOUT,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
     assert done.returncode == 0, done.stdout[-3000:]
+    scalars = next(tmp_path.rglob('scalars.json')).read_text().splitlines()
+    assert json.loads(scalars[-1])['pose_density/effective_sample_size'] > 0
     assert (tmp_path / 'work' / 'epoch_1.pth').exists()
