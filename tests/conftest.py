@@ -32,6 +32,24 @@ def pytest_configure() -> None:
     # and those that they start inherit it
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     import mmpose_wloss  # noqa: F401  (stands in for what the stack lacks)
+    format_configs_once()
+
+
+def format_configs_once() -> None:
+    """Keep formatted configs: a training formats its own a dozen times.
+
+    That takes longer than the steps of a short training.
+    """
+    import mmengine.config.config as module
+
+    stock, known = module.FormatCode, {}
+
+    def format_code(text, **style):
+        if text not in known:
+            known[text] = stock(text, **style)
+        return known[text]
+
+    module.FormatCode = format_code
 
 
 def write_images(folder: Path, names: list, rng: np.random.Generator) -> None:
