@@ -43,7 +43,7 @@ def main() -> None:
         right.plot(output, each_pixel(loss, output, joint), label=name)
     left.set(title=f'weight of a pixel whose output is {error} too low',
              xlabel='target', ylabel='weight of the squared error')
-    right.set(title="loss at a joint's centre (target 1)", xlabel='output',
+    right.set(title="loss at a joint's center (target 1)", xlabel='output',
               ylabel='loss')
     left.legend(fontsize='small')
     for axes in (left, right):
