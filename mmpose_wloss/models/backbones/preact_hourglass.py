@@ -1,3 +1,5 @@
+from functools import partial
+
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList, Sequential
@@ -5,6 +7,9 @@ from mmpose.models.backbones.base_backbone import BaseBackbone
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig
 from torch import Tensor, nn
+
+from ...common import checks
+from ...common.errors import UserError
 
 
 class PreActBottleneck(BaseModule):
@@ -26,13 +31,11 @@ class PreActBottleneck(BaseModule):
         super().__init__()
         middle = out_channels // 2
 
-        def conv(channels: int, out: int, size: int, groups: int = 1):
-            return ConvModule(
-                channels, out, size, padding=size // 2, groups=groups,
-                bias=True, norm_cfg=norm_cfg, order=('norm', 'act', 'conv'))
-
+        conv = partial(ConvModule, bias=True, norm_cfg=norm_cfg,
+                       order=('norm', 'act', 'conv'))
         self.conv1 = conv(in_channels, middle, 1)
-        self.conv2 = conv(middle, middle, 3, groups=middle if mobile else 1)
+        self.conv2 = conv(middle, middle, 3, padding=1,
+                          groups=middle if mobile else 1)
         self.conv3 = conv(middle, out_channels, 1)
         self.shortcut = (nn.Identity() if in_channels == out_channels else
                          nn.Conv2d(in_channels, out_channels, 1))
@@ -42,36 +45,6 @@ class PreActBottleneck(BaseModule):
         return self.shortcut(x) + self.conv3(self.conv2(self.conv1(x)))
 
 
-class PreActHourglass(BaseModule):
-    """One hourglass: halve the resolution some times, and double it again.
-
-    Args:
-        depth (int): How often the resolution is halved.
-        channels (int): Channels of input and output.
-        num_blocks (int): Bottlenecks at each place.
-        mobile (bool): Whether their 3×3 convolutions are depthwise.
-        norm_cfg (dict): Config of the norms.
-    """
-
-    def __init__(self, depth: int, channels: int, num_blocks: int,
-                 mobile: bool, norm_cfg: ConfigType):
-        super().__init__()
-
-        def blocks():
-            return residuals(channels, channels, num_blocks, mobile, norm_cfg)
-
-        self.skip = blocks()
-        self.down = blocks()
-        self.inner = (blocks() if depth == 1 else PreActHourglass(
-            depth - 1, channels, num_blocks, mobile, norm_cfg))
-        self.up = blocks()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features in the shape of the input."""
-        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        return self.skip(x) + F.interpolate(low, scale_factor=2.)
-
-
 def residuals(in_channels: int, out_channels: int, num_blocks: int,
               mobile: bool, norm_cfg: ConfigType) -> Sequential:
     """Bottlenecks in a row, of which the first changes the channels."""
@@ -79,6 +52,31 @@ def residuals(in_channels: int, out_channels: int, num_blocks: int,
         PreActBottleneck(in_channels if index == 0 else out_channels,
                          out_channels, mobile, norm_cfg)
         for index in range(num_blocks)))
+
+
+class PreActHourglass(BaseModule):
+    """One hourglass: halve the resolution some times, and double it again.
+
+    Args:
+        depth (int): How often the resolution is halved.
+        channels (int): Channels of input and output.
+        *block_args: Number of bottlenecks at each place, whether they are
+            mobile, and config of their norms, as of :func:`residuals`.
+    """
+
+    def __init__(self, depth: int, channels: int, *block_args):
+        super().__init__()
+        blocks = partial(residuals, channels, channels, *block_args)
+        self.skip = blocks()
+        self.down = blocks()
+        self.inner = (blocks() if depth == 1 else
+                      PreActHourglass(depth - 1, channels, *block_args))
+        self.up = blocks()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features in the shape of the input."""
+        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        return self.skip(x) + F.interpolate(low, scale_factor=2.)
 
 
 @MODELS.register_module()
@@ -107,20 +105,18 @@ class PreActHourglassNet(BaseBackbone):
         num_stacks (int): Number of hourglasses.
         num_blocks (int): Bottlenecks at each place of an hourglass.
         num_feats (int): Channels of the bottlenecks' 3×3 convolutions;
-            features have twice as many. Defaults to 128.
+            features have twice as many.
         mobile (bool): Whether the 3×3 convolutions of the bottlenecks are
-            depthwise. Defaults to ``False``.
-        out_channels (int): Number of keypoints. Defaults to 16.
-        stem_channels (int): Channels of the first convolution. Defaults to 64.
+            depthwise.
+        out_channels (int): Number of keypoints.
+        stem_channels (int): Channels of the first convolution.
         downsample_times (int): How often an hourglass halves the resolution.
-            Defaults to 4.
-        norm_cfg (dict, optional): Config of the norms. Defaults to ``None``:
-            ``dict(type='BN')``.
-        init_cfg (dict, optional): As in MMEngine. Defaults to ``None``:
-            PyTorch's initialization, as in the source.
+        norm_cfg (dict, optional): Config of the norms. Defaults to ``BN``.
+        init_cfg (dict, optional): As in MMEngine. Defaults to PyTorch's
+            initialization, as in the original code.
 
     Raises:
-        ValueError: If a number is not positive.
+        UserError: If a number is not a whole one of at least 1.
 
     Example:
         >>> import torch
@@ -142,14 +138,10 @@ class PreActHourglassNet(BaseBackbone):
                  norm_cfg: OptConfigType = None,
                  init_cfg: OptMultiConfig = None):
         super().__init__(init_cfg)
-        for name, value in (('num_stacks', num_stacks),
-                            ('num_blocks', num_blocks),
-                            ('num_feats', num_feats),
-                            ('out_channels', out_channels),
-                            ('stem_channels', stem_channels),
-                            ('downsample_times', downsample_times)):
-            if value < 1:
-                raise ValueError(f'{name} must be at least 1, but it is {value}')
+        checks.whole(1, num_stacks=num_stacks, num_blocks=num_blocks,
+                     num_feats=num_feats, out_channels=out_channels,
+                     stem_channels=stem_channels,
+                     downsample_times=downsample_times)
         norm_cfg = norm_cfg or dict(type='BN')
         self.num_stacks = num_stacks
         # of the input: 4 by the stem, the rest by the hourglass
@@ -159,11 +151,11 @@ class PreActHourglassNet(BaseBackbone):
         self.stem = Sequential(
             ConvModule(3, stem_channels, 7, stride=2, padding=3, bias=True,
                        norm_cfg=norm_cfg),
-            *residuals(stem_channels, 2 * stem_channels, 1, mobile, norm_cfg),
+            PreActBottleneck(stem_channels, 2 * stem_channels, mobile, norm_cfg),
             nn.MaxPool2d(2),
-            *residuals(2 * stem_channels, 4 * stem_channels, 1, mobile,
-                       norm_cfg),
-            *residuals(4 * stem_channels, channels, 1, mobile, norm_cfg))
+            PreActBottleneck(2 * stem_channels, 4 * stem_channels, mobile,
+                             norm_cfg),
+            PreActBottleneck(4 * stem_channels, channels, mobile, norm_cfg))
         stacks, fed_back = range(num_stacks), range(num_stacks - 1)
         self.hourglasses = ModuleList(
             PreActHourglass(downsample_times, channels, num_blocks, mobile,
@@ -206,12 +198,12 @@ class PreActHourglassNet(BaseBackbone):
             list[Tensor]: Heatmaps of each stack, in shape [B, K, H/4, W/4].
 
         Raises:
-            ValueError: If the size does not fit.
+            UserError: If the size does not fit.
         """
         height, width = x.shape[2:]
         if height % self.stride or width % self.stride:
-            raise ValueError(
-                f'images must have a width and a height divisible by '
+            raise UserError(
+                'width and height of images must be divisible by '
                 f'{self.stride}, but they are {width} × {height}: change '
                 'input_size of the codec, or downsample_times')
         x = self.stem(x)

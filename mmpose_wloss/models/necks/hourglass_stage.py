@@ -4,6 +4,8 @@ from mmpose.models.backbones.hourglass import HourglassModule
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ...common.errors import UserError
+
 
 @MODELS.register_module()
 class HourglassStage(BaseModule):
@@ -18,13 +20,16 @@ class HourglassStage(BaseModule):
         in_channels (int): Channels of the features.
         heatmap_channels (int): Channels of the heatmaps.
         downsample_times (int): How often the hourglass halves its input, whose
-            sides must be multiples of 2 to that power. Defaults to 4.
+            sides must be multiples of 2 to that power.
         stage_channels (tuple[int]): Channels of the hourglass at each size,
             one more than ``downsample_times``; the first are those of the
-            output too. Defaults to the stock ``HourglassNet``'s for so many.
+            output too. The default is the stock ``HourglassNet``'s.
         stage_blocks (tuple[int]): Blocks at each size.
-        norm_cfg (dict): Config of the normalisation layers.
-        init_cfg (dict | list[dict], optional): Config of the initialisation.
+        norm_cfg (dict, optional): Config of the norms. Defaults to ``BN``.
+        init_cfg (dict | list[dict], optional): As in MMEngine.
+
+    Raises:
+        UserError: If the numbers of sizes differ.
     """
 
     def __init__(self,
@@ -38,10 +43,10 @@ class HourglassStage(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if not (len(stage_channels) == len(stage_blocks) ==
                 downsample_times + 1):
-            raise ValueError(
-                f'stage_channels and stage_blocks must have {downsample_times}'
-                f' + 1 entries for downsample_times={downsample_times}, but '
-                f'they have {len(stage_channels)} and {len(stage_blocks)}')
+            raise UserError(
+                f'stage_channels {stage_channels} and stage_blocks '
+                f'{stage_blocks} must have an entry more than '
+                f'downsample_times={downsample_times}')
         norm_cfg = norm_cfg or dict(type='BN')
         self.out_channels = stage_channels[0]
         self.multiple = 2**downsample_times
@@ -68,12 +73,12 @@ class HourglassStage(BaseModule):
             Tensor: Features in shape [B, stage_channels[0], H, W].
 
         Raises:
-            ValueError: If a side is no multiple of 2 ** downsample_times.
+            UserError: If a side is no multiple of 2 ** downsample_times.
         """
         if any(side % self.multiple for side in features.shape[2:]):
-            raise ValueError(
-                f'an hourglass that halves its input so often needs sides that'
-                f' are multiples of {self.multiple}, but the features are of '
-                f'{tuple(features.shape[2:])}: set a smaller downsample_times')
+            raise UserError(
+                f'sides of features must be multiples of {self.multiple}, but '
+                f'they are {tuple(features.shape[2:])}: set a smaller '
+                'downsample_times')
         features = self.from_features(features) + self.from_heatmaps(heatmaps)
         return self.out_conv(self.hourglass(self.relu(features)))

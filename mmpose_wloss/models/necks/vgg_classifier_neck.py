@@ -5,6 +5,8 @@ from mmengine.model import BaseModule
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ...common.errors import UserError
+
 
 @MODELS.register_module()
 class VGGClassifierNeck(BaseModule):
@@ -22,13 +24,11 @@ class VGGClassifierNeck(BaseModule):
 
     Args:
         in_channels (int): Size of the flattened feature map: channels times
-            height times width. Defaults to 25088 = 512 · 7 · 7, for images of
-            224 × 224 pixels.
-        channels (int): Width of both layers. Defaults to 4096.
-        dropout (float): The share of activations that is dropped. Defaults to
-            0.5.
-        init_cfg (dict, optional): How the layers are initialised. Defaults to
-            ``None``: from N(0, 0.01), biases 0, as MMPose's ``VGG`` does.
+            height times width. The default is for 224 × 224 pixels.
+        channels (int): Width of both layers.
+        dropout (float): The share of activations that is dropped.
+        init_cfg (dict, optional): How the layers are initialized. Defaults to
+            N(0, 0.01), biases 0, as in MMPose's ``VGG``.
     """
 
     def __init__(self,
@@ -46,7 +46,7 @@ class VGGClassifierNeck(BaseModule):
             nn.ReLU(inplace=True), nn.Dropout(dropout))
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor]:
-        """Forward function.
+        """Run the layers.
 
         Args:
             feats (Sequence[Tensor]): Feature maps of the backbone, of which
@@ -56,15 +56,13 @@ class VGGClassifierNeck(BaseModule):
             tuple[Tensor]: One tensor in shape [B, ``channels``].
 
         Raises:
-            ValueError: If the feature map has another size than
-                ``in_channels``.
+            UserError: If C · H · W is not ``in_channels``.
         """
         features = torch.flatten(feats[-1], 1)
         if features.shape[1] != self.in_channels:
-            raise ValueError(
+            raise UserError(
                 f'VGGClassifierNeck takes {self.in_channels} features, but the '
                 f'backbone gives {features.shape[1]}, in shape '
-                f'{tuple(feats[-1].shape[1:])}. Set in_channels to that number'
-                ', or input_size to the size of images that the neck was '
-                'made for')
+                f'{tuple(feats[-1].shape[1:])}. Set in_channels to that '
+                'number, or input_size to fit')
         return (self.classifier(features), )

@@ -1,5 +1,6 @@
 import warnings
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.models.backbones import PreActHourglassNet
 
 import pytest
@@ -8,42 +9,42 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-# as the source's, counted on its code: parameters and giga multiply-adds
+# counted on the original code: parameters and giga multiply-adds
 COUNTED = {
     (8, False): (25_594_624, 28.09),
     (2, False): (6_730_912, 8.99),
     (2, True): (2_305_504, 3.60),
     (1, True): (1_209_808, 2.22),
 }
+TINY = dict(num_stacks=2, num_blocks=1, num_feats=2, out_channels=3,
+            stem_channels=2, downsample_times=1)
 
 
 def tiny(**kwargs):
     torch.manual_seed(0)
-    return PreActHourglassNet(**{**dict(
-        num_stacks=2, num_blocks=1, num_feats=2, out_channels=3,
-        stem_channels=2, downsample_times=1), **kwargs})
+    return PreActHourglassNet(**{**TINY, **kwargs})
 
 
 @pytest.mark.parametrize('stacks, mobile', COUNTED)
-def test_parameters_and_operations_are_the_sources(stacks, mobile):
+def test_parameters_and_operations_are_the_original_code_s(stacks, mobile):
     parameters, giga = COUNTED[stacks, mobile]
     network = PreActHourglassNet(stacks, num_blocks=1, mobile=mobile)
+    network.eval()
     assert sum(each.numel() for each in network.parameters()) == parameters
-    network.train(False)
-    analysis = FlopAnalyzer(network, torch.zeros(1, 3, 256, 256))
+    analysis = FlopAnalyzer(network, torch.zeros(1, 3, 64, 64))
     analysis.unsupported_ops_warnings(False)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         counted = analysis.by_operator()
-    assert counted['conv'] / 1e9 == pytest.approx(giga, abs=.005)
+    # of 256 × 256 pixels
+    assert 16 * counted['conv'] / 1e9 == pytest.approx(giga, abs=.005)
     # what the analysis' total counts beside
     assert set(counted) == {'conv', 'batch_norm', 'upsample_nearest2d'}
 
 
 def test_every_stack_predicts_and_is_fed_back():
     network = tiny(num_stacks=3)
-    image = torch.randn(2, 3, 16, 24)
-    heatmaps = network(image)
+    heatmaps = network(torch.randn(2, 3, 16, 24))
     assert [list(each.shape) for each in heatmaps] == 3 * [[2, 3, 4, 6]]
     # through its heatmaps alone: its features reach the last stack, too, but
     # not by way of the convolution that predicts
@@ -72,7 +73,7 @@ def test_only_the_3x3_convolutions_of_bottlenecks_are_depthwise():
 @pytest.mark.parametrize('mobile', [True, False])
 def test_gradcheck(mobile):
     network = tiny(mobile=mobile).double()
-    network.train(False)
+    network.eval()
     image = torch.randn(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
         lambda x: tuple(network(x)), (image, ), atol=1e-6)
@@ -96,31 +97,46 @@ def test_autocast(dtype):
     assert all(each.grad.isfinite().all() for each in network.parameters())
 
 
-def test_sizes_that_do_not_fit_are_refused():
-    network = tiny()
-    with pytest.raises(ValueError, match='divisible by 8, but they are 20 × 16'):
-        network(torch.zeros(1, 3, 16, 20))
-    with pytest.raises(ValueError, match='divisible by 64'):
-        tiny(downsample_times=4)(torch.zeros(1, 3, 96, 64))
-    for name in ('num_stacks', 'num_blocks', 'num_feats', 'out_channels',
-                 'stem_channels', 'downsample_times'):
-        with pytest.raises(ValueError, match=f'{name} must be at least 1, but '
-                                             'it is 0'):
-            tiny(**{name: 0})
+@pytest.mark.parametrize('name', TINY)
+def test_numbers_below_one_are_refused(name):
+    with pytest.raises(UserError, match=f'{name} .* 0'):
+        tiny(**{name: 0})
+
+
+@pytest.mark.parametrize('depth, size, multiple', [
+    (1, (16, 20), 8), (4, (96, 64), 64)])
+def test_sizes_that_do_not_fit_are_refused(depth, size, multiple):
+    with pytest.raises(UserError, match=f'{multiple}, .*{size[1]} × {size[0]}'):
+        tiny(downsample_times=depth)(torch.zeros(1, 3, *size))
 
 
 def test_a_state_makes_the_round_trip(tmp_path):
-    network = tiny(mobile=True, num_blocks=2)
+    network, other = (tiny(mobile=True, num_blocks=2) for _ in range(2))
     image = torch.randn(2, 3, 8, 8)
     network(image)  # moves the running statistics
     torch.save(network.state_dict(), tmp_path / 'state.pth')
-    other = tiny(mobile=True, num_blocks=2)
     torch.nn.init.constant_(other.predictions[0].bias, 5.)
     other.load_state_dict(torch.load(tmp_path / 'state.pth'), strict=True)
     for each in (network, other):
-        each.train(False)
+        each.eval()
     for one, same in zip(network(image), other(image), strict=True):
         assert torch.equal(one, same)
+
+
+def test_names_of_parameters_stay():
+    """Checkpoints name them."""
+    names = set(tiny().state_dict())
+    conv = {f'{part}.{name}' for part in ('conv', 'bn')
+            for name in ('weight', 'bias')}
+    for block in ('stem.1', 'stem.3', 'stem.4', 'hourglasses.0.skip.0',
+                  'hourglasses.0.down.0', 'hourglasses.0.inner.0',
+                  'hourglasses.1.up.0', 'features.1.0'):
+        assert {f'{block}.conv{index}.{name}' for index in (1, 2, 3)
+                for name in conv} <= names
+    assert {f'{layer}.{name}' for layer in (
+        'stem.0.conv', 'stem.1.shortcut', 'features.0.1.conv',
+        'predictions.1', 'remap_features.0', 'remap_predictions.0')
+        for name in ('weight', 'bias')} <= names
 
 
 def test_the_stock_head_takes_its_heatmaps_as_they_are():
@@ -129,12 +145,9 @@ def test_the_stock_head_takes_its_heatmaps_as_they_are():
                  sigma=1)
     model = MODELS.build(dict(
         type='TopdownPoseEstimator',
-        backbone=dict(type='PreActHourglassNet', num_stacks=2, num_blocks=1,
-                      num_feats=2, out_channels=3, stem_channels=2,
-                      downsample_times=1),
+        backbone=dict(type='PreActHourglassNet', **TINY),
         head=dict(type='CPMHead', in_channels=3, out_channels=3, num_stages=2,
-                  final_layer=None, decoder=codec)))
-    model.eval()
+                  final_layer=None, decoder=codec))).eval()
     image = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         for one, same in zip(model(image, None), model.backbone(image),
