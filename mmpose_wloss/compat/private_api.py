@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
-from mmengine.visualization import LocalVisBackend, Visualizer
+from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
@@ -40,16 +40,6 @@ def current_visualizer() -> Visualizer | None:
     """
     return (Visualizer.get_current_instance() if Visualizer._instance_dict
             else None)
-
-
-def picture_folders(visualizer: Visualizer) -> list[str]:
-    """Where the pictures lie that a visualizer has written.
-
-    mmengine does not list a visualizer's backends, nor tell their folders.
-    """
-    return [backend._img_save_dir
-            for backend in visualizer._vis_backends.values()
-            if isinstance(backend, LocalVisBackend)]
 
 
 def history_statistics() -> Mapping[str, Any]:

@@ -10,14 +10,9 @@ BEYOND = 0.5
 
 
 class DensityBin(NamedTuple):
-    """A bin of training density in a picture.
+    """A bin from a log density up to another, with its people's mean error.
 
-    Args:
-        name (str): Its name.
-        low (float): Lowest log density, may be minus infinity.
-        high (float): Log density that it ends before, may be infinity.
-        error (tuple, optional): Mean error of its people, with the lower and
-            the upper bound of its interval, which may be ``None``.
+    The error comes with the bounds of its interval, if there is one.
     """
     name: str
     low: float
@@ -26,14 +21,7 @@ class DensityBin(NamedTuple):
 
 
 class DrawnLine(NamedTuple):
-    """A line of error over log density in a picture.
-
-    Args:
-        label (str): What the legend says.
-        log_density (np.ndarray): In shape [M].
-        errors (np.ndarray): In shape [M].
-        band (np.ndarray, optional): Lower and upper bound in shape [2, M].
-    """
+    """A line of error over log density [M], perhaps with bounds [2, M]."""
     label: str
     log_density: np.ndarray
     errors: np.ndarray
@@ -107,15 +95,7 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
 
 
 def figure_to_image(figure: Figure, dpi: int = 120) -> np.ndarray:
-    """Draw a figure into an array, as MMEngine's visualizers take it.
-
-    Args:
-        figure (Figure): The figure.
-        dpi (int): Pixels per inch.
-
-    Returns:
-        np.ndarray: RGB, uint8 in shape [H, W, 3].
-    """
+    """A figure as RGB, uint8 in shape [H, W, 3]."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -3,7 +3,6 @@
 import io
 import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 from mmpose_wloss.compat.private_api import (
     current_visualizer,
@@ -12,19 +11,17 @@ from mmpose_wloss.compat.private_api import (
     is_resuming,
     keep_module_versions,
     leaves,
-    picture_folders,
     start_workers_anew,
     turns_channels,
 )
 
-import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmengine.visualization import BaseVisBackend, Visualizer
+from mmengine.visualization import Visualizer
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.structures import PoseDataSample
 from torch import nn
@@ -104,31 +101,6 @@ def test_the_current_visualizer(monkeypatch):
     assert current_visualizer() is first
     second = Visualizer.get_instance('private_api_second')
     assert current_visualizer() is second
-
-
-class NoFolder(BaseVisBackend):
-    """Keeps no pictures."""
-
-    experiment = None
-
-    def _init_env(self) -> None:
-        pass
-
-    def add_image(self, *_) -> None:
-        pass
-
-
-def test_where_pictures_lie(tmp_path):
-    visualizer = Visualizer(
-        'private_api_pictures', save_dir=str(tmp_path), vis_backends=[
-            dict(type='LocalVisBackend'),
-            dict(type='LocalVisBackend', name='again', img_save_dir='more'),
-            NoFolder(str(tmp_path))])
-    visualizer.add_image('one', np.zeros((8, 8, 3), np.uint8), 3)
-    folders = [Path(folder) for folder in picture_folders(visualizer)]
-    assert len(folders) == 2 and folders[1].name == 'more'
-    assert all((folder / 'one_3.png').is_file() for folder in folders)
-    assert picture_folders(Visualizer('private_api_none')) == []
 
 
 def test_statistics_of_a_history_are_what_its_pickle_names():

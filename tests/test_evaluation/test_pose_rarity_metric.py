@@ -263,14 +263,13 @@ def test_the_table(log):
         assert float(text.split(' [')[0]) == pytest.approx(value, rel=0.1)
 
 
-def test_the_picture(tmp_path, log):
+def test_the_picture(tmp_path):
     Visualizer.get_instance(
         'pictures', vis_backends=[dict(type='LocalVisBackend')],
         save_dir=str(tmp_path))
     evaluate(rarity(PCK), crowd())
     path = tmp_path / 'vis_data' / 'vis_image' / 'pose_rarity_0.png'
     assert path.stat().st_size < 300e3
-    assert any(path.name in text for text in log.messages())
     hub = MessageHub.get_current_instance()
     for name, value in dict(epoch=4, iter=70, max_epochs=9).items():
         hub.update_info(name, value)

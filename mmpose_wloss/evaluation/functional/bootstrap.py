@@ -10,13 +10,7 @@ PERCENTILES = (2.5, 97.5)
 
 
 class Interval(NamedTuple):
-    """A value with the bounds of its 95 % interval.
-
-    Args:
-        value (float): The value.
-        low (float, optional): ``None`` where there is too little to draw from.
-        high (float, optional): As ``low``.
-    """
+    """A value with its 95 % interval, if there was enough to draw from."""
     value: float
     low: float | None = None
     high: float | None = None
@@ -41,8 +35,7 @@ def bootstrap_sums(columns: Sequence[np.ndarray], clusters: np.ndarray,
         seed (int): Seed of the draws.
 
     Returns:
-        np.ndarray: Sum of each column in each resample, in shape
-        [len(columns), resamples].
+        np.ndarray: In shape [len(columns), resamples].
     """
     _, index = np.unique(clusters, return_inverse=True)
     totals = np.stack([np.bincount(index, column) for column in columns])
@@ -55,13 +48,9 @@ def bootstrap_sums(columns: Sequence[np.ndarray], clusters: np.ndarray,
 def mean_with_interval(values: np.ndarray, clusters: np.ndarray,
                        resamples: int = 1000, seed: int = 0
                        ) -> Interval | None:
-    """Mean and its 95 % bootstrap interval.
+    """Mean of values in shape [N] and its 95 % bootstrap interval.
 
-    Args:
-        values (np.ndarray): In shape [N].
-        clusters (np.ndarray): As of :func:`bootstrap_sums`.
-        resamples (int): As of :func:`bootstrap_sums`.
-        seed (int): As of :func:`bootstrap_sums`.
+    The other arguments are those of :func:`bootstrap_sums`.
 
     Returns:
         Interval | None: Without bounds where there is one cluster; ``None``

@@ -28,11 +28,7 @@ class ErrorLine:
         return self.height + self.slope.value * (log_density - self.center)
 
     def band(self, log_density: np.ndarray) -> np.ndarray | None:
-        """Bounds of the 95 % interval at log densities in shape [M].
-
-        Returns:
-            np.ndarray | None: Lower and upper bound in shape [2, M].
-        """
+        """Lower and upper bound [2, M] of 95 % at log densities [M]."""
         if self.resampled is None:
             return None
         slopes, heights = self.resampled
@@ -50,7 +46,8 @@ def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
         {\sum_i (x_i - \bar x)^2}
 
     over people with log density x and error e. The 95 % interval is that of
-    the percentiles of b over resamples of whole images.
+    the percentiles of b over resamples of whole images, as of
+    :func:`bootstrap_sums`.
 
     Args:
         log_density (np.ndarray): Finite, in shape [N].

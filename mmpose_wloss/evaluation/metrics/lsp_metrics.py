@@ -18,8 +18,7 @@ GROUPS = dict(
 TORSO = ('left_shoulder', 'right_hip')
 # a limb's ends, each the middle of the joints named
 LIMBS = {
-    'Torso': [(('right_shoulder', 'left_shoulder'),
-               ('right_hip', 'left_hip'))],
+    'Torso': [(GROUPS['Shoulder'], GROUPS['Hip'])],
     **{part: [((f'{side}_{start}', ), (f'{side}_{end}', )) for side in SIDES]
        for part, start, end in (('Upper leg', 'hip', 'knee'),
                                 ('Lower leg', 'knee', 'ankle'),
@@ -32,11 +31,9 @@ LIMBS = {
 class _LSPAccuracy(PCKAccuracy):
     """Keeps what ``PCKAccuracy`` keeps, and finds joints by their names."""
 
-    def __init__(self, thr: float, collect_device: str, prefix: str | None
-                 ) -> None:
+    def __init__(self, thr: float, **kwargs) -> None:
         # the stock item 'torso' is the distance between two of JHMDB's joints
-        super().__init__(thr=thr, norm_item=[], collect_device=collect_device,
-                         prefix=prefix)
+        super().__init__(thr=thr, norm_item=[], **kwargs)
 
     def _indices(self, names: Sequence[str]) -> list[int]:
         indices = self.dataset_meta['keypoint_name2id']
@@ -48,18 +45,30 @@ class _LSPAccuracy(PCKAccuracy):
                 'does not have. Use a metric made for it')
         return [indices[name] for name in names]
 
-    def _stack(self, results: list[dict]) -> Sequence[np.ndarray]:
-        """Predicted and true joints [N, K, 2], and which are visible [N, K]."""
-        predicted, true, visible = (
-            np.concatenate([result[key] for result in results])
-            for key in ('pred_coords', 'gt_coords', 'mask'))
-        return predicted[..., :2], true[..., :2], visible
+    def _measure(self, predicted: np.ndarray, true: np.ndarray,
+                 visible: np.ndarray) -> dict[str, float]:
+        """Figures of joints in shape [N, K, 2], visible ones in [N, K]."""
+        raise NotImplementedError
 
-    def _nothing_counts(self, results: list[dict], needed: str) -> UserError:
-        return UserError(
-            f'{type(self).__name__} has nothing to count in {len(results)} '
-            f'images: none has {needed}. Check keypoints_visible of the test '
-            'data')
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Compute the metrics from processed results.
+
+        Args:
+            results (list[dict]): Of each image ``pred_coords`` and
+                ``gt_coords`` in shape [1, K, 2] and ``mask`` in shape [1, K].
+
+        Returns:
+            dict[str, float]: The results, by their names.
+        """
+        figures = self._measure(*(
+            np.concatenate([result[key] for result in results])
+            for key in ('pred_coords', 'gt_coords', 'mask')))
+        if not figures:
+            raise UserError(
+                f'{type(self).__name__} has nothing to count in '
+                f'{len(results)} images. Check keypoints_visible of the test '
+                'data')
+        return figures
 
 
 @METRICS.register_module()
@@ -82,36 +91,23 @@ class LSPPCKAccuracy(_LSPAccuracy):
 
     Args:
         thr (float): The threshold in torsos.
-        collect_device (str): As in ``PCKAccuracy``.
-        prefix (str, optional): As in ``PCKAccuracy``.
+        **kwargs: ``collect_device`` and ``prefix``, as in ``PCKAccuracy``.
 
     Raises:
         UserError: If the data set lacks one of LSP's joints, or if no joint
             counts.
     """
 
-    def __init__(self,
-                 thr: float = 0.2,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
-        super().__init__(thr, collect_device, prefix)
+    def __init__(self, thr: float = 0.2, **kwargs) -> None:
+        super().__init__(thr, **kwargs)
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Compute the metrics from processed results.
-
-        Args:
-            results (list[dict]): Of each image ``pred_coords`` and
-                ``gt_coords`` in shape [1, K, 2] and ``mask`` in shape [1, K].
-
-        Returns:
-            dict[str, float]: The results, by their names.
-        """
+    def _measure(self, predicted: np.ndarray, true: np.ndarray,
+                 visible: np.ndarray) -> dict[str, float]:
         groups = {group: self._indices(joints)
                   for group, joints in GROUPS.items()}
-        predicted, true, visible = self._stack(results)
         ends = self._indices(TORSO)
         torso = np.linalg.norm(true[:, ends[0]] - true[:, ends[1]], axis=-1)
-        torso[~visible[:, ends].all(axis=1)] = 0
+        torso = np.where(visible[:, ends].all(axis=1), torso, 0.)
         if not torso.all():
             MMLogger.get_current_instance().warning(
                 f'LSPPCKAccuracy: {(torso == 0).sum()} of {len(torso)} images '
@@ -120,18 +116,12 @@ class LSPPCKAccuracy(_LSPAccuracy):
         # the stock function leaves out whatever is normalized by 0
         per_joint, mean, count = keypoint_pck_accuracy(
             predicted, true, visible, self.thr, np.stack([torso, torso], 1))
-        if not count:
-            raise self._nothing_counts(
-                results, 'a visible torso, from the left shoulder to the '
-                'right hip')
-        metrics = {}
-        for group, indices in groups.items():
-            values = per_joint[indices]
-            # -1 stands for no joint to count
-            if (values >= 0).any():
-                metrics[f'{group} PCK@{self.thr:g}'] = float(
-                    values[values >= 0].mean())
-        return {**metrics, f'PCK@{self.thr:g}': float(mean)}
+        # -1 stands for no joint to count
+        name, measured = f'PCK@{self.thr:g}', np.ma.masked_less(per_joint, 0)
+        figures = {f'{group} {name}': float(measured[indices].mean())
+                   for group, indices in groups.items()
+                   if measured[indices].count()}
+        return {**figures, name: float(mean)} if count else {}
 
 
 @METRICS.register_module()
@@ -156,36 +146,25 @@ class PCPAccuracy(_LSPAccuracy):
 
     Args:
         thr (float): The share of a limb's length.
-        collect_device (str): As in ``PCKAccuracy``.
-        prefix (str, optional): As in ``PCKAccuracy``.
+        **kwargs: ``collect_device`` and ``prefix``, as in ``PCKAccuracy``.
 
     Raises:
         UserError: If the data set lacks one of LSP's joints, or if no limb
             counts.
     """
 
-    def __init__(self,
-                 thr: float = 0.5,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
-        super().__init__(thr, collect_device, prefix)
+    def __init__(self, thr: float = 0.5, **kwargs) -> None:
+        super().__init__(thr, **kwargs)
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Compute the metrics from processed results.
-
-        Args:
-            results (list[dict]): As of :class:`LSPPCKAccuracy`.
-
-        Returns:
-            dict[str, float]: The results, by their names.
-        """
-        predicted, true, visible = self._stack(results)
+    def _measure(self, predicted: np.ndarray, true: np.ndarray,
+                 visible: np.ndarray) -> dict[str, float]:
         shares = {}
         for part, limbs in LIMBS.items():
             for limb in limbs:
                 ends = [self._indices(joints) for joints in limb]
                 here, there = (
-                    np.stack([points[:, each].mean(axis=1) for each in ends], 1)
+                    np.stack([points[:, each, :2].mean(axis=1)
+                              for each in ends], 1)
                     for points in (predicted, true))
                 length = np.linalg.norm(there[:, 0] - there[:, 1], axis=-1)
                 counts = visible[:, sum(ends, [])].all(axis=1) & (length > 0)
@@ -193,9 +172,7 @@ class PCPAccuracy(_LSPAccuracy):
                 correct = (distances <= self.thr * length[:, None]).all(axis=1)
                 if counts.any():
                     shares.setdefault(part, []).append(correct[counts].mean())
-        if not shares:
-            raise self._nothing_counts(
-                results, 'a limb with two visible ends and a length')
-        metrics = {f'{part} PCP': float(np.mean(values))
+        figures = {f'{part} PCP': float(np.mean(values))
                    for part, values in shares.items()}
-        return {**metrics, 'PCP': float(np.mean(sum(shares.values(), [])))}
+        return figures and {
+            **figures, 'PCP': float(np.mean(sum(shares.values(), [])))}

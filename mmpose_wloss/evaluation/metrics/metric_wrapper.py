@@ -40,11 +40,9 @@ class MetricWrapper(BaseMetric):
 
     Args:
         metric (dict | BaseMetric | Sequence): The metric to wrap, or several
-            of different names. In several processes, what a wrapped metric
-            collects is collected here.
-        collect_device (str): As in ``BaseMetric``.
-        prefix (str, optional): Goes before all names.
-        collect_dir (str, optional): As in ``BaseMetric``.
+            of different names. The wrapper collects from all processes.
+        **kwargs: ``collect_device``, ``prefix``, which goes before all names,
+            and ``collect_dir``, as in ``BaseMetric``.
 
     Raises:
         UserError: If a metric cannot be computed on a part of the samples.
@@ -53,12 +51,8 @@ class MetricWrapper(BaseMetric):
     # BaseMetric would warn of none
     default_prefix = ''
 
-    def __init__(self,
-                 metric: dict | BaseMetric | Sequence,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None,
-                 collect_dir: str | None = None) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+    def __init__(self, metric: dict | BaseMetric | Sequence, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.metrics = [self._build(one) for one in (
             metric if isinstance(metric, Sequence) else [metric])]
         if not self.metrics:
@@ -77,13 +71,9 @@ class MetricWrapper(BaseMetric):
                 'format_only, too): put it beside in the list of evaluators')
         return metric
 
-    @property
-    def dataset_meta(self) -> dict | None:
-        """Meta information of the data set."""
-        return self._dataset_meta
-
-    @dataset_meta.setter
+    @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
+        """Meta information of the data set."""
         self._dataset_meta = dataset_meta
         for metric in self.metrics:
             # CocoMetric writes what it converts into it
@@ -129,8 +119,8 @@ class MetricWrapper(BaseMetric):
             that :func:`is_missing`.
 
         Raises:
-            UserError: If two metrics give one figure of the same name, or
-                ``CocoMetric`` lacks an annotation.
+            UserError: If two figures have one name, or ``CocoMetric`` lacks
+                an annotation.
         """
         result = []
         for index, metric in enumerate(self.metrics):

@@ -38,19 +38,15 @@ class PeopleCounts:
                     self._read_records(content)
             except (KeyError, TypeError) as error:
                 raise UserError(
-                    f"{file} is neither in COCO's format, with images and "
-                    "annotations, nor a list of MPII's people, with image or "
-                    f'img_paths, center or objpos, and scale: {error!r}'
-                ) from error
+                    f"{file} is neither in COCO's format nor a list of MPII's "
+                    'people, with image or img_paths, center or objpos, and '
+                    f'scale: {error!r}') from error
 
     def of(self, image: str) -> int | None:
-        """Number of people in an image.
+        """Number of people in an image; ``None`` if no file names it.
 
         Args:
             image (str): Its path, which ends in the name that a file has.
-
-        Returns:
-            int | None: ``None`` if no file names the image.
         """
         parts = PurePosixPath(image).parts
         for start in range(len(parts)):
@@ -58,26 +54,6 @@ class PeopleCounts:
             if name in self._counts:
                 return max(self._counts[name], len(self._people[name]))
         return None
-
-    def count(self, image: str, minimum: int) -> int:
-        """Number of people in an image of which some are known.
-
-        Args:
-            image (str): Its path.
-            minimum (int): How many people are known to be in it.
-
-        Raises:
-            UserError: If the files do not name the image, or have fewer
-                people in it.
-        """
-        count = self.of(image)
-        if count is None or count < minimum:
-            raise UserError(
-                f'people_files ({", ".join(map(str, self.files))}) have '
-                f'{"no" if count is None else count} people in {image}, of '
-                f'which {minimum} are evaluated: name the test set\'s own '
-                'annotation file there, too')
-        return count
 
     def _read_coco(self, content: dict) -> None:
         names = {one['id']: one['file_name'] for one in content['images']}

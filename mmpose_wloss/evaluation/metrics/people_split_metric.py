@@ -22,15 +22,13 @@ class PeopleSplitMetric(MetricWrapper):
     names, and again on those of images with one person, as
     ``'single_person/PCK'``, and with several, as ``'multi_person/PCK'``. Beside
     them there are ``'samples'`` and ``'images'``, the numbers of both. A part
-    without samples has no figures, and a warning says so. A table goes to the
-    log.
+    without samples has no figures. A table goes to the log.
 
-    By default, the people of an image are those that the test set's
-    annotations have in it: of ``CocoMetric``'s ``ann_file`` if such a metric is
-    wrapped, of the evaluated samples otherwise. A test set may annotate only
-    some of them, as MPII's validation does: name files that have all in
-    ``people_files``. Images of nobody (where a detector found a box) count for
-    all, but for no part.
+    By default, the people of an image are those that ``CocoMetric``'s
+    ``ann_file`` has in it if such a metric is wrapped, those of the evaluated
+    samples otherwise. A test set may annotate only some of them, as MPII's
+    validation does: name files that have all in ``people_files``. Images of
+    nobody (where a detector found a box) count for all, but for no part.
 
     .. code-block:: python
 
@@ -49,8 +47,7 @@ class PeopleSplitMetric(MetricWrapper):
     Raises:
         MissingFile: If there is no such file.
         UserError: If a file has another format or lacks people that are
-            evaluated, if nobody is annotated, or if the metric cannot be
-            computed on a part of the samples.
+            evaluated, or if nobody is annotated.
     """
 
     file_keys = ('people_files', )
@@ -64,10 +61,10 @@ class PeopleSplitMetric(MetricWrapper):
         self._warned: set[str] = set()
 
     def describe(self, sample: dict) -> dict:
-        """The sample's image, and how many people it has annotated there.
+        """Image and number of annotated people.
 
         Args:
-            sample (dict): With ``img_id``, and with ``img_path`` for
+            sample (dict): With ``img_id``, and ``img_path`` for
                 ``people_files``.
         """
         # a detector's boxes have no true joints
@@ -85,22 +82,20 @@ class PeopleSplitMetric(MetricWrapper):
             dict: The metrics by name.
         """
         people = self._people(results)
-        parts = dict.fromkeys(PARTS, ())
-        parts['single_person'] = [record for record in results
-                                  if people[record['image']] == 1]
-        parts['multi_person'] = [record for record in results
-                                 if people[record['image']] > 1]
         figures = self._figures(results)
-        for part, records in parts.items():
+        for part, label in PARTS.items():
+            records = [record for record in results if (
+                people[record['image']] == 1 if part == 'single_person' else
+                people[record['image']] > 1)]
             if records:
-                figures.update(self._figures(records, part))
+                figures |= self._figures(records, part)
             elif part not in self._warned:
                 self._warned.add(part)
                 MMLogger.get_current_instance().warning(
-                    f'PeopleSplitMetric: no evaluated image has {PARTS[part]}, '
-                    f'so there are no figures of {part}')
+                    f'PeopleSplitMetric: no evaluated image has {label}, so '
+                    f'there are no figures of {part}')
         print_log('Images with one person and with several:\n' +
-                  people_split_table(figures), logger='current')
+                  people_split_table(figures), 'current')
         return figures
 
     def _figures(self, records: list[dict], part: str = '') -> dict[str, float]:
@@ -108,8 +103,8 @@ class PeopleSplitMetric(MetricWrapper):
         figures = {name: value for one in self.figures(records, part)
                    for name, value in one.items()}
         images = {record['image'] for record in records}
-        return {**figures, f'{before}samples': len(records),
-                f'{before}images': len(images)}
+        return figures | {f'{before}samples': len(records),
+                          f'{before}images': len(images)}
 
     def _people(self, records: list[dict]) -> dict[str, int]:
         """Number of people by image."""
@@ -117,8 +112,14 @@ class PeopleSplitMetric(MetricWrapper):
         for record in records:
             evaluated[record['image']] += record['annotated']
         if self.people_files is not None:
-            return {image: self.people_files.count(image, count)
-                    for image, count in evaluated.items()}
+            counts = {image: self.people_files.of(image) for image in evaluated}
+            for image, count in counts.items():
+                if count is None or count < evaluated[image]:
+                    raise UserError(
+                        f'people_files name {count or "none"} of the '
+                        f'{evaluated[image]} evaluated people in {image}: add '
+                        "the test set's own annotation file")
+            return counts
         for metric in self.metrics:
             if isinstance(metric, CocoMetric) and metric.coco is not None:
                 # a crowd is of several
