@@ -58,12 +58,9 @@ class LSPDataset(BaseCocoStyleDataset):
     A sample's number is its place, from 0, in LSP followed by LSP-extended.
     Its id, which is its image's too, does not depend on the split nor on which
     files are read: 1 … 2000 in LSP and 100001 … 110000 in LSP-extended, the
-    number in the image's name and, in LSP-extended, 100000.
-
-    Coordinates count pixels from 0; :func:`read_joints` says how they are
-    read. Joints that LSP-extended lacks are at (0, 0) with visibility 0.
-    Samples without a joint that counts are left out, and the log says how
-    many.
+    number in the image's name and, in LSP-extended, 100000. Coordinates count
+    pixels from 0. Joints that LSP-extended lacks are at (0, 0) with visibility
+    0. Samples without a joint that counts are left out.
 
     .. code-block:: python
 
@@ -77,42 +74,34 @@ class LSPDataset(BaseCocoStyleDataset):
             split='train')
 
     Args:
-        ann_file (str): ``joints.mat`` of LSP, relative to ``data_root``.
-            Leave it out to read LSP-extended alone.
-        extended_ann_file (str, optional): ``joints.mat`` of LSP-extended,
-            relative to ``data_root``.
-        data_prefix (dict): The folders of the images, relative to
-            ``data_root``: ``img`` those of LSP, ``extended`` those of
-            LSP-extended.
+        ann_file (str): ``joints.mat`` of LSP; empty: LSP-extended alone.
+        extended_ann_file (str, optional): ``joints.mat`` of LSP-extended.
+        data_prefix (dict): The folders of the images, ``img`` of LSP,
+            ``extended`` of LSP-extended.
         file_names (dict, optional): How the images of each are called, with a
-            place for the number. Defaults to ``dict(img='im{:04d}.jpg',
-            extended='im{:05d}.jpg')``.
+            place for the number. Defaults to :attr:`FILE_NAMES`.
         split (str): ``'train'``, ``'test'`` or ``'all'``.
-        protocol (str): Which samples are for training. ``'random'``: the
-            first ``train_size`` of all in an order drawn by ``seed`` or read
-            from ``order_file``; the others are for testing. ``'lsp'``, the
+        protocol (str): Which samples are for training, while the others are
+            for testing. ``'random'``: the first ``train_size`` of all in an
+            order drawn by ``seed`` or read from ``order_file``. ``'lsp'``, the
             custom of the field: the first 1,000 of LSP and all of
-            LSP-extended; the others of LSP are for testing.
+            LSP-extended.
         train_size (int, optional): Defaults to 9,000.
         seed (int, optional): Defaults to 0.
         order_file (str, optional): The numbers of all samples in an order, one
-            per line of a text file or as an array of an ``.npy`` file,
-            relative to ``data_root``.
-        bbox (str): ``'image'``, the whole image, whose size is read from the
-            header of its file when the sample is loaded, or ``'joints'``, the
-            box around the joints that count; it may reach over the border of
-            the image.
+            per line of a text file or as an array of an ``.npy`` file.
+        bbox (str): ``'image'``, the whole image, whose size is read from its
+            file when the sample is loaded, or ``'joints'``, the box around the
+            joints that count; it may reach over the border of the image.
         bbox_padding (float): By how much ``'joints'`` boxes are enlarged about
             their center; ``GetBBoxCenterScale`` enlarges too.
         use_occluded (bool): Whether occluded joints of LSP have
-            ``keypoints_visible`` 1. They have a position, and the field trains
-            and tests on them. With ``False`` they have 0; ``raw_ann_info``
-            holds them either way, with visibility 1.
+            ``keypoints_visible`` 1: they have a position, and the field trains
+            and tests on them. ``raw_ann_info`` holds them either way.
         **kwargs: As of ``BaseCocoStyleDataset``.
 
     Attributes:
         ann_files (list[str]): The annotation files that are read.
-        ann_file (str): The first of them.
 
     Raises:
         MissingFile: If a file is missing.
@@ -131,18 +120,13 @@ class LSPDataset(BaseCocoStyleDataset):
             homepage='http://sam.johnson.io/research/lsp.html',
         ),
         keypoint_info={
-            index: dict(
-                name=name,
-                id=index,
-                color=_color(name),
-                type='lower' if _split(name)[1] in LOWER else 'upper',
-                swap=_swap(name))
-            for index, name in enumerate(JOINTS)
-        },
+            index: dict(name=name, id=index, color=_color(name),
+                        type='lower' if _split(name)[1] in LOWER else 'upper',
+                        swap=_swap(name))
+            for index, name in enumerate(JOINTS)},
         skeleton_info={
             index: dict(link=link, id=index, color=_color(*link))
-            for index, link in enumerate(LINKS)
-        },
+            for index, link in enumerate(LINKS)},
         joint_weights=[WEIGHTS.get(_split(name)[1], 1.) for name in JOINTS],
         sigmas=[SIGMAS[_split(name)[1]] for name in JOINTS])
 
@@ -217,25 +201,18 @@ class LSPDataset(BaseCocoStyleDataset):
                                              getattr(self, name)))
         self._lsp_file = self.ann_file
         self.ann_files = [
-            path for path in (self.ann_file, self.extended_ann_file) if path
-        ]
+            path for path in (self.ann_file, self.extended_ann_file) if path]
         self.ann_file = self.ann_files[0]
 
     def load_data_list(self) -> list[dict]:
-        """Read the joints and take those of the split.
+        """Samples of the split, as of the stock data sets.
 
-        Returns:
-            list[dict]: Of each sample ``img_id``, ``img_path``, ``id``,
-            ``category_id``, ``bbox_score``, ``keypoints``,
-            ``keypoints_visible``, ``num_keypoints``, ``area``, ``iscrowd``,
-            ``segmentation``, ``raw_ann_info`` and, unless it is the whole
-            image, ``bbox``. With MMPose's factor 0.53, ``area`` is that of
-            the box around the joints, in square pixels.
+        They have no ``bbox`` where it is the whole image. With MMPose's factor
+        0.53, ``area`` is that of the box around the joints, in square pixels.
         """
         # the stock data sets take it from COCO's file
         self._metainfo['CLASSES'] = [
-            dict(id=1, name='person', supercategory='person')
-        ]
+            dict(id=1, name='person', supercategory='person')]
         samples = []
         for key, path in (('img', self._lsp_file),
                           ('extended', self.extended_ann_file)):
@@ -263,15 +240,7 @@ class LSPDataset(BaseCocoStyleDataset):
         return data_list
 
     def get_data_info(self, idx: int) -> dict:
-        """Get a sample before the pipeline.
-
-        Args:
-            idx (int): Its index.
-
-        Returns:
-            dict: What :meth:`load_data_list` and the stock data sets give,
-            with ``bbox`` in shape [1, 4], left, top, right and bottom.
-        """
+        """A sample before the pipeline, with ``bbox`` in shape [1, 4]."""
         data_info = super().get_data_info(idx)
         if 'bbox' not in data_info:
             width, height = loaded_image_size(existing_file(
@@ -287,8 +256,7 @@ class LSPDataset(BaseCocoStyleDataset):
         if self.protocol == 'lsp':
             for_training = np.array([
                 key == 'extended' or number <= self.LSP_TRAIN_SIZE
-                for key, number, *_ in samples
-            ])
+                for key, number, *_ in samples])
             return np.flatnonzero(for_training == (self.split == 'train'))
         if not 0 < self.train_size <= len(samples):
             raise UserError(

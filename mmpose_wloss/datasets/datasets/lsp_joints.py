@@ -17,12 +17,8 @@ def read_joints(path: str,
 
     The two files differ in their axes and in what their third coordinate
     means: in LSP (3, 14, N) it is 1 where a joint is occluded, in LSP-extended
-    (14, 3, N) it is 1 where a joint is annotated. An occluded joint of LSP has
-    a position like every other; what stands in the place of a joint that
-    LSP-extended lacks is none.
-
-    The files count pixels from 1, as MATLAB does. 1 is subtracted, as MMPose
-    does for MPII and JHMDB.
+    (14, 3, N) it is 1 where a joint is annotated. They count pixels from 1, as
+    MATLAB does; 1 is subtracted, as MMPose does for MPII and JHMDB.
 
     Args:
         path (str): The file.

@@ -14,46 +14,34 @@ LEVELS = np.arange(256)
 HUES = 180
 
 
-def look_up(image: np.ndarray, *channels: np.ndarray) -> np.ndarray:
-    """Replace the levels of each channel.
-
-    Args:
-        image (np.ndarray): uint8 in shape [H, W, 3].
-        *channels (np.ndarray): New levels of each channel, in shape [256];
-            they are rounded, and cut off at 0 and 255.
-    """
-    table = np.rint(np.stack(channels, 1)).clip(0, 255).astype(np.uint8)
-    return cv2.LUT(image, table[None])
-
-
 class RandomColors(BaseTransform):
-    """Base of transforms that change the colors of 8-bit images."""
+    """Base of transforms that replace the levels of 8-bit channels."""
 
     def change(self, image: np.ndarray) -> np.ndarray:
         """A changed copy of an image, uint8 in shape [H, W, 3]."""
         raise NotImplementedError
 
+    @staticmethod
+    def look_up(image: np.ndarray, *channels: np.ndarray) -> np.ndarray:
+        """Replace levels by those in [256], rounded and cut, of each channel.
+        """
+        table = np.rint(np.stack(channels, 1)).clip(0, 255).astype(np.uint8)
+        return cv2.LUT(image, table[None])
+
     def transform(self, results: dict) -> dict:
         """Change the image's colors.
-
-        Args:
-            results (dict): The sample, from the pipeline.
-
-        Returns:
-            dict: The sample.
 
         Raises:
             UserError: If the image is not 8-bit with three channels.
         """
         image = results['img']
-        if (getattr(image, 'dtype', None) != np.uint8
-                or image.shape[2:] != (3, )):
+        shape = getattr(image, 'shape', ())
+        if shape[2:] != (3, ) or image.dtype != np.uint8:
             raise UserError(
-                f'{type(self).__name__} takes images of type uint8 in shape '
-                f"(height, width, 3), but img of {results.get('img_path')} is "
-                f'{getattr(image, "dtype", type(image).__name__)} in shape '
-                f'{getattr(image, "shape", None)}. Put it before transforms '
-                'that change the type')
+                f'{type(self).__name__} takes uint8 images in shape (height, '
+                f"width, 3), but img of {results.get('img_path')} is a "
+                f'{type(image).__name__} of {getattr(image, "dtype", "images")}'
+                f' in shape {shape}')
         results['img'] = self.change(image)
         return results
 
@@ -70,16 +58,7 @@ class RandomChannelGain(RandomColors):
 
     The numbers are drawn from a uniform distribution; what exceeds 255 is cut
     off. It is the color augmentation of the stacked hourglass and of fast
-    pose distillation. Each pixel stands for itself, so it costs least after
-    the crop.
-
-    Required Keys:
-
-        - img
-
-    Modified Keys:
-
-        - img
+    pose distillation. It costs least after the crop.
 
     Args:
         gain (tuple[float, float]): Least and greatest factor, at least 0.
@@ -98,7 +77,7 @@ class RandomChannelGain(RandomColors):
 
     def change(self, image: np.ndarray) -> np.ndarray:
         """As of :class:`RandomColors`."""
-        return look_up(image, *(LEVELS * gain for gain in self._draw()))
+        return self.look_up(image, *(LEVELS * gain for gain in self._draw()))
 
 
 @TRANSFORMS.register_module()
@@ -112,21 +91,10 @@ class RandomHSV(RandomColors):
     those of weighted DeepPose. (MMPose's ``YOLOXHSVRandomAug`` and
     ``PhotometricDistortion`` add to the hue.)
 
-    Required Keys:
-
-        - img
-
-    Modified Keys:
-
-        - img
-
     Args:
-        hue (tuple[float, float]): Least and greatest factor of the hue, at
-            least 0.
-        saturation (tuple[float, float]): Least and greatest factor of the
-            saturation, at least 0.
-        value (tuple[float, float]): Least and greatest summand of the value,
-            in the range of pixels, 0 to 255.
+        hue (tuple[float, float]): Least and greatest factor, at least 0.
+        saturation (tuple[float, float]): Least and greatest factor, at least 0.
+        value (tuple[float, float]): Least and greatest summand, of 255.
 
     Raises:
         UserError: If an argument or an image does not fit.
@@ -153,7 +121,7 @@ class RandomHSV(RandomColors):
         # 8-bit HSV is coarser than BGR, so that there and back is not the same
         if (hue, saturation, value) == (1, 1, 0):
             return image
-        hsv = look_up(cv2.cvtColor(image, cv2.COLOR_BGR2HSV),
-                      np.rint(LEVELS * hue) % HUES, LEVELS * saturation,
-                      LEVELS + value)
+        hsv = self.look_up(cv2.cvtColor(image, cv2.COLOR_BGR2HSV),
+                           np.rint(LEVELS * hue) % HUES, LEVELS * saturation,
+                           LEVELS + value)
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)

@@ -26,24 +26,8 @@ class TopdownResize(TopdownAffine):
         dict(type='GetBBoxCenterScale', padding=1.),
         dict(type='TopdownResize', input_size=(224, 224)),
 
-    Required Keys:
-
-        - img
-        - bbox_center
-        - bbox_scale
-        - bbox_rotation (optional)
-        - keypoints (optional)
-
-    Modified Keys:
-
-        - img
-
-    Added Keys:
-
-        - input_size
-        - input_center
-        - input_scale
-        - transformed_keypoints
+    It needs ``img``, ``bbox_center`` and ``bbox_scale``, heeds
+    ``bbox_rotation`` and ``keypoints``, and adds what ``TopdownAffine`` adds.
 
     Args:
         input_size (tuple[int, int]): Width and height of the model's input in
@@ -55,12 +39,6 @@ class TopdownResize(TopdownAffine):
 
     def transform(self, results: dict) -> dict:
         """Cut the box out of the image and stretch it.
-
-        Args:
-            results (dict): The sample, from the pipeline.
-
-        Returns:
-            dict: The sample.
 
         Raises:
             UserError: If it has not one box, or one without an area.
@@ -104,20 +82,11 @@ class TopdownResize(TopdownAffine):
 
 def stretch_matrix(center: np.ndarray, scale: np.ndarray, angle: float,
                    size: tuple[int, int]) -> np.ndarray:
-    """The affine map of a box to an image that it fills.
+    """The affine map [2, 3] of a box to an image of a size that it fills.
 
-    Args:
-        center (np.ndarray): Center (x, y) of the box in pixels.
-        scale (np.ndarray): Its width and height in pixels.
-        angle (float): By which it is rotated about its center, in degrees, as
-            ``bbox_rotation``.
-        size (tuple[int, int]): Width and height of the image in pixels.
-
-    Returns:
-        np.ndarray: float64 in shape [2, 3]: a point (x, y) is mapped to
-        matrix @ (x, y, 1). Pixels are counted as by ``TopdownAffine`` without
-        UDP: the box's left top corner is mapped to (0, 0), its right bottom
-        corner to ``size``.
+    The box is rotated by an angle in degrees, as ``bbox_rotation``. Its left
+    top corner is mapped to (0, 0), its right bottom corner to ``size``, as by
+    ``TopdownAffine`` without UDP.
     """
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     upright = np.array([[cosine, sine], [-sine, cosine]])
@@ -139,25 +108,10 @@ class WholeImageBox(BaseTransform):
 
         dict(type='WholeImageBox'),
         dict(type='TopdownResize', input_size=(256, 256)),
-
-    Required Keys:
-
-        - img
-
-    Added Keys:
-
-        - bbox_center
-        - bbox_scale
     """
 
     def transform(self, results: dict) -> dict:
-        """Put the box around the image; ``bbox`` stays the person's.
-
-        Args:
-            results (dict): The sample, from the pipeline.
-
-        Returns:
-            dict: The sample.
+        """Set ``bbox_center`` and ``bbox_scale``; ``bbox`` stays the person's.
         """
         height, width = results['img'].shape[:2]
         results['bbox_scale'] = np.array([[width, height]], np.float32)
