@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -9,37 +9,18 @@ from matplotlib.figure import Figure
 BEYOND = 0.5
 
 
-class DensityBin(NamedTuple):
-    """A bin from a log density up to another, with its people's mean error.
-
-    The error comes with the bounds of its interval, if there is one.
-    """
-    name: str
-    low: float
-    high: float
-    error: tuple[float, float | None, float | None] | None
-
-
-class DrawnLine(NamedTuple):
-    """A line of error over log density [M], perhaps with bounds [2, M]."""
-    label: str
-    log_density: np.ndarray
-    errors: np.ndarray
-    band: np.ndarray | None
-
-
 def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
-                            bins: Sequence[DensityBin],
-                            line: DrawnLine | None, title: str,
+                            bins: Mapping[str, tuple], line: Any, title: str,
                             unit: str) -> Figure:
     """Draw the error of each person over the training density of the pose.
 
     Args:
         log_density (np.ndarray): Finite, in shape [N].
         errors (np.ndarray): Finite, in shape [N].
-        bins (Sequence[DensityBin]): Bins, drawn shaded and named, each with
-            its mean and 95 % interval.
-        line (DrawnLine, optional): Regression line with its 95 % band.
+        bins (Mapping[str, tuple]): From and up to which log density each goes,
+            drawn shaded and named, and its :class:`Interval` of the mean
+            error, or ``None``.
+        line (ErrorLine, optional): Regression line, drawn with its 95 % band.
         title (str): Title.
         unit (str): Unit of the errors.
 
@@ -55,8 +36,8 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
     if not len(errors):
         return figure
     top = 1.05 * max([np.percentile(errors, 100 - BEYOND)] +
-                     [one.error[2] or one.error[0]
-                      for one in bins if one.error is not None]) or 1.
+                     [error.high or error.value for *_, error in bins.values()
+                      if error is not None]) or 1.
     above = int((errors > top).sum())
     margin = 0.02 * np.ptp(log_density) or 1.
     left, right = log_density.min() - margin, log_density.max() + margin
@@ -64,7 +45,7 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
                  linewidth=0, rasterized=True,
                  label=f'{len(errors)} people' +
                  (f', {above} above the picture' if above else ''))
-    for index, (name, low, high, error) in enumerate(bins):
+    for index, (name, (low, high, error)) in enumerate(bins.items()):
         color = f'C{index}'
         low, high = max(low, left), min(high, right)
         if low >= high:
@@ -75,17 +56,16 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
                   color=color, ha='center', va='top', weight='bold')
         if error is None:
             continue
-        value, *bounds = error
         inside = log_density[(log_density >= low) & (log_density < high)]
-        axes.hlines(value, low, high, color=color)
+        axes.hlines(error.value, low, high, color=color)
         axes.errorbar(
-            [inside.mean() if len(inside) else (low + high) / 2], [value],
-            yerr=None if bounds[0] is None else
-            [[value - bounds[0]], [bounds[1] - value]],
+            [inside.mean() if len(inside) else (low + high) / 2], [error.value],
+            yerr=None if error.low is None else
+            [[error.value - error.low], [error.high - error.value]],
             color=color, marker='o', capsize=4, zorder=4)
     if line is not None:
         axes.plot(line.log_density, line.errors, color='black', linewidth=1.2,
-                  zorder=3, label=line.label)
+                  zorder=3, label=f'slope {line.slope:.3g} per unit')
         if line.band is not None:
             axes.fill_between(line.log_density, *line.band, color='black',
                               alpha=0.2, linewidth=0, zorder=3)

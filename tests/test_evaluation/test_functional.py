@@ -39,12 +39,12 @@ def test_the_band_holds_the_line():
     density = rng.normal(20, 4, 400)
     errors = np.maximum(30 - density + rng.normal(0, 2, 400), 0.5)
     line = fit_error_line(density, errors, np.arange(400))
-    grid = np.array([10., 20., 30.])
-    low, high = line.band(grid)
-    assert (low < line.at(grid)).all() and (line.at(grid) < high).all()
-    assert (high - low)[1] < min((high - low)[[0, 2]])
+    low, high = line.band
+    assert (low < line.errors).all() and (line.errors < high).all()
+    assert (high - low).argmin() not in (0, len(low) - 1)
     slope, height = np.polyfit(density, errors, 1)
-    np.testing.assert_allclose(line.at(grid), height + slope * grid)
+    np.testing.assert_allclose(line.errors, height + slope * line.log_density)
+    assert line.log_density[[0, -1]].tolist() == [density.min(), density.max()]
 
 
 def test_too_little_for_an_interval():
@@ -55,4 +55,4 @@ def test_too_little_for_an_interval():
     assert fit_error_line(x[:2], x[:2], x[:2]) is None
     assert fit_error_line(x * 0, x, x) is None
     line = fit_error_line(x, -x, x * 0)
-    assert line.slope == Interval(-1.) and line.band(x) is None
+    assert line.slope == Interval(-1.) and line.band is None

@@ -1,9 +1,5 @@
-from mmpose_wloss.visualization import (
-    DensityBin,
-    DrawnLine,
-    draw_error_over_density,
-    figure_to_image,
-)
+from mmpose_wloss.evaluation.functional import Interval, fit_error_line
+from mmpose_wloss.visualization import draw_error_over_density, figure_to_image
 
 import numpy as np
 import pytest
@@ -11,14 +7,12 @@ import pytest
 RNG = np.random.default_rng(0)
 DENSITY = RNG.normal(20, 4, 400)
 ERRORS = np.maximum(30 - DENSITY + RNG.normal(0, 2, 400), 0.5)
-BINS = [DensityBin('rare', -np.inf, 15, (17, 16, 18)),
-        DensityBin('common', 15, np.inf, (8, 7.5, 8.5))]
+BINS = dict(rare=(-np.inf, 15, Interval(17, 16, 18)),
+            common=(15, np.inf, Interval(8, 7.5, 8.5)))
 
 
 def test_what_is_drawn():
-    grid = np.array([10., 30.])
-    line = DrawnLine('the line', grid, 30 - grid,
-                     np.stack([29 - grid, 31 - grid]))
+    line = fit_error_line(DENSITY, ERRORS, np.arange(400))
     errors = ERRORS.copy()
     errors[:2] = 500.
     figure = draw_error_over_density(DENSITY, errors, BINS, line, 'title', '%')
@@ -26,7 +20,8 @@ def test_what_is_drawn():
     assert {text.get_text() for text in axes.texts} == {'rare', 'common'}
     labels = {text.get_text() for legend in figure.legends
               for text in legend.get_texts()}
-    assert labels == {'400 people, 2 above the picture', 'the line'}
+    assert labels == {'400 people, 2 above the picture',
+                      f'slope {line.slope:.3g} per unit'}
     assert axes.get_ylim()[1] < 100
     image = figure_to_image(figure)
     assert image.dtype == np.uint8 and image.shape == (528, 840, 3)
@@ -37,9 +32,8 @@ def test_what_is_drawn():
 @pytest.mark.parametrize('count', [0, 1])
 @pytest.mark.parametrize('errors', [ERRORS, 0 * ERRORS])
 def test_few_people(count, errors):
-    bins = [DensityBin('rare', -np.inf, 15, None),
-            DensityBin('common', 15, np.inf,
-                       (errors[0], None, None) if count else None)]
+    bins = dict(rare=(-np.inf, 15, None),
+                common=(15, np.inf, Interval(errors[0]) if count else None))
     figure = draw_error_over_density(DENSITY[:count], errors[:count], bins,
                                      None, 'title', 'mm')
     assert figure_to_image(figure).shape[2] == 3

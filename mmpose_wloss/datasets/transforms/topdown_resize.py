@@ -75,10 +75,6 @@ class TopdownResize(TopdownAffine):
         results['input_scale'] = scales[0]
         return results
 
-    def __repr__(self) -> str:
-        """The transform and its parameters."""
-        return f'{type(self).__name__}(input_size={self.input_size})'
-
 
 def stretch_matrix(center: np.ndarray, scale: np.ndarray, angle: float,
                    size: tuple[int, int]) -> np.ndarray:

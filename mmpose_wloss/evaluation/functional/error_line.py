@@ -1,39 +1,28 @@
 """The line of error over log density, and how sure it is."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 from .bootstrap import PERCENTILES, Interval, bootstrap_sums
 
+POINTS = 200
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ErrorLine:
-    """Least-squares line with the lines of all resamples.
+
+class ErrorLine(NamedTuple):
+    """Least-squares line, and points of it for a picture.
 
     Attributes:
         slope (Interval): Change of the error per unit of log density.
-        center (float): Log density around which the lines are written.
-        height (float): The line's error at the center.
-        resampled (np.ndarray, optional): Slope and height of each resample,
-            in shape [2, R]; ``None`` where there is too little to draw from.
+        log_density (np.ndarray): From the least to the greatest, in shape [M].
+        errors (np.ndarray): The line's error there, in shape [M].
+        band (np.ndarray, optional): Bounds of its 95 % interval there, in shape
+            [2, M]; ``None`` where there is too little to draw from.
     """
     slope: Interval
-    center: float
-    height: float
-    resampled: np.ndarray | None = None
-
-    def at(self, log_density: np.ndarray) -> np.ndarray:
-        """The line's error at log densities in shape [M], in the same shape."""
-        return self.height + self.slope.value * (log_density - self.center)
-
-    def band(self, log_density: np.ndarray) -> np.ndarray | None:
-        """Lower and upper bound [2, M] of 95 % at log densities [M]."""
-        if self.resampled is None:
-            return None
-        slopes, heights = self.resampled
-        lines = heights[:, None] + np.outer(slopes, log_density - self.center)
-        return np.percentile(lines, PERCENTILES, axis=0)
+    log_density: np.ndarray
+    errors: np.ndarray
+    band: np.ndarray | None = None
 
 
 def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
@@ -68,13 +57,14 @@ def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
     """
     if len(log_density) < 3 or np.ptp(log_density) == 0:
         return None
-    center, height = float(np.mean(log_density)), float(np.mean(errors))
+    center, height = np.mean(log_density), np.mean(errors)
     # around the means, so that large coordinates cost no digits
     x, y = log_density - center, errors - height
     slope = float((x @ y) / (x @ x))
+    points = np.linspace(x.min(), x.max(), POINTS)
+    line = ErrorLine(Interval(slope), center + points, height + slope * points)
     if len(np.unique(clusters)) < 3:
-        return ErrorLine(Interval(slope), center, height)
-
+        return line
     count, sum_x, sum_y, sum_xx, sum_xy = bootstrap_sums(
         [np.ones_like(x), x, y, x * x, x * y], clusters, resamples, seed)
     variance = sum_xx - sum_x**2 / count
@@ -82,6 +72,7 @@ def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
     kept = variance > 1e-12 * (x @ x)
     slopes = (sum_xy - sum_x * sum_y / count)[kept] / variance[kept]
     heights = height + (sum_y[kept] - slopes * sum_x[kept]) / count[kept]
-    bounds = np.percentile(slopes, PERCENTILES).tolist()
-    return ErrorLine(Interval(slope, *bounds), center, height,
-                     np.stack([slopes, heights]))
+    return line._replace(
+        slope=Interval(slope, *np.percentile(slopes, PERCENTILES).tolist()),
+        band=np.percentile(heights[:, None] + np.outer(slopes, points),
+                           PERCENTILES, axis=0))

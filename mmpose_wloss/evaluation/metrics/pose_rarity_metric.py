@@ -260,17 +260,10 @@ class PoseRarityMetric(MetricWrapper):
         # Matplotlib, at the first picture only
         from ...visualization import rare_poses
 
-        drawn = None
-        if line is not None:
-            grid = np.linspace(log_density.min(), log_density.max(), 200)
-            drawn = rare_poses.DrawnLine(
-                f'slope {line.slope:.3g} per unit', grid, line.at(grid),
-                line.band(grid))
         figure = rare_poses.draw_error_over_density(
             log_density, errors,
-            [rare_poses.DensityBin(name, *bounds, intervals[name])
-             for name, bounds in self.bounds.items()],
-            drawn, title, self._unit)
+            {name: (*bounds, intervals[name])
+             for name, bounds in self.bounds.items()}, line, title, self._unit)
         name = '_'.join(filter(None, (self.prefix, 'pose_rarity', network)))
         visualizer.add_image(re.sub(r'[^\w.=-]+', '_', name),
                              rare_poses.figure_to_image(figure), _step())
