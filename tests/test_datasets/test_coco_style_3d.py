@@ -105,18 +105,15 @@ def test_annotations_without_3d_are_for_training(content, write, value):
 
 def test_joints_without_3d(content, write):
     content['annotations'][0]['keypoints_3d'][3] = [None] * 3
-    info = dataset(write(content), test_mode=True)[0]
-    assert np.flatnonzero(np.isnan(info['keypoints'][0, :, 2])).tolist() == [3]
-    assert np.flatnonzero(info['lifting_target_visible'] == 0).tolist() == [3]
-
-
-def test_without_its_root_a_pose_has_no_3d(content, write):
-    content['annotations'][0]['keypoints_3d'][12] = [None] * 3
+    content['annotations'][1]['keypoints_3d'][12] = [None] * 3
     root = write(content)
-    info = dataset(root)[0]
-    assert not info['lifting_target_visible'].any()
-    assert 'root_depth' not in info and 'camera_param' in info
-    with pytest.raises(UserError, match=r'\(11, 12\).*ids 1\)'):
+    first, second, *_ = dataset(root)
+    assert np.flatnonzero(np.isnan(first['keypoints'][0, :, 2])).tolist() == [3]
+    assert np.flatnonzero(first['lifting_target_visible'] == 0).tolist() == [3]
+    # without its root a pose has no 3D
+    assert not second['lifting_target_visible'].any()
+    assert 'root_depth' not in second and 'camera_param' in second
+    with pytest.raises(UserError, match=r'\(11, 12\) \(ids 2\)'):
         dataset(root, test_mode=True)
 
 

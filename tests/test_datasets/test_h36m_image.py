@@ -59,11 +59,10 @@ def test_a_sample_is_what_the_file_says(h36m_root):
     assert len(data) == len(content['S']) == 9
     for index, info in enumerate(data):
         pose = content['S'][index, :, :3] * 1000
+        name = content['imgname'][index]
         assert info['id'] == info['img_id'] == index
-        assert info['img_path'] == str(
-            h36m_root / 'images' / content['imgname'][index])
-        assert info['target_img_path'] == [
-            content['imgname'][index].split('/')[-1]]
+        assert info['img_path'] == str(h36m_root / 'images' / name)
+        assert info['target_img_path'] == [name.split('/')[-1]]
         assert info['root_joints'] == (0, )
         np.testing.assert_allclose(info['root_depth'], pose[0, 2])
         np.testing.assert_allclose(
@@ -84,16 +83,13 @@ def test_a_sample_is_what_the_file_says(h36m_root):
                            ('lifting_target_visible', (1, 17))):
             assert info[key].shape == shape and info[key].dtype == np.float32
         assert info['lifting_target_visible'].all()
-
-
-def test_pixels_depths_and_camera_give_the_pose_back(h36m_root):
-    content = np.load(h36m_root / TRAIN)
-    for index, info in enumerate(dataset(h36m_root)):
+        # pixels, depths and camera give the pose back
         np.testing.assert_allclose(
             back_project(info['keypoints'][0, :, :2],
                          info['root_depth'] + info['keypoints'][0, :, 2],
-                         info['camera_param']),
-            content['S'][index, :, :3] * 1000, atol=0.01)
+                         info['camera_param']), pose, atol=0.01)
+    poses = collect_poses(data)
+    assert poses.keypoints.shape == (9, 17, 2) and poses.visible.all()
 
 
 def test_millimeters_are_recognized(h36m_root, h36m_annotation, write_h36m):
@@ -105,13 +101,15 @@ def test_millimeters_are_recognized(h36m_root, h36m_annotation, write_h36m):
         np.testing.assert_allclose(ours['root_depth'], other['root_depth'])
 
 
-@pytest.mark.parametrize('protocol, split, expected', [
-    (1, 'train', ['S1', 'S5']), (1, 'test', ['S11', 'S9']),
-    (2, 'train', ['S1', 'S5', 'S9']), (2, 'test', ['S11'])])
+@pytest.mark.parametrize('arguments, expected', [
+    (dict(protocol=1, split='train'), ['S1', 'S5']),
+    (dict(protocol=1, split='test'), ['S11', 'S9']),
+    (dict(protocol=2, split='train'), ['S1', 'S5', 'S9']),
+    (dict(protocol=2, split='test'), ['S11']),
+    (dict(subjects=('S5', )), ['S5'])])
 def test_protocols_choose_subjects_of_one_or_several_files(
-        h36m_root, protocol, split, expected):
-    data = dataset(h36m_root, ann_file=[TRAIN, TEST], protocol=protocol,
-                   split=split)
+        h36m_root, arguments, expected):
+    data = dataset(h36m_root, ann_file=[TRAIN, TEST], **arguments)
     assert subjects(data) == expected
     assert data.ann_files == [str(h36m_root / name) for name in (TRAIN, TEST)]
     # the same sample has the same id, whatever is chosen
@@ -120,10 +118,6 @@ def test_protocols_choose_subjects_of_one_or_several_files(
     names = {info['id']: info['img_path'] for info in everything}
     assert len(names) == 14
     assert all(names[info['id']] == info['img_path'] for info in data)
-
-
-def test_subjects_stand_in_place_of_a_protocols(h36m_root):
-    assert subjects(dataset(h36m_root, subjects=('S5', ))) == ['S5']
 
 
 def test_frames_are_taken_of_each_video(h36m_root):
@@ -146,11 +140,6 @@ def test_joints_without_annotation(h36m_annotation, write_h36m):
     assert not second['lifting_target_visible'].any()
     assert np.isfinite(second['keypoints'][..., :2]).all()
     assert np.flatnonzero(third['keypoints_visible'] == 0).tolist() == [5]
-
-
-def test_poses_can_be_collected(h36m_root):
-    poses = collect_poses(dataset(h36m_root))
-    assert poses.keypoints.shape == (9, 17, 2) and poses.visible.all()
 
 
 def test_flipped_samples_keep_the_depth_of_their_joints(h36m_root):
@@ -179,10 +168,11 @@ def test_a_batch_reaches_the_model(h36m_root):
     assert labels.shape == (4, 17, 3) and labels.isfinite().all()
 
 
-@pytest.mark.parametrize('mode', ['mpjpe', 'p-mpjpe'])
-def test_the_truth_has_no_error_in_mpjpe(h36m_root, mode):
+def test_the_truth_has_no_error_in_mpjpe(h36m_root):
     data = dataset(h36m_root, ann_file=TEST, split='test', test_mode=True,
                    pipeline=PIPELINE)
+    # CocoMetric must not take the file for COCO's
+    assert MessageHub.get_current_instance().get_info('h36m_ann_file') is None
     model = MODELS.build(dict(
         type='TopdownPose3DEstimator',
         backbone=dict(type='ResNet', depth=18),
@@ -198,22 +188,16 @@ def test_the_truth_has_no_error_in_mpjpe(h36m_root, mode):
             labels * (np.array(decoder.heatmap_size) - 1), np.ones((1, 17)))
         predictions.append(InstanceData(keypoints=keypoints,
                                         keypoint_scores=scores))
-    metric = MPJPE(mode=mode)
-    metric.process([], [sample.to_dict() for sample in
-                        model.add_pred_to_datasample(
-                            predictions, None, samples)])
-    errors = metric.compute_metrics(metric.results)
-    assert errors.keys() == {mode.upper(), f'{mode.upper()}_Greeting',
-                             f'{mode.upper()}_WalkDog'}
-    # millimetres; more if crops are not scaled back as TopdownAffine with UDP
-    # scales them
-    assert max(errors.values()) < 0.5
-
-
-def test_coco_metric_does_not_take_the_file_for_cocos(h36m_root):
-    dataset(h36m_root, test_mode=True)
-    hub = MessageHub.get_current_instance()
-    assert hub.get_info('h36m_ann_file') is None
+    samples = model.add_pred_to_datasample(predictions, None, samples)
+    for mode in ('mpjpe', 'p-mpjpe'):
+        metric = MPJPE(mode=mode)
+        metric.process([], [sample.to_dict() for sample in samples])
+        errors = metric.compute_metrics(metric.results)
+        assert errors.keys() == {mode.upper(), f'{mode.upper()}_Greeting',
+                                 f'{mode.upper()}_WalkDog'}
+        # millimeters; more if crops are not scaled back as TopdownAffine with
+        # UDP scales them
+        assert max(errors.values()) < 0.5
 
 
 @pytest.mark.parametrize('argument, value, named', [
