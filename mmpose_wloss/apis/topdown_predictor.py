@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from ..common.errors import UserError
 from ..common.files import digest_of_file, existing_file
 from ..datasets.poses import joint_names
 from ..models.wrapped_networks import load_network, stock_config
-from .stopwatch import Stopwatch
 
 
 class TopdownPredictor:
@@ -104,8 +103,8 @@ class TopdownPredictor:
         """SHA-256 of the checkpoint or ONNX file."""
         return digest_of_file(self.weights)
 
-    def predict(self, images: Sequence[np.ndarray], boxes: Sequence,
-                stopwatch: Stopwatch | None = None) -> list[InstanceData]:
+    def predict(self, images: Sequence[np.ndarray],
+                boxes: Sequence) -> list[InstanceData]:
         """Predict the people of each image.
 
         Args:
@@ -113,8 +112,6 @@ class TopdownPredictor:
             boxes (Sequence): Of each image the boxes of its people, left,
                 top, right, bottom in pixels, and perhaps a score, in shape
                 [N, 4] or [N, 5]; empty without people.
-            stopwatch (Stopwatch, optional): Counts the time for ``crops`` and
-                for the ``network`` with flip test and decoding.
 
         Returns:
             list[InstanceData]: The people of each image in the order of its
@@ -131,40 +128,28 @@ class TopdownPredictor:
                 f'there are {len(images)} images, but boxes of {len(boxes)}')
         boxes = [check_boxes(given, f'image {index}')
                  for index, given in enumerate(boxes)]
-        stopwatch = stopwatch or Stopwatch()
-        crops = self._crops(images, boxes)
-        found = []
-        while len(found) < sum(map(len, boxes)):
-            with stopwatch('crops'):
-                batch = pseudo_collate(list(islice(crops, self.batch_size)))
-            with stopwatch('network'), torch.no_grad(), \
-                    DefaultScope.overwrite_default_scope('mmpose'):
-                found += self.model.test_step(batch)
-        people = (sample.pred_instances for sample in found)
-        return [self._together(given, list(islice(people, len(given))))
-                for given in boxes]
-
-    def _together(self, boxes: np.ndarray,
-                  people: Sequence[InstanceData]) -> InstanceData:
-        """The people of one image, also where there is nobody."""
+        crops = (self._pipeline(dict(self.metainfo, img=image,
+                                     bbox=box[None, :4], bbox_score=box[4:]))
+                 for image, given in zip(images, boxes, strict=True)
+                 for box in given)
         joints = len(self.joints)
-        return InstanceData(
-            keypoints=np.concatenate(
-                [np.zeros((0, joints, 2), np.float32),
-                 *(person.keypoints for person in people)]),
-            keypoint_scores=np.concatenate(
-                [np.zeros((0, joints), np.float32),
-                 *(person.keypoint_scores for person in people)]),
-            bboxes=boxes[:, :4], bbox_scores=boxes[:, 4])
-
-    def _crops(self, images: Sequence[np.ndarray],
-               boxes: Sequence[np.ndarray]) -> Iterator[dict]:
-        """Each person's input of the network, one after the other."""
-        for image, given in zip(images, boxes, strict=True):
-            for box in given:
-                yield self._pipeline(dict(
-                    self.metainfo, img=image, bbox=box[None, :4],
-                    bbox_score=box[4:]))
+        # also where there is nobody
+        keypoints = [np.zeros((0, joints, 2), np.float32)]
+        scores = [np.zeros((0, joints), np.float32)]
+        while batch := list(islice(crops, self.batch_size)):
+            with torch.no_grad(), \
+                    DefaultScope.overwrite_default_scope('mmpose'):
+                samples = self.model.test_step(pseudo_collate(batch))
+            for sample in samples:
+                keypoints.append(sample.pred_instances.keypoints)
+                scores.append(sample.pred_instances.keypoint_scores)
+        ends = np.cumsum([len(given) for given in boxes])[:-1]
+        return [InstanceData(keypoints=points, keypoint_scores=of_points,
+                             bboxes=given[:, :4], bbox_scores=given[:, 4])
+                for points, of_points, given in zip(
+                    np.split(np.concatenate(keypoints), ends),
+                    np.split(np.concatenate(scores), ends), boxes,
+                    strict=False)]
 
 
 def _onnx_config(config: str | Config, onnx_file: str) -> Config:

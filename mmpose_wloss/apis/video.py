@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,6 @@ from ..common import checks
 from ..common.errors import UserError
 from ..common.files import replaced_whole
 from .person_boxes import PersonBoxes, whole_frames
-from .stopwatch import Stopwatch
 from .topdown_predictor import TopdownPredictor
 from .video_files import CODECS, VideoReader, VideoWriter
 
@@ -33,29 +33,23 @@ class VideoSummary(NamedTuple):
         frames (int): How many were predicted on.
         people (int): How many poses are in them.
         seconds (float): Time for all.
-        parts (dict[str, float]): Seconds that went to ``decoding``,
-            ``boxes``, ``crops``, the ``network``, ``drawing`` and ``writing``.
+        predicting (float): Seconds of it for crops and the network.
         files (list[Path]): The video with skeletons, and the keypoints.
         notes (list[str]): What is amiss with the video.
     """
     frames: int
     people: int
     seconds: float
-    parts: dict[str, float]
+    predicting: float
     files: list[Path]
     notes: list[str]
 
     def __str__(self) -> str:
-        network = self.parts.get('network')
-        speed = f'{self.frames / self.seconds:.1f} frames/s in all'
-        if network:
-            speed += f', {self.frames / network:.1f} of the network alone'
-        other = self.seconds - sum(self.parts.values())
-        parts = ', '.join(f'{name} {spent:.2f}' for name, spent in [
-            *self.parts.items(), ('other', other)])
         return '\n'.join([
             f'{self.frames} frames with {self.people} people in '
-            f'{self.seconds:.1f} s: {speed}', f'seconds: {parts}', *self.notes,
+            f'{self.seconds:.1f} s: {self.frames / self.seconds:.1f} frames/s '
+            f'in all, {self.frames / self.predicting:.1f} of the network alone',
+            *self.notes,
             *(f'written: {file} ({file.stat().st_size / 1000:.0f} kB)'
               for file in self.files)])
 
@@ -87,8 +81,7 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
         checks.whole(1, max_frames=max_frames)
     target = _target(out, video)
     files = [target, target.with_suffix('.json')]
-    watch, whole = Stopwatch(), Stopwatch()
-    people_in_all = 0
+    start, predicting, people_in_all = time.perf_counter(), 0., 0
     reader = VideoReader(video)
     fps = reader.fps or USUAL_FPS
     head = dict(
@@ -99,43 +92,36 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
             flip_test=predictor.flip_test))
     painter = _painter(reader.size, predictor.metainfo)
     total = min(reader.announced or math.inf, max_frames or math.inf)
-    with whole('all'), replaced_whole(*files) as (video_file, json_file), \
+    with replaced_whole(*files) as (video_file, json_file), \
             open(json_file, 'w') as keypoints, tqdm(
                 total=None if total == math.inf else total, unit='frame',
                 desc='predicting') as bar:
         writer = VideoWriter(str(video_file), fps, reader.size)
         # a frame is a line: a video may be long
-        start = json.dumps(head, indent=1).removesuffix('\n}')
-        keypoints.write(f'{start},\n "frames": [\n')
+        keypoints.write(json.dumps(head, indent=1).removesuffix('\n}')
+                        + ',\n "frames": [\n')
         frames = islice(reader, max_frames)
-        while True:
-            with watch('decoding'):
-                batch = list(islice(frames, predictor.batch_size))
-            if not batch:
-                break
-            with watch('boxes'):
-                found = boxes(batch, bar.n)
-            predicted = predictor.predict(batch, found, watch)
+        while batch := list(islice(frames, predictor.batch_size)):
+            found = boxes(batch, bar.n)
+            predicting -= time.perf_counter()
+            predicted = predictor.predict(batch, found)
+            predicting += time.perf_counter()
             for frame, people in zip(batch, predicted, strict=True):
-                with watch('drawing'):
-                    drawn = _draw(painter, frame, people, kpt_thr)
-                with watch('writing'):
-                    writer.write(drawn)
-                    keypoints.write((',\n' if bar.n else '') + json.dumps(dict(
-                        frame=bar.n, boxes=_rounded(people.bboxes, 2),
-                        box_scores=_rounded(people.bbox_scores, 4),
-                        keypoints=_rounded(people.keypoints, 2),
-                        scores=_rounded(people.keypoint_scores, 4))))
+                writer.write(_draw(painter, frame, people, kpt_thr))
+                keypoints.write((',\n' if bar.n else '') + json.dumps(dict(
+                    frame=bar.n, boxes=_rounded(people.bboxes, 2),
+                    box_scores=_rounded(people.bbox_scores, 4),
+                    keypoints=_rounded(people.keypoints, 2),
+                    scores=_rounded(people.keypoint_scores, 4))))
                 people_in_all += len(people)
                 bar.update()
         keypoints.write('\n]}\n')
-        with watch('writing'):
-            writer.close()
+        writer.close()
     notes = _notes(reader, max_frames)
     for note in notes:
         print_log(note, 'current')
-    return VideoSummary(writer.written, people_in_all, whole.seconds['all'],
-                        watch.seconds, files, notes)
+    return VideoSummary(writer.written, people_in_all,
+                        time.perf_counter() - start, predicting, files, notes)
 
 
 def _target(out: str, video: str) -> Path:

@@ -43,11 +43,8 @@ def test_what_is_written(predictor, video, topdown_checkpoint, tmp_path):
     assert [file.name for file in summary.files] == [
         'square.mp4', 'square.json']
     assert sorted((tmp_path / 'new').iterdir()) == sorted(summary.files)
-    text = str(summary)
-    assert '10 frames with 10 people' in text
-    for part in ('decoding', 'boxes', 'crops', 'network', 'drawing', 'writing'):
-        assert f'{part} ' in text
-    assert sum(summary.parts.values()) <= summary.seconds
+    assert '10 frames with 10 people' in str(summary)
+    assert 0 < summary.predicting < summary.seconds
     content = read(tmp_path / 'new')
     frames = content.pop('frames')
     digest = hashlib.sha256(Path(topdown_checkpoint).read_bytes()).hexdigest()
