@@ -169,22 +169,20 @@ def _standing(rng, pose):
 def _walking(rng, pose):
     stride = rng.uniform(15, 40)
     running = rng.random() < 0.3
-    forward, back = ((pose.left_leg, pose.right_leg) if rng.random() < 0.5 else
-                     (pose.right_leg, pose.left_leg))
-    opposite = {id(pose.left_leg): pose.right_arm,
-                id(pose.right_leg): pose.left_arm}
+    # legs, each with the opposite arm
+    sides = [(pose.left_leg, pose.right_arm), (pose.right_leg, pose.left_arm)]
+    (forward, arm), (back, other_arm) = (
+        sides if rng.random() < 0.5 else sides[::-1])
     forward.flexion = stride * rng.uniform(0.8, 1.4) + 25 * running
     forward.knee = rng.uniform(5, 35) + 45 * running
     back.flexion = -stride * rng.uniform(0.4, 0.7)
     back.knee = rng.uniform(10, 45) + 30 * running
     back.ankle = rng.uniform(5, 30)
     elbow = rng.uniform(65, 105) if running else rng.uniform(8, 45)
-    swing = opposite[id(forward)]
-    swing.elevation, swing.azimuth = stride * rng.uniform(0.7, 1.3), 15
-    swing.elbow = elbow + rng.uniform(0, 15)
-    swing = opposite[id(back)]
-    swing.elevation, swing.azimuth = stride * rng.uniform(0.6, 1.), 125
-    swing.elbow = elbow
+    arm.elevation, arm.azimuth = stride * rng.uniform(0.7, 1.3), 15
+    arm.elbow = elbow + rng.uniform(0, 15)
+    other_arm.elevation, other_arm.azimuth = stride * rng.uniform(0.6, 1.), 125
+    other_arm.elbow = elbow
     pose.trunk.flexion = rng.normal(5 + 8 * running, 4)
     pose.pitch = rng.uniform(0, 6 + 6 * running)
 

@@ -11,7 +11,6 @@ def background(rng: np.random.Generator, size: int,
     """Draw a background: muted, soft, never sharp like a person.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
         size (int): Width and height, pixels.
         clothes (np.ndarray): Colors to stand out from, RGB 0 to 1 [N, 3].
 
@@ -69,7 +68,6 @@ def draw_seat(rng: np.random.Generator, image: np.ndarray, hips: np.ndarray,
     """Draw something to sit on behind a person: a box with a lit top.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
         image (np.ndarray): RGB, 0 to 1, is drawn upon [H, W, 3].
         hips, feet (np.ndarray): Hips and ankles, pixels [2, 2].
     """
@@ -179,7 +177,6 @@ def expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Take the picture: softness, brightness, noise, 8 bits.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
         image (np.ndarray): RGB, 0 to 1 [H, W, 3].
 
     Returns:

@@ -15,7 +15,7 @@ from mmpose.registry import MODELS
 from ..common import checks
 from ..common.boxes import check_boxes
 from ..common.errors import UserError
-from ..common.files import digest_of_file, existing_file
+from ..common.files import existing_file
 from ..datasets.poses import joint_names
 from ..models.wrapped_networks import load_network, stock_config
 
@@ -98,10 +98,6 @@ class TopdownPredictor:
     def flip_test(self) -> bool:
         """Whether there is a flip test."""
         return bool(self.model.test_cfg.get('flip_test', False))
-
-    def digest(self) -> str:
-        """SHA-256 of the checkpoint or ONNX file."""
-        return digest_of_file(self.weights)
 
     def predict(self, images: Sequence[np.ndarray],
                 boxes: Sequence) -> list[InstanceData]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..common import checks
 from ..common.errors import UserError
-from ..common.files import replaced_whole
+from ..common.files import digest_of_file, replaced_whole
 from .person_boxes import PersonBoxes, whole_frames
 from .topdown_predictor import TopdownPredictor
 from .video_files import CODECS, VideoReader, VideoWriter
@@ -88,7 +88,7 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
         format=FORMAT, video=Path(video).name, fps=fps,
         width=reader.size[0], height=reader.size[1],
         joints=list(predictor.joints), model=dict(
-            weights=predictor.weights.name, sha256=predictor.digest(),
+            weights=predictor.weights.name, sha256=digest_of_file(predictor.weights),
             flip_test=predictor.flip_test))
     painter = _painter(reader.size, predictor.metainfo)
     total = min(reader.announced or math.inf, max_frames or math.inf)

@@ -209,7 +209,6 @@ def test_the_command_runs_onnx(config_file, onnx_file, topdown_checkpoint,
 @pytest.mark.parametrize(('arguments', 'named'), [
     (('{config}', '{weights}', 'none.mp4'), 'none.mp4'),
     (('{config}', '{weights}', __file__), 'test_video.py'),
-    (('{config}', '{weights}', '{video}', '--boxes', 'none.json'), 'none.json'),
     (('{config}', '{weights}', '{video}', '--boxes', 'people'), '--boxes'),
     (('{config}', '{weights}', '{video}', '--out', '{video}'), '--out'),
     (('{config}', '{weights}', '{video}', '--batch-size', '0'), 'batch_size'),
