@@ -125,18 +125,19 @@ def test_a_state_makes_the_round_trip(tmp_path):
 
 def test_names_of_parameters_stay():
     """Checkpoints name them."""
-    names = set(tiny().state_dict())
-    conv = {f'{part}.{name}' for part in ('conv', 'bn')
-            for name in ('weight', 'bias')}
-    for block in ('stem.1', 'stem.3', 'stem.4', 'hourglasses.0.skip.0',
-                  'hourglasses.0.down.0', 'hourglasses.0.inner.0',
-                  'hourglasses.1.up.0', 'features.1.0'):
-        assert {f'{block}.conv{index}.{name}' for index in (1, 2, 3)
-                for name in conv} <= names
-    assert {f'{layer}.{name}' for layer in (
-        'stem.0.conv', 'stem.1.shortcut', 'features.0.1.conv',
-        'predictions.1', 'remap_features.0', 'remap_predictions.0')
-        for name in ('weight', 'bias')} <= names
+    names = {name.rpartition('.')[0] for name, _ in tiny().named_parameters()}
+    blocks = [f'stem.{index}' for index in (1, 3, 4)] + [
+        f'{stage}.{stack}.{part}' for stack in (0, 1) for stage, part in (
+            ('features', '0'), *(('hourglasses', f'{place}.0') for place in (
+                'skip', 'down', 'inner', 'up')))]
+    assert names == {'stem.0.conv', 'stem.0.bn', 'remap_features.0',
+                     'remap_predictions.0'} | {
+        f'{block}.conv{index}.{layer}' for block in blocks
+        for index in (1, 2, 3) for layer in ('conv', 'bn')} | {
+        f'{block}.shortcut' for block in blocks[:3]} | {
+        f'{layer}.{stack}{part}' for stack in (0, 1) for layer, part in (
+            ('predictions', ''), ('features', '.1.conv'),
+            ('features', '.1.bn'))}
 
 
 def test_the_stock_head_takes_its_heatmaps_as_they_are():
