@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.datasets.transforms.pose_density_weights import (
+    multiply_pose_weights,
+)
 from mmpose_wloss.engine.hooks import PoseDensityHook
 
 import numpy as np
@@ -91,9 +94,7 @@ def stepping(runner: Runner, rounds: int, steps: int) -> tuple:
             if hooked:
                 hook.before_train_iter(runner, index, data)
             else:
-                for sample in data['data_samples']:
-                    labels = sample.gt_instance_labels
-                    labels.keypoint_weights = labels.keypoint_weights.times(1.)
+                multiply_pose_weights(data['data_samples'])
             runner.model.train_step(data, wrapper)
             if hooked:
                 hook.after_train_iter(runner, index, data)

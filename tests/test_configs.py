@@ -5,6 +5,9 @@ import math
 from pathlib import Path
 
 from mmpose_wloss.datasets.poses import collect_poses, fit_pose_density
+from mmpose_wloss.datasets.transforms.pose_density_weights import (
+    multiply_pose_weights,
+)
 
 import pytest
 import torch
@@ -542,6 +545,7 @@ def test_a_recipe_trains_and_predicts(recipe, roots, tmp_path):
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
 
     batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+    multiply_pose_weights(batch['data_samples'])
     losses = model.train().train_step(batch, optimizer)
     assert math.isfinite(losses['loss']) and losses['loss'] > 0
     assert all(parameter.grad is None or parameter.grad.isfinite().all()

@@ -2,13 +2,12 @@
 
 import argparse
 import contextlib
+import functools
 import io
-import itertools
 import json
 import os.path as osp
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,20 +25,10 @@ from ..common.configs import components_of_class, data_sets
 from ..common.errors import UserError
 from ..common.files import existing_file
 from ..datasets.datasets.unlabeled import UnlabeledPoseDataset
-from ..datasets.poses import (
-    Poses,
-    collect_poses,
-    fit_pose_density,
-    joint_names,
-)
+from ..datasets.poses import Poses, collect_poses, fit_pose_density, joint_names
 from ..pose_density import PoseDensity, PoseDensityArtefact
 from ..pose_density.normalization import joint_boxes
-from ..pose_density.summary import (
-    Comparison,
-    compare,
-    summarize,
-    summarize_comparison,
-)
+from ..pose_density.summary import compare, summarize, summarize_comparison
 from ..preflight import (
     check_config_path,
     class_of,
@@ -65,14 +54,7 @@ CROP_MARGIN, CROP_PIXELS = 1.25, 160
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fit, inspect or compare densities of poses.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-    """
+    """Fit, inspect or compare densities of poses; 0 where all went well."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss density',
         description='Weights of training poses by their density.')
@@ -135,12 +117,7 @@ def add_source_options(command: argparse.ArgumentParser) -> None:
 
 
 def run_fit(args: argparse.Namespace) -> None:
-    """Fit a density, write it and draw it.
-
-    Raises:
-        UserError: If an argument or the poses do not fit, or a handful of
-            poses would carry the training.
-    """
+    """Fit a density, write it and draw it."""
     source = source_of(args, args.source)
     out = Path(args.out or source.out)
     options = {**source.options, **args.options}
@@ -200,7 +177,15 @@ def run_compare(args: argparse.Namespace) -> None:
         print('note: they were computed from different annotation files: '
               f'{", ".join(first.annotation_files)} and '
               f'{", ".join(second.annotation_files)}')
-    draw_comparison(args.files, comparison, args.out)
+    paths = [Path(file).with_suffix('') for file in args.files]
+    names = [path.name for path in paths]
+    if names[0] == names[1]:
+        names = list(map(str, paths))
+    save_figure(
+        draw_density_comparison(comparison.log_density, comparison.weights,
+                                names),
+        Path(args.out or paths[0].with_name(
+            f'{paths[0].name}_and_{paths[1].name}.png')))
 
 
 def warn(message: object) -> None:
@@ -211,21 +196,12 @@ def warn(message: object) -> None:
 
 
 class Source(NamedTuple):
-    """Where poses come from, and what is to become of them.
-
-    Attributes:
-        key (str): What the data set is called in errors.
-        dataset (dict): Config of the data set, no wrapper.
-        out (str): The file to write.
-        trained_on (tuple[str]): The files that a training with this config
-            would read.
-        options (dict): ``mode`` and options of :class:`PoseDensity`.
-    """
-    key: str
-    dataset: dict
-    out: str
-    trained_on: tuple[str, ...] = ()
-    options: dict = {}
+    """Where poses come from, and what is to become of them."""
+    key: str  # what errors call the data set
+    dataset: dict  # its config, no wrapper's
+    out: str  # the file to write
+    trained_on: tuple[str, ...] = ()  # the files that a training would read
+    options: dict = {}  # of the density
 
 
 def source_of(args: argparse.Namespace, path: str) -> Source:
@@ -233,14 +209,6 @@ def source_of(args: argparse.Namespace, path: str) -> Source:
 
     Of a config it is the training data set: where there are several, the one
     whose pipeline holds ``PoseDensityWeights``, else the only labeled one.
-
-    Args:
-        args (Namespace): Options of :func:`add_source_options`.
-        path (str): A config (``.py``) or an annotation file.
-
-    Raises:
-        UserError: If there is no such file, or it cannot be told which data
-            set is meant.
     """
     out = str(FOLDER / f'{Path(path).stem}.npz')
     if not path.endswith('.py'):
@@ -295,15 +263,7 @@ def _is_unlabeled(dataset: dict) -> bool:
 
 
 def read_poses(source: Source) -> Poses:
-    """Read the poses of a source, without its images.
-
-    Args:
-        source (Source): The source; its pipeline is not built.
-
-    Raises:
-        UserError: If an annotation file is missing, cannot be read, or has no
-            poses.
-    """
+    """Read the poses of a source, without its images."""
     config = dict(source.dataset, pipeline=[])
     raise_for_missing(file for file in named_files(config, source.key)
                       if '.data_prefix.' not in file[0])
@@ -325,24 +285,15 @@ def read_poses(source: Source) -> Poses:
             raise UserError(
                 f'{config.get("ann_file")} cannot be read by {config["type"]} '
                 f'({type(error).__name__}: {error})') from error
-
-    def bar(indices: Iterable) -> Iterable:
-        return tqdm(indices, desc='reading poses', unit=' poses')
-
-    return collect_poses(dataset, bar)
+    return collect_poses(dataset, functools.partial(
+        tqdm, desc='reading poses', unit=' poses'))
 
 
 # -- pictures
 
 
 def save_figure(figure: Figure, path: Path, note: str | None = None) -> None:
-    """Save a picture and say so; its folder is made.
-
-    Args:
-        figure (Figure): The picture.
-        path (Path): Its file.
-        note (str, optional): What is to be said about it.
-    """
+    """Save a picture and say so; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     photo = path.suffix == '.jpg'
     figure.savefig(path, dpi=110,
@@ -350,41 +301,19 @@ def save_figure(figure: Figure, path: Path, note: str | None = None) -> None:
     print(f'drawn: {path}' + (f'\nnote: {note}' if note else ''))
 
 
-def skeleton_of(artefact: PoseDensityArtefact,
-                poses: Poses | None = None) -> tuple[Skeleton, str | None]:
-    """The skeleton to draw a density's poses with, and a note about it.
-
-    Args:
-        artefact (PoseDensityArtefact): The pose density.
-        poses (Poses, optional): Its poses. By default, the skeleton is that
-            of the registered data set of its name.
-    """
-    if poses is not None:
-        return Skeleton.of_metainfo(poses.metainfo), None
-    skeleton = Skeleton.of_registered(artefact.dataset_name,
-                                      artefact.joint_names)
-    if skeleton is not None:
-        return skeleton, None
-    return Skeleton.without_bones(len(artefact.joint_names)), (
-        f'MMPose has no data set with the name {artefact.dataset_name!r} and '
-        'these joints: poses are drawn without bones. Give --source')
-
-
 def draw_pictures(artefact: PoseDensityArtefact, folder: Path,
                   poses: Poses | None = None) -> None:
-    """Draw a density, and, where they are given, its poses.
-
-    Args:
-        artefact (PoseDensityArtefact): The pose density.
-        folder (Path): Folder of the pictures.
-        poses (Poses, optional): The poses that it was fitted to.
-
-    Raises:
-        UserError: If the density was not fitted to these poses.
-    """
-    rows = None if poses is None else _rows_of(artefact, poses)
-    skeleton, note = skeleton_of(artefact, poses)
-    name = artefact.dataset_name
+    """Draw a density, and, where they are given, its poses."""
+    name, note = artefact.dataset_name, None
+    if poses is None:
+        skeleton = Skeleton.of_registered(name, artefact.joint_names)
+    else:
+        rows = _rows_of(artefact, poses)
+        skeleton = Skeleton.of_metainfo(poses.metainfo)
+    if skeleton is None:
+        skeleton = Skeleton.without_bones(len(artefact.joint_names))
+        note = (f'MMPose has no data set with the name {name!r} and these '
+                'joints: poses are drawn without bones. Give --source')
     save_figure(draw_density_histogram(
         artefact.log_density, artefact.weights,
         f'{len(artefact.ids)} poses of {name}, effective sample size '
@@ -393,7 +322,7 @@ def draw_pictures(artefact: PoseDensityArtefact, folder: Path,
         *artefact.density.pose_axes(),
         artefact.density.pca.explained_variance_ratio_, skeleton),
         folder / 'axes.png', note)
-    if rows is None:
+    if poses is None:
         return
     known = np.flatnonzero(~np.isnan(artefact.log_density))
     ordered = known[np.argsort(artefact.log_density[known], kind='stable')]
@@ -473,29 +402,3 @@ def _crop(poses: Poses, row: int, caption: str) -> PoseCell | None:
         tuple(window.tolist()), Image.Resampling.BICUBIC)
     return PoseCell.in_box(poses.keypoints[row], poses.visible[row], window,
                            caption, np.asarray(crop))
-
-
-def draw_comparison(files: Sequence[str], comparison: Comparison,
-                    out: str | None = None) -> None:
-    """Draw two densities, pose by pose.
-
-    Args:
-        files (Sequence[str]): The two files.
-        comparison (Comparison): Of these.
-        out (str, optional): The picture. By default beside the first file.
-    """
-    if out is None:
-        first, second = (Path(file).stem for file in files)
-        out = Path(files[0]).with_name(f'{first}_and_{second}.png')
-    save_figure(draw_density_comparison(
-        comparison.log_density, comparison.weights, _short_names(*files)),
-        Path(out))
-
-
-def _short_names(*paths: str) -> list[str]:
-    """The last parts of paths, as many as tell them apart."""
-    parts = [Path(path).with_suffix('').parts for path in paths]
-    for count in itertools.count(1):
-        names = ['/'.join(part[-count:]) for part in parts]
-        if len(set(names)) == len(names) or count >= max(map(len, parts)):
-            return names

@@ -93,14 +93,7 @@ class Comparison:
     rare_overlap: float
 
     def disagreements(self, count: int = 10) -> np.ndarray:
-        """Where the two disagree most on how rare a pose is.
-
-        Args:
-            count (int): How many.
-
-        Returns:
-            np.ndarray: Indices, the largest difference of ranks first.
-        """
+        """Indices of the largest differences of ranks, the largest first."""
         known = np.flatnonzero(~np.isnan(self.ranks[0]))
         apart = np.abs(np.diff(self.ranks[:, known], axis=0)[0])
         return known[np.argsort(-apart, kind='stable')[:count]]
@@ -150,12 +143,7 @@ def _spearman(pair: np.ndarray) -> float:
 
 
 def summarize_comparison(comparison: Comparison, count: int = 10) -> str:
-    """Describe a comparison, in several lines.
-
-    Args:
-        comparison (Comparison): The comparison.
-        count (int): How many of the largest disagreements.
-    """
+    """Describe a comparison and its largest disagreements, in several lines."""
     known = int((~np.isnan(comparison.ranks[0])).sum())
     rows = [
         ('common annotations',

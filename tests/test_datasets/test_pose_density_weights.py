@@ -5,6 +5,9 @@ import pickle
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
 from mmpose_wloss.datasets.transforms import PoseDensityWeights
+from mmpose_wloss.datasets.transforms.pose_density_weights import (
+    multiply_pose_weights,
+)
 
 import numpy as np
 import pytest
@@ -40,8 +43,8 @@ def file(coco_root, tmp_path):
     return fitted(coco(coco_root), tmp_path)
 
 
-def weights_of(config, file, codec=CODEC, flip=0., **target):
-    """Keypoint weights of each sample by its id."""
+def samples_of(config, file, codec=CODEC, flip=0., **target):
+    """All samples, as they come from a worker."""
     dataset = DATASETS.build(dict(config, pipeline=[
         dict(type='LoadImage'), dict(type='GetBBoxCenterScale'),
         dict(type='RandomFlip', prob=flip),
@@ -49,11 +52,12 @@ def weights_of(config, file, codec=CODEC, flip=0., **target):
         dict(type='GenerateTarget', encoder=codec, **target),
         *([dict(type='PoseDensityWeights', file=file)] if file else []),
         dict(type='PackPoseInputs')]))
-    # as they come from a worker
-    samples = pickle.loads(pickle.dumps(
+    return pickle.loads(pickle.dumps(
         [dataset[index]['data_samples'] for index in range(len(dataset))]))
-    return {sample.metainfo['id']: sample.gt_instance_labels.keypoint_weights
-            for sample in samples}
+
+
+def weights_of(samples):
+    return [sample.gt_instance_labels.keypoint_weights for sample in samples]
 
 
 @pytest.mark.parametrize('arguments', [
@@ -69,33 +73,40 @@ def weights_of(config, file, codec=CODEC, flip=0., **target):
                 for size in (3, 5)], multilevel=True),
 ], ids=['heatmap', 'flipped', 'joint weights', 'simcc', 'regression',
         'combined', 'multilevel'])
-def test_samples_have_their_weights(coco_root, file, arguments):
+def test_keypoint_weights_are_multiplied(coco_root, file, arguments):
     pose_weights = PoseDensityWeights(file).weights
-    weighted = weights_of(coco(coco_root), file, **arguments)
-    plain = weights_of(coco(coco_root), None, **arguments)
     assert len(set(pose_weights.values())) > 1
-    for identity, pending in weighted.items():
-        assert pending.pose_weight == pose_weights[identity]
-        torch.testing.assert_close(pending.times(3.), plain[identity] * 3)
-        torch.testing.assert_close(pending.times(1.), plain[identity],
-                                   rtol=0, atol=0)
+    plain = weights_of(samples_of(coco(coco_root), None, **arguments))
+    for strength in (0., 0.5, 1.):
+        samples = samples_of(coco(coco_root), file, **arguments)
+        factors = multiply_pose_weights(samples, strength)
+        assert factors == pytest.approx([
+            1 + strength * (pose_weights[sample.metainfo['id']] - 1)
+            for sample in samples])
+        for each, factor, expected in zip(weights_of(samples), factors, plain,
+                                          strict=True):
+            torch.testing.assert_close(
+                each, expected * factor, rtol=1e-6 * strength, atol=0)
+        # once and for all
+        assert multiply_pose_weights(samples) == [None] * len(samples)
 
 
 def test_integer_weights_of_mpii(mpii_root, tmp_path):
     config = dict(type='MpiiDataset', data_root=str(mpii_root),
                   ann_file='annotations/mpii_train.json',
                   data_prefix=dict(img='images/'))
-    file = fitted(config, tmp_path)
-    for pending in weights_of(config, file).values():
-        assert set(pending.times(0.25).unique().tolist()) <= {0., 0.25}
+    samples = samples_of(config, fitted(config, tmp_path))
+    factors = multiply_pose_weights(samples)
+    for weights, factor in zip(weights_of(samples), factors, strict=True):
+        assert set(weights.unique().tolist()) <= {
+            0., torch.tensor(factor).item()}
 
 
 def test_weights_that_no_hook_has_multiplied_cannot_be_used(coco_root, file):
-    weights = weights_of(coco(coco_root), file).values()
-    with pytest.raises(UserError, match="type='PoseDensityHook'"):
-        torch.cat(list(weights))
-    with pytest.raises(UserError, match="type='PoseDensityHook'"):
-        torch.cat([torch.ones(1, 17), *weights])
+    weights = weights_of(samples_of(coco(coco_root), file))
+    for each in (weights, [torch.ones(1, 17), *weights]):
+        with pytest.raises(UserError, match="type='PoseDensityHook'"):
+            torch.cat(each)
 
 
 def results(identity=1, **changes):

@@ -1,10 +1,11 @@
+from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
-from torch import Tensor
+from mmpose.structures import PoseDataSample
 
 from ...common.checks import one_of
 from ...common.errors import UserError
@@ -17,9 +18,9 @@ MISSING = ('error', 'one')
 class PendingKeypointWeights:
     """Keypoint weights that a pose's weight has still to multiply.
 
-    They take the place of ``keypoint_weights`` from
-    :class:`PoseDensityWeights` to :class:`PoseDensityHook`. Whoever computes
-    with them before learns that the hook is missing.
+    They take the place of ``keypoint_weights`` until
+    :class:`PoseDensityHook` calls :func:`multiply_pose_weights`. Whoever
+    computes with them before learns that the hook is missing.
 
     Args:
         keypoint_weights (np.ndarray): Of the codec, in shape [1, K], or of
@@ -37,15 +38,34 @@ class PendingKeypointWeights:
     def __len__(self) -> int:
         return len(self.keypoint_weights)
 
-    def times(self, factor: float) -> Tensor:
-        """Keypoint weights times a factor."""
-        return self.keypoint_weights * factor
-
     @classmethod
     def __torch_function__(cls, *_, **__) -> NoReturn:
         raise UserError(
             'PoseDensityWeights trains without its PoseDensityHook. Add it to '
             f'the config: {line_to_add("PoseDensityHook")}')
+
+
+def multiply_pose_weights(samples: Sequence[PoseDataSample],
+                          strength: float = 1.) -> list[float | None]:
+    """Multiply the keypoint weights of a batch by those of its poses.
+
+    Args:
+        samples (Sequence[PoseDataSample]): The batch, changed in place.
+        strength (float): From 0, keypoint weights stay as they are, to 1.
+
+    Returns:
+        list: What each sample was multiplied by; ``None`` where it has no
+        weight.
+    """
+    factors = []
+    for sample in samples:
+        labels, factor = sample.gt_instance_labels, None
+        pending = labels.get('keypoint_weights')
+        if isinstance(pending, PendingKeypointWeights):
+            factor = 1 + strength * (pending.pose_weight - 1)
+            labels.keypoint_weights = pending.keypoint_weights * factor
+        factors.append(factor)
+    return factors
 
 
 @TRANSFORMS.register_module()

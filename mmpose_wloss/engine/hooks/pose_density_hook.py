@@ -18,8 +18,8 @@ from ...compat.private_api import leaves
 from ...datasets import UnlabeledPoseDataset
 from ...datasets.poses import annotation_files, joint_names
 from ...datasets.transforms.pose_density_weights import (
-    PendingKeypointWeights,
     PoseDensityWeights,
+    multiply_pose_weights,
 )
 from ...pose_density import PoseDensityArtefact, effective_sample_size
 
@@ -286,22 +286,16 @@ class PoseDensityHook(Hook):
     def before_train_iter(self, runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:
         """Multiply the weights of a batch."""
-        strength = self.strength(runner)
-        factors, labeled = [], []
-        for sample in data_batch['data_samples']:
-            labels, factor = sample.gt_instance_labels, 1.
-            pending = labels.get('keypoint_weights')
-            if isinstance(pending, PendingKeypointWeights):
-                factor = 1 + strength * (pending.pose_weight - 1)
-                labels.keypoint_weights = pending.times(factor)
-                self.applied.append(factor)
-            factors.append(factor)
-            if sample.metainfo.get('labeled', True):
-                labeled.append(factor)
-        of_number = {len(each): torch.tensor(each)
-                     for each in (labeled, factors)}
+        samples = data_batch['data_samples']
+        factors = multiply_pose_weights(samples, self.strength(runner))
+        self.applied += [each for each in factors if each is not None]
+        factors = [1. if each is None else each for each in factors]
+        labeled = [factor for factor, sample in zip(
+            factors, samples, strict=True)
+            if sample.metainfo.get('labeled', True)]
         for loss in self.losses:
-            loss.begin(of_number)
+            loss.begin({len(each): torch.tensor(each)
+                        for each in (labeled, factors)})
 
     def after_train_iter(self, runner, batch_idx: int,
                          data_batch: dict | None = None,
