@@ -52,12 +52,8 @@ class EpochMultiSourceSampler(MultiSourceSampler):
             ``round_up=False`` if no source fills its share of one batch.
     """
 
-    def __init__(self,
-                 dataset: Sized,
-                 batch_size: int,
-                 source_ratio: list[int | float],
-                 shuffle: bool = True,
-                 round_up: bool = True,
+    def __init__(self, dataset: Sized, batch_size: int, source_ratio: list[int | float],
+                 shuffle: bool = True, round_up: bool = True,
                  seed: int | None = None) -> None:
         for source, ratio in enumerate(source_ratio):
             positive(**{f'source_ratio[{source}]': ratio})

@@ -20,11 +20,8 @@ BOX_KEYS = ('id', 'image_id', 'category_id', 'iscrowd', 'bbox')
 MAX_STRATA = 10
 
 
-def make_subset(ann_file: str | Path,
-                count: int,
-                out_dir: str | Path | None = None,
-                seed: int | None = None,
-                stratify: str | None = None) -> dict:
+def make_subset(ann_file: str | Path, count: int, out_dir: str | Path | None = None,
+                seed: int | None = None, stratify: str | None = None) -> dict:
     """Split an annotation file for semi-supervised training.
 
     Two files in COCO's format are written. The first holds ``count`` of the

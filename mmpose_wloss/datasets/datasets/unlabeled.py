@@ -181,14 +181,9 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
     # whether the hook tells of unreadable images
     reported = False
 
-    def __init__(self,
-                 ann_file: str = '',
-                 bbox_file: str | None = None,
-                 data_mode: str = 'topdown',
-                 test_mode: bool = False,
-                 lazy_init: bool = False,
-                 unreadable: str = 'skip',
-                 **kwargs):
+    def __init__(self, ann_file: str = '', bbox_file: str | None = None,
+                 data_mode: str = 'topdown', test_mode: bool = False,
+                 lazy_init: bool = False, unreadable: str = 'skip', **kwargs):
         one_of(('skip', 'error'), unreadable=unreadable)
         one_of(('topdown', ), data_mode=data_mode)
         one_of((False, ), test_mode=test_mode)
@@ -331,15 +326,10 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
     def get_data_info(self, idx: int) -> dict:
         """Get a sample before the pipeline.
 
-        Args:
-            idx (int): Its index.
-
-        Returns:
-            dict: ``bbox`` in shape [1, 4], ``keypoints`` in shape [1, K, 2],
-            ``keypoints_visible`` in shape [1, K], ``labeled``, and what
-            :meth:`load_data_list` and the stock data sets give. The box of a whole
-            image lies as in one that ``LoadImage`` loads by default; its size is
-            read from the header of the file on the local disk.
+        It has ``bbox`` in shape [1, 4], ``keypoints`` in shape [1, K, 2],
+        ``keypoints_visible`` in shape [1, K], ``labeled``, and what
+        :meth:`load_data_list` and the stock data sets give. The size of a whole
+        image is read from the header of the file on the local disk.
         """
         sample = self._unlabeled(idx)
         if 'bbox' not in sample:
@@ -354,13 +344,7 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
 
     @force_full_init
     def prepare_data(self, idx: int):
-        """Get a sample, or the next one whose image can be loaded.
-
-        Args:
-            idx (int): Its index.
-
-        Returns:
-            Any: What the pipeline makes of it.
+        """Get a sample, or the next one whose image can be loaded, transformed.
 
         Raises:
             UnreadableImageError: If there is none, or ``unreadable`` asks for it.

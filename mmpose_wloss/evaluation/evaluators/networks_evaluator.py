@@ -40,21 +40,10 @@ class NetworksEvaluator(Evaluator):
         self.processed: dict[str, None] = {}
         self.predicted_with = None
 
-    @property
-    def dataset_meta(self) -> dict | None:
-        """Meta information of the dataset."""
-        return self._dataset_meta
-
-    @dataset_meta.setter
-    def dataset_meta(self, dataset_meta: dict) -> None:
-        self._dataset_meta = dataset_meta
-        for evaluator in self.evaluators.values():
-            evaluator.dataset_meta = dataset_meta
-
     def _evaluator(self, name: str) -> Evaluator:
         if name not in self.evaluators:
             self.evaluators[name] = Evaluator(copy.deepcopy(self.configs))
-            self.evaluators[name].dataset_meta = self.dataset_meta
+        self.evaluators[name].dataset_meta = self.dataset_meta
         return self.evaluators[name]
 
     def process(self, data_samples: Sequence[BaseDataElement],

@@ -1,10 +1,7 @@
-from .cutout import CutMix, Cutout
+from .cutout import CutMix, Cutout, JointCutOcclude, JointCutout
 from .hard_affine import HardAffine
 from .hard_view import HardView, HardViewStep
-from .joint_cutout import JointCutOcclude, JointCutout
 from .rand_augment import RandAugment
 
-__all__ = [
-    'CutMix', 'Cutout', 'HardAffine', 'HardView', 'HardViewStep',
-    'JointCutOcclude', 'JointCutout', 'RandAugment'
-]
+__all__ = ['CutMix', 'Cutout', 'HardAffine', 'HardView', 'HardViewStep',
+           'JointCutOcclude', 'JointCutout', 'RandAugment']

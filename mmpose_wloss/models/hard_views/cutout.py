@@ -1,19 +1,37 @@
+"""Steps that hide what lies in boxes of random sizes."""
+
 import torch
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from .boxes import check_boxes, draw_half_sizes, inside_boxes
+from ...common.checks import interval, non_negative, whole
 from .hard_view import HardView, HardViewStep
 
 
-def draw_boxes(view: HardView, count: int, half_size: tuple[int, int]) -> Tensor:
-    """Pixels in boxes anywhere in the images, the same for all students."""
-    shape = view.batch, count
-    centers = torch.stack([torch.randint(length, shape) for length in view.size], -1)
-    half_sizes = draw_half_sizes(shape, half_size)
-    boxes = (tensor.repeat(view.students, 1, 1).to(
-        view.image.device, non_blocking=True) for tensor in (centers, half_sizes))
-    return inside_boxes(*boxes, view.size)
+def inside_boxes(centers: Tensor, half_sizes: Tensor,
+                 size: tuple[int, int]) -> Tensor:
+    """Which pixels lie in any of an image's boxes.
+
+    A box holds the pixels from center - half side to center + half side - 1.
+
+    Args:
+        centers (Tensor): (x, y) in whole pixels, in shape [B, N, 2].
+        half_sizes (Tensor): Half sides (x, y), in shape [B, N, 2].
+        size (tuple): Width and height of the images.
+
+    Returns:
+        Tensor: Booleans in shape [B, 1, H, W].
+    """
+    low, high = centers - half_sizes, centers + half_sizes
+    width, height = size
+
+    def along(axis: int, length: int) -> Tensor:
+        pixels = torch.arange(length, device=centers.device)
+        return ((pixels >= low[..., axis, None]) &
+                (pixels < high[..., axis, None])).float()
+
+    # the outer product of rows and columns, summed over the boxes
+    return (along(1, height).mT @ along(0, width) > 0)[:, None]
 
 
 def another_image(view: HardView) -> Tensor:
@@ -25,8 +43,59 @@ def another_image(view: HardView) -> Tensor:
         view.image.device, non_blocking=True)
 
 
+def around_joints(joints: Tensor, count: int, jitter: float) -> Tensor:
+    """Places near joints of each image, drawn with replacement.
+
+    Args:
+        joints (Tensor): (x, y) in pixels, in shape [B, K, 2].
+        count (int): Places in an image.
+        jitter (float): Standard deviation of their distance from the joint, along
+            each axis, in pixels.
+
+    Returns:
+        Tensor: (x, y) in whole pixels, in shape [B, count, 2].
+    """
+    batch, keypoints = joints.shape[:2]
+    which = torch.randint(keypoints, (batch, count, 1)).expand(-1, -1, 2)
+    distance = jitter * torch.randn(batch, count, 2)
+    device = joints.device
+    places = joints.gather(1, which.to(device, non_blocking=True))
+    return (places + distance.to(device, non_blocking=True)).long()
+
+
+class BoxStep(HardViewStep):
+    """A step that hides what lies in boxes.
+
+    Args:
+        half_size (tuple): Smallest and largest half side in pixels of the network's
+            input.
+        **count (int): Boxes in an image, at least 1, by the argument's name.
+    """
+
+    def __init__(self, half_size: tuple[int, int], **count: int):
+        super().__init__()
+        whole(1, **count)
+        interval(1, half_size=half_size)
+        self.half_size = half_size
+        self.count, = count.values()
+
+    def draw_half_sizes(self, batch: int) -> Tensor:
+        """Half sides (x, y) in whole pixels, in shape [batch, count, 2]."""
+        low, high = self.half_size
+        return torch.randint(low, high + 1, (batch, self.count, 2))
+
+    def draw_boxes(self, view: HardView) -> Tensor:
+        """Pixels in boxes anywhere in the images, the same for all students."""
+        centers = torch.stack([torch.randint(length, (view.batch, self.count))
+                               for length in view.size], -1)
+        boxes = (tensor.repeat(view.students, 1, 1).to(
+            view.image.device, non_blocking=True)
+            for tensor in (centers, self.draw_half_sizes(view.batch)))
+        return inside_boxes(*boxes, view.size)
+
+
 @MODELS.register_module()
-class Cutout(HardViewStep):
+class Cutout(BoxStep):
     """Fills boxes anywhere in the images with 0, the mean color.
 
     DeVries & Taylor, `Improved Regularization of Convolutional Neural Networks
@@ -34,24 +103,19 @@ class Cutout(HardViewStep):
 
     Args:
         num_holes (int): Boxes in an image.
-        half_size (tuple): Smallest and largest half side in pixels of the
-            network's input.
+        half_size (tuple): As of :class:`BoxStep`.
     """
 
     def __init__(self, num_holes: int = 4, half_size: tuple[int, int] = (10, 19)):
-        super().__init__()
-        check_boxes(half_size, num_holes=num_holes)
-        self.num_holes = num_holes
-        self.half_size = half_size
+        super().__init__(half_size, num_holes=num_holes)
 
     def forward(self, view: HardView) -> HardView:
         """Hide parts of a view."""
-        holes = draw_boxes(view, self.num_holes, self.half_size)
-        return view.replace(image=view.image.masked_fill(holes, 0))
+        return view.replace(image=view.image.masked_fill(self.draw_boxes(view), 0))
 
 
 @MODELS.register_module()
-class CutMix(HardViewStep):
+class CutMix(BoxStep):
     """Fills boxes with the same place of another image of the batch.
 
     Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_; the target stays the
@@ -59,18 +123,94 @@ class CutMix(HardViewStep):
 
     Args:
         num_patches (int): Boxes in an image.
-        half_size (tuple): Smallest and largest half side in pixels of the
-            network's input.
+        half_size (tuple): As of :class:`BoxStep`.
     """
 
     def __init__(self, num_patches: int = 2, half_size: tuple[int, int] = (10, 19)):
-        super().__init__()
-        check_boxes(half_size, num_patches=num_patches)
-        self.num_patches = num_patches
-        self.half_size = half_size
+        super().__init__(half_size, num_patches=num_patches)
 
     def forward(self, view: HardView) -> HardView:
         """Paste patches into a view."""
-        patches = draw_boxes(view, self.num_patches, self.half_size)
-        donor = view.image[another_image(view)]
+        patches, donor = self.draw_boxes(view), view.image[another_image(view)]
         return view.replace(image=torch.where(patches, donor, view.image))
+
+
+@MODELS.register_module()
+class JointCutout(BoxStep):
+    """Fills boxes around joints with 0, the mean color.
+
+    The joints are those that the student's teacher predicts on the easy view. Xie
+    et al., `An Empirical Study of the Collapsing Problem in Semi-Supervised 2D Human
+    Pose Estimation <https://arxiv.org/abs/2011.12498>`_.
+
+    Args:
+        num_joints (int): Joints in an image, drawn with replacement.
+        half_size (tuple): As of :class:`BoxStep`.
+        jitter (float): Standard deviation of the box's center around the joint,
+            along each axis, in pixels.
+    """
+
+    uses_joints = True
+
+    def __init__(self, num_joints: int = 5, half_size: tuple[int, int] = (10, 19),
+                 jitter: float = 10.):
+        super().__init__(half_size, num_joints=num_joints)
+        non_negative(jitter=jitter)
+        self.jitter = jitter
+
+    def forward(self, view: HardView) -> HardView:
+        """Hide joints of a view."""
+        view = view.for_each_student()
+        centers = around_joints(view.moved_joints(), self.count, self.jitter)
+        half_sizes = self.draw_half_sizes(len(centers)).to(
+            centers.device, non_blocking=True)
+        return self.hide(view, centers, half_sizes)
+
+    def hide(self, view: HardView, centers: Tensor, half_sizes: Tensor) -> HardView:
+        """Hide what lies in boxes."""
+        holes = inside_boxes(centers, half_sizes, view.size)
+        return view.replace(image=view.image.masked_fill(holes, 0))
+
+
+@MODELS.register_module()
+class JointCutOcclude(JointCutout):
+    """Pastes surroundings of other people's joints onto joints.
+
+    Each patch shows a joint that the teacher predicts in another image of the
+    batch. The "joint cut-occlude" of Zhou et al., `Boosting Semi-Supervised 2D
+    Human Pose Estimation by Revisiting Data Augmentation and Consistency Training
+    <https://arxiv.org/abs/2402.11566>`_ (MultiAugs).
+
+    Args:
+        num_joints (int): Joints in an image, drawn with replacement.
+        **kwargs: As of :class:`JointCutout`.
+    """
+
+    def __init__(self, num_joints: int = 2, **kwargs):
+        super().__init__(num_joints, **kwargs)
+
+    def hide(self, view: HardView, centers: Tensor, half_sizes: Tensor) -> HardView:
+        """Paste patches of other images."""
+        other = another_image(view)
+        origins = around_joints(view.moved_joints()[other], self.count, 0.)
+        donor, image = view.image[other], view.image
+        for patch in range(self.count):
+            one = slice(patch, patch + 1)
+            image = self._paste(image, donor, centers[:, one], origins[:, one],
+                                half_sizes[:, one], view.size)
+        return view.replace(image=image)
+
+    @staticmethod
+    def _paste(image: Tensor, donor: Tensor, center: Tensor, origin: Tensor,
+               half_size: Tensor, size: tuple[int, int]) -> Tensor:
+        inside = inside_boxes(center, half_size, size)
+        shift = origin - center
+        for axis, (dim, length) in enumerate(((3, size[0]), (2, size[1]))):
+            pixels = torch.arange(length, device=image.device) + shift[:, :, axis]
+            shape = [len(image), 1, 1, 1]
+            shape[dim] = length
+            # nothing is pasted from beyond the other image's border
+            inside = inside & ((pixels >= 0) & (pixels < length)).view(shape)
+            index = pixels.clamp(0, length - 1).view(shape).expand_as(donor)
+            donor = donor.gather(dim, index)
+        return torch.where(inside, donor, image)

@@ -6,7 +6,7 @@ from mmpose.registry import MODELS
 from torch import Tensor
 
 from ...common.checks import one_of, positive, whole, within
-from .boxes import inside_boxes
+from .cutout import inside_boxes
 from .hard_view import HardView, HardViewStep
 
 # the largest magnitude of the scale

@@ -88,20 +88,12 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     # DualNetworkHook says so
     hook_ran = False
 
-    def __init__(self,
-                 network: ConfigType,
-                 hard_views: list,
-                 teacher_views: list = (),
-                 supervised_weight: float | None = None,
-                 consistency_weight: float = 1.,
-                 teacher: str | dict = 'train',
-                 confidence_threshold: float = 0.,
-                 peak_threshold: float = 0.3,
-                 channels_last: bool = False,
-                 train_cfg: None = None,
-                 test_cfg: dict | None = None,
-                 data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None):
+    def __init__(self, network: ConfigType, hard_views: list, teacher_views: list = (),
+                 supervised_weight: float | None = None, consistency_weight: float = 1.,
+                 teacher: str | dict = 'train', confidence_threshold: float = 0.,
+                 peak_threshold: float = 0.3, channels_last: bool = False,
+                 train_cfg: None = None, test_cfg: dict | None = None,
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None):
         if train_cfg:
             raise UserError('train_cfg belongs into `network`, but the model has '
                             f'{train_cfg}')
@@ -176,9 +168,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         self.averages.eval()
         return self
 
-    def forward(self,
-                inputs: Tensor,
-                data_samples: SampleList | None = None,
+    def forward(self, inputs: Tensor, data_samples: SampleList | None = None,
                 mode: str = 'tensor') -> dict | SampleList | Output:
         """As a stock pose estimator's.
 
@@ -345,14 +335,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         return super().parse_losses(losses)
 
     def val_step(self, data: dict) -> SampleList:
-        """Predict with everything that can, to be reported side by side.
-
-        Args:
-            data (dict): A batch of the data loader.
-
-        Returns:
-            list[:obj:`PoseDataSample`]: As :meth:`predict` returns them.
-        """
+        """Predict with everything that can, to be reported side by side."""
         data = self.data_preprocessor(data, False)
         return self.predict(self._images(data['inputs']),
                             data['data_samples'], self.predictors)
