@@ -10,16 +10,15 @@ import argparse
 import json
 import platform
 import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
 from mmpose_wloss.models.heads import soft_argmax
 
+import numpy as np
 import torch
 from json_rows import write_rows
 from mmengine.registry import init_default_scope
@@ -28,6 +27,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from tabulate import tabulate
 from torch import Tensor
+from torch.utils.benchmark import Timer
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'integral_head.json'
@@ -108,14 +108,10 @@ def run_row(what: str, name: str, batch: int, rounds: int,
     before = memory(device)
     step()
     peak = memory(device) - before
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        step()
-        if device.type == 'cuda':
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return dict(seconds=statistics.median(seconds), megabytes=peak)
+    timer = Timer('step()', globals=dict(step=step),
+                  num_threads=torch.get_num_threads())
+    seconds = np.median([timer.timeit(1).median for _ in range(rounds)])
+    return dict(seconds=seconds, megabytes=peak)
 
 
 def main() -> None:

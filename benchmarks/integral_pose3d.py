@@ -1,9 +1,10 @@
 """How the balance of five losses, and depth that grows, decide on 3D poses.
 
 Trains the demo's 3D network on the embedded data set, from a network that has
-learnt its 2D heatmaps: with each balancer, keeping every term's weight and
+learned its 2D heatmaps: with each balancer, keeping every term's weight and
 gradient norm over time; and with 16 bins of depth at once, and from 4 and 8
-bins, whose volume layer is drawn anew (as the source does) or interpolated.
+bins, whose volume layer is drawn anew (as the original code does) or
+interpolated.
 Render the data first: python -m mmpose_wloss render dataset --out data/annypose
 """
 
@@ -57,7 +58,7 @@ def stage(depth: int, after: str, growth: str) -> dict:
 
 BALANCERS = {
     'equal weights': manual(1., 1., 1., 1., 1.),
-    # the source's for 16 bins of depth
+    # the original code's for 16 bins of depth
     'Manual 1 : 0.3 : 1': manual(1., 0.3, 1., 1., 1.),
     'Adaptive H1': balanced('H1', 'AdaptiveBalancer'),
     'Adaptive I1': balanced('I1', 'AdaptiveBalancer'),

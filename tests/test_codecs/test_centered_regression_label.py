@@ -45,12 +45,12 @@ def test_all_but_the_scale_is_the_stock_codecs():
                        2 * stock['keypoint_labels'] - 1)
     # with standard deviations, in the units of the labels
     unit = np.random.default_rng(2).uniform(0, 0.5, (2, 14, 4))
-    centred = np.concatenate([2 * unit[..., :2] - 1, 2 * unit[..., 2:]], -1)
-    kept = centred.copy()
-    for mine, theirs in zip(CenteredRegressionLabel(SIZE).decode(centred),
+    centered = np.concatenate([2 * unit[..., :2] - 1, 2 * unit[..., 2:]], -1)
+    kept = centered.copy()
+    for mine, theirs in zip(CenteredRegressionLabel(SIZE).decode(centered),
                             RegressionLabel(SIZE).decode(unit), strict=True):
         assert np.allclose(mine, theirs)
-    assert np.array_equal(centred, kept)
+    assert np.array_equal(centered, kept)
 
 
 class Outputs:

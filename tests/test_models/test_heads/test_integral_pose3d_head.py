@@ -123,7 +123,7 @@ def test_invisible_joints_have_no_term():
                for parameter in head.parameters())
 
 
-def test_joints_outside_the_depth_range_are_learnt_in_2d_and_counted():
+def test_joints_outside_the_depth_range_are_learned_in_2d_and_counted():
     head = build(mode='I1')
     head.eval()
     batch = samples()

@@ -93,7 +93,7 @@ def test_a_constant_error_of_depth_is_the_roots_not_the_joints():
 @pytest.mark.parametrize('metainfo', [
     dict(camera_param=None), dict(root_depth=None),
     dict(root_depth=float('nan')), dict(camera_param=None, root_depth=None)])
-def test_without_camera_a_crop_shows_two_metres(metainfo):
+def test_without_camera_a_crop_shows_two_meters(metainfo):
     places = person(2)
     instances = lifted(places, **metainfo)
     assert 'keypoints_cam' not in instances
