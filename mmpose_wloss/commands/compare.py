@@ -9,7 +9,7 @@ import re
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from math import nan
 from pathlib import Path
@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from ..common.checks import positive, whole
 from ..common.configs import annotation_files
-from ..common.errors import MissingFile, UserError
-from ..common.files import digest_of_file, read_json, write_whole
-from ..deploy import export_model, with_onnx_file
+from ..common.errors import UserError
+from ..common.files import digest_of_file, existing_file, read_json, write_whole
+from ..deploy import export_onnx, with_onnx_file
 from ..deploy.export import OutputNetwork, UnsupportedOutputs
 from ..deploy.images import input_size
 from ..deploy.network import OnnxNetwork
@@ -61,13 +61,7 @@ NO_ONNX = ('Without the columns of ONNX: onnx and onnxruntime are not '
 
 
 class Candidate(NamedTuple):
-    """A model to compare.
-
-    Args:
-        name (str): Its name in the table.
-        config (str): Path of its config.
-        checkpoint (str): Path or URL of its checkpoint, or an ONNX file.
-    """
+    """A model to compare: its name, its config, and a checkpoint or ONNX file."""
 
     name: str
     config: str
@@ -84,52 +78,36 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
     """Understand models as a command line names them.
 
     Args:
-        pairs (Sequence[str]): ``CONFIG:CHECKPOINT`` of each. Paths may have
-            colons: of several readings, that is taken whose files exist.
+        pairs (Sequence[str]): ``CONFIG.py:CHECKPOINT`` of each.
         names (Sequence[str], optional): Their names; ``None``: the configs',
             with the checkpoints' where that leaves two alike.
-
-    Returns:
-        list[Candidate]: The models, in this order.
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
         UserError: If one is no pair, or names are missing or alike.
     """
-    files = [_parse_pair(pair) for pair in pairs]
+    files = []
+    for pair in pairs:
+        match = re.fullmatch(r'(.+\.py):(.+)', pair)
+        if not match:
+            raise UserError(
+                f'a model must be CONFIG.py:CHECKPOINT, but it is {pair}')
+        config, checkpoint = match.groups()
+        check_config_path(config)
+        if '://' not in checkpoint:
+            existing_file(checkpoint, 'checkpoint')
+        files.append((config, checkpoint))
     if not names:
         stems = [Path(config).stem for config, _ in files]
         names = [stem if stems.count(stem) == 1 else
                  f'{stem} {Path(checkpoint).parent.name}/'
                  f'{Path(checkpoint).stem}'
                  for stem, (_, checkpoint) in zip(stems, files, strict=True)]
-    if len(names) != len(files):
-        raise UserError(f'--name must name each of the {len(files)} models, '
-                        f'but there are {len(names)} names')
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UserError(f'two models are called {", ".join(twice)}: give each '
-                        'a name of its own by --name')
+    if len(names) != len(files) or len(set(names)) < len(names):
+        raise UserError(f'--name must give each of the {len(files)} models a '
+                        f'name of its own, but they are {", ".join(names)}')
     return [Candidate(name, *pair)
             for name, pair in zip(names, files, strict=True)]
-
-
-def _parse_pair(pair: str) -> tuple[str, str]:
-    readings = [(pair[:colon.start()], pair[colon.end():])
-                for colon in re.finditer(':', pair)]
-    readings = [reading for reading in readings if all(reading)]
-    if not readings:
-        raise UserError(f'a model must be CONFIG:CHECKPOINT, but it is {pair}')
-    with_config = [reading for reading in readings
-                   if Path(reading[0]).is_file()]
-    for config, checkpoint in with_config:
-        if '://' in checkpoint or Path(checkpoint).is_file():
-            return config, checkpoint
-    if with_config:
-        raise MissingFile(f'there is no checkpoint {with_config[0][1]}')
-    given = [config for config, _ in readings if config.endswith('.py')]
-    check_config_path((given or [readings[-1][0]])[0])
-    raise MissingFile(f'there is no model {pair}')
 
 
 class ModelComparison:
@@ -167,27 +145,22 @@ class ModelComparison:
             _digest(config, candidate.checkpoint)
             for config, candidate in zip(self.configs, self.candidates,
                                          strict=True)]
-        self.seconds = seconds
-        self.batch_size = batch_size
-        self.notes = []
-        self.onnx = onnx
-        if onnx and not (find_spec('onnx') and find_spec('onnxruntime')):
-            self.onnx, self.notes = False, [NO_ONNX]
+        installed = find_spec('onnx') and find_spec('onnxruntime')
+        self.onnx = bool(onnx and installed)
+        self.notes = [NO_ONNX] if onnx and not installed else []
+        self.settings = dict(batch_size=batch_size, seconds=seconds,
+                             threads=torch.get_num_threads(), onnx=self.onnx)
         self.json_file = self.out / 'models.json'
-        content = self._read()
+        content = dict(format=FORMAT_VERSION)
+        if self.json_file.exists():
+            content = read_json(self.json_file)
+        if not (isinstance(content, dict)
+                and content.get('format') == FORMAT_VERSION):
+            raise UserError(
+                f'{self.json_file} is not of format {FORMAT_VERSION}, which '
+                'this version writes: take another folder by --out')
         self.known: dict[str, dict] = content.get('measured', {})
         self.speeds: dict = content.get('speeds', {})
-
-    def _read(self) -> dict:
-        if not self.json_file.exists():
-            return {}
-        content = read_json(self.json_file)
-        version = content.get('format') if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
-            raise UserError(
-                f'{self.json_file} has format {version}, but this version '
-                f'writes {FORMAT_VERSION}: take another folder by --out')
-        return content
 
     def _keep(self) -> None:
         write_whole(self.json_file, json.dumps(dict(
@@ -203,20 +176,15 @@ class ModelComparison:
         does meets all models alike. A progress bar goes to stderr, and so does
         what is logged.
         """
-        with contextlib.redirect_stdout(sys.stderr), tqdm(
-                total=len(self.candidates) + 1, unit='model') as bar:
-            for candidate, config, digest in zip(
-                    self.candidates, self.configs, self.digests, strict=True):
-                bar.set_description(candidate.name)
+        with contextlib.redirect_stdout(sys.stderr):
+            for candidate, config, digest in zip(tqdm(
+                    self.candidates), self.configs, self.digests, strict=True):
                 self._complete(candidate, config, digest)
-                bar.update()
-            bar.set_description('speed')
-            if self.speeds.get('settings') != self._settings() or not (
+            if self.speeds.get('settings') != self.settings or not (
                     set(self.digests) <= self.speeds['models'].keys()):
-                self.speeds = dict(settings=self._settings(),
+                self.speeds = dict(settings=self.settings,
                                    models=self._measure_speeds())
                 self._keep()
-            bar.update()
 
     def _complete(self, candidate: Candidate, config: Config,
                   digest: str) -> None:
@@ -252,38 +220,37 @@ class ModelComparison:
     def _folder(self, candidate: Candidate, digest: str) -> Path:
         return self.out / f'{Path(candidate.config).stem}_{digest[:8]}'
 
-    def _settings(self) -> dict:
-        return dict(batch_size=self.batch_size, seconds=self.seconds,
-                    threads=torch.get_num_threads(), onnx=self.onnx)
-
     def _measure_speeds(self) -> dict[str, dict[str, float]]:
         """Images per second of all models, in PyTorch and as ONNX."""
-        networks, threads = {}, torch.get_num_threads()
+        timers, threads = {}, self.settings['threads']
+
+        def add(digest: str, kind: str, network: nn.Module, size: tuple):
+            images = torch.randn(self.settings['batch_size'], 3, *size[::-1])
+            timers[digest, kind] = Timer(
+                'network(images)', num_threads=threads,
+                globals=dict(network=network, images=images))
+
         for candidate, config, digest in zip(
                 self.candidates, self.configs, self.digests, strict=True):
             file = candidate.checkpoint
             if not candidate.is_onnx:
                 model, _ = load_network(config, candidate.checkpoint)
-                networks[digest, 'pytorch'] = (
-                    OutputNetwork(model).eval(), input_size(model))
+                add(digest, 'pytorch', OutputNetwork(model).eval(),
+                    input_size(model))
                 file = self._folder(candidate, digest) / ONNX
             if self.onnx and 'missing' not in self.known[digest]['onnx']:
                 network = OnnxNetwork(file, threads=threads)
-                networks[digest, 'onnx'] = network, network.input_size
-        timers = {key: Timer(
-            'network(images)', num_threads=threads, globals=dict(
-                network=network,
-                images=torch.randn(self.batch_size, 3, height, width)))
-            for key, (network, (width, height)) in networks.items()}
+                add(digest, 'onnx', network, network.input_size)
         times = {key: [] for key in timers}
         with torch.inference_mode():
             for _ in range(ROUNDS):
                 for key, timer in timers.items():
                     times[key] += timer.blocked_autorange(
-                        min_run_time=self.seconds / ROUNDS).times
+                        min_run_time=self.settings['seconds'] / ROUNDS).times
         models = {digest: {} for digest in self.digests}
         for (digest, kind), seconds in times.items():
-            models[digest][kind] = self.batch_size / statistics.median(seconds)
+            models[digest][kind] = (self.settings['batch_size'] /
+                                    statistics.median(seconds))
         return models
 
     @property
@@ -297,32 +264,25 @@ class ModelComparison:
     def table(self) -> str:
         """The comparison in Markdown, with the notes below."""
         rows = self.rows
-        figures = list(dict.fromkeys(
-            name for row in rows for name in table_figures(row)))
-        columns: dict[str, Callable[[dict], float]] = {
-            'parameters (M)':
-            lambda row: row['network'].get('parameters', nan) / 1e6,
-            'GMACs': lambda row: row['network'].get('gmacs', nan),
-            **{name: lambda row, name=name: row['figures'].get(name, nan)
-               for name in figures},
-            'checkpoint (MB)':
-            lambda row: row['network'].get('bytes', nan) / 1e6,
-            'ONNX (MB)': lambda row: row['onnx'].get('bytes', nan) / 1e6,
-            'PyTorch (images/s)': lambda row: row['speed'].get('pytorch', nan),
-            'ONNX (images/s)': lambda row: row['speed'].get('onnx', nan)}
-        if not self.onnx:
-            columns = {name: column for name, column in columns.items()
-                       if 'ONNX' not in name}
-        cells = [['model', *columns]] + [
-            [row['name'], *(_written(column(row))
-                            for column in columns.values())] for row in rows]
-        settings = self.speeds['settings']
-        notes = [
-            f'Speed of the network alone, on the CPU: batch size '
-            f'{settings["batch_size"]}, threads: {settings["threads"]}.',
-            *self.notes,
-            *(f'{row["name"]} has no ONNX file: {row["onnx"]["missing"]}.'
-              for row in rows if self.onnx and 'missing' in row['onnx'])]
+        # heading, part of a row, key, unit
+        columns = [('parameters (M)', 'network', 'parameters', 1e6),
+                   ('GMACs', 'network', 'gmacs', 1)]
+        columns += dict.fromkeys((name, 'figures', name, 1) for row in rows
+                                 for name in table_figures(row))
+        columns += [('checkpoint (MB)', 'network', 'bytes', 1e6),
+                    ('PyTorch (images/s)', 'speed', 'pytorch', 1)]
+        if self.onnx:
+            columns[-1:-1] = [('ONNX (MB)', 'onnx', 'bytes', 1e6)]
+            columns.append(('ONNX (images/s)', 'speed', 'onnx', 1))
+        cells = [['model', *(column[0] for column in columns)]] + [
+            [row['name'], *(_written(row[part].get(key), unit)
+                            for _, part, key, unit in columns)]
+            for row in rows]
+        notes = ['Speed of the network alone, on the CPU: batch size '
+                 '{batch_size}, threads: {threads}.'.format(**self.settings),
+                 *self.notes,
+                 *(f'{row["name"]} has no ONNX file: {row["onnx"]["missing"]}.'
+                   for row in rows if self.onnx and 'missing' in row['onnx'])]
         text = markdown_table(cells) + '\n\n' + '\n'.join(notes) + '\n'
         for row in rows:
             split = people_split_table(row['figures'])
@@ -380,8 +340,8 @@ def _main_figure(config: Config) -> str | None:
 
 
 def _write_network(model: nn.Module, config: Config, file: Path) -> dict:
-    meta = dict(dataset_meta=model.dataset_meta) if model.dataset_meta else {}
-    write_checkpoint(stock_checkpoint(model.state_dict(), meta, config), file)
+    write_checkpoint(stock_checkpoint(
+        model.state_dict(), model.checkpoint_meta, config), file)
     return dict(
         parameters=sum(each.numel() for each in model.parameters()),
         gmacs=multiply_adds(model) / 1e9, input_size=list(input_size(model)),
@@ -390,7 +350,7 @@ def _write_network(model: nn.Module, config: Config, file: Path) -> dict:
 
 def _export(model: nn.Module, config: Config, file: Path) -> dict:
     try:
-        export = export_model(model, config, file)
+        export = export_onnx(model, config, file)
     except UnsupportedOutputs as error:
         return dict(missing=str(error))
     return dict(bytes=file.stat().st_size, difference=export.difference)
@@ -459,11 +419,12 @@ def table_figures(row: dict) -> list[str]:
     return sorted(names, key=lambda name: name != main)[:MOST_FIGURES]
 
 
-def _written(value: float) -> str:
+def _written(value: float | None, unit: float) -> str:
     """Four digits, more before the point."""
     # COCO writes -1 where there is nothing to measure
-    if value != value or value == -1:
+    if value is None or value == -1:
         return '–'
+    value /= unit
     return f'{value:.4g}' if abs(value) < 1e4 else f'{value:.0f}'
 
 

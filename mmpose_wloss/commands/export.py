@@ -5,10 +5,9 @@ from pathlib import Path
 
 from ..common.checks import whole
 from ..common.errors import UserError
-from ..deploy.export import export_model
+from ..deploy import export_onnx, quantize_onnx
 from ..deploy.images import network_images
-from ..deploy.network import import_package
-from ..deploy.quantization import joint_distance, quantize_onnx
+from ..deploy.quantization import joint_distance
 from ..models.wrapped_networks import (
     NETWORK_PREFIXES,
     export_network,
@@ -66,8 +65,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _export_onnx(args: argparse.Namespace) -> None:
     whole(1, calibration=args.calibration)
-    for package in ('onnx', 'onnxruntime'):
-        import_package(package)
     given = read_config(args.config, args.checkpoint)
     model, config = load_network(given, args.checkpoint, args.network)
     if args.int8:
@@ -75,7 +72,7 @@ def _export_onnx(args: argparse.Namespace) -> None:
         config.train_dataloader = given.get('train_dataloader')
         calibration, calibrated_on = network_images(
             config, model, args.calibration, args.images, 'train')
-    export = export_model(model, config, args.out, args.images)
+    export = export_onnx(model, config, args.out, args.images)
     print(f'{export.file}: differs from PyTorch by {export.difference:.1e} '
           f'on {export.images} images ({export.source})')
     if args.int8:

@@ -16,7 +16,6 @@ from ..common.files import replaced_whole
 from ..compat.onnx_export import torchscript_onnx_options
 from ..models.heads.keypoint_outputs import describe
 from ..models.module_contexts import evaluation
-from ..models.wrapped_networks import load_network
 from ..version import __version__
 from .images import input_size, network_images
 from .network import (
@@ -49,6 +48,7 @@ class OnnxExport(NamedTuple):
         images (int): How many images it was checked on.
         source (str): Where they come from, in words.
     """
+
     file: Path
     difference: float
     images: int
@@ -73,32 +73,9 @@ class OutputNetwork(nn.Module):
         return output[-1] if isinstance(output, list) else output
 
 
-def export_onnx(config: str | Config | None, checkpoint: str, out: str,
-                name: str | None = None, images: str | None = None
-                ) -> OnnxExport:
-    """Write the network of a checkpoint as an ONNX file.
-
-    Args:
-        config (str | Config, optional): As of :func:`load_network`.
-        checkpoint (str): Likewise.
-        out (str): The file to write, ``.onnx``.
-        name (str, optional): As of :func:`load_network`.
-        images (str, optional): As of :func:`export_model`.
-
-    Returns:
-        OnnxExport: The file, and how far it is from PyTorch.
-
-    Raises:
-        UserError: If a file is not there or a package is not installed.
-    """
-    for package in ('onnx', 'onnxruntime'):
-        import_package(package)
-    return export_model(*load_network(config, checkpoint, name), out, images)
-
-
-def export_model(model: nn.Module, config: Config, out: str,
-                 images: str | None = None) -> OnnxExport:
-    """Write a model as an ONNX file.
+def export_onnx(model: nn.Module, config: Config, out: str,
+                images: str | None = None) -> OnnxExport:
+    """Write a model, such as :func:`load_network` gives, as an ONNX file.
 
     The file takes preprocessed images of one size, in batches of any, and
     gives ``heatmaps``, or ``simcc_x`` and ``simcc_y``. It says which network
@@ -118,9 +95,10 @@ def export_model(model: nn.Module, config: Config, out: str,
         UnsupportedOutputs: If the model predicts neither heatmaps nor SimCC
             vectors.
         UserError: If outputs differ by more than 1e-4, where an old file
-            stays, or if a package is not installed.
+            stays, or if onnx or onnxruntime is not installed.
     """
-    import_package('onnxruntime')
+    for package in ('onnx', 'onnxruntime'):
+        import_package(package)
     out = Path(out)
     if out.suffix != '.onnx':
         raise UserError(f'the file to write must end in .onnx, but it is {out}')

@@ -136,33 +136,8 @@ def write_checkpoint(content: dict, path: str | Path) -> None:
         torch.save(content, partial)
 
 
-def load_network(config: str | Config | None, checkpoint: str,
-                 name: str | None = None) -> tuple[nn.Module, Config]:
-    """Load a stock pose estimator out of any checkpoint that holds it.
-
-    Args:
-        config (str | Config, optional): Config of the stock model or of the
-            training that wraps it, or its path; ``None``: the one that the
-            checkpoint holds.
-        checkpoint (str): Path or URL of a checkpoint of either.
-        name (str, optional): Which network, as in :func:`network_state`;
-            ``None``: the student, or the first.
-
-    Returns:
-        tuple[nn.Module, Config]: The model in evaluation mode on the CPU, and
-        its stock config.
-
-    Raises:
-        MissingFile: If there is no such config or checkpoint.
-        UserError: If the checkpoint holds no such network or no config, or
-            does not fit.
-    """
-    model, config, _ = _load(config, checkpoint, name)
-    return model, config
-
-
 def read_config(config: str | Config | None, checkpoint: str) -> Config:
-    """A config, its file, or without either the one that a checkpoint holds.
+    """A config, its file, or for ``None`` the one that a checkpoint holds.
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
@@ -186,11 +161,31 @@ def _read(checkpoint: str) -> dict:
         str(checkpoint), map_location='cpu')
 
 
-def _load(config: str | Config | None, checkpoint: str,
-          name: str | None) -> tuple[nn.Module, Config, dict]:
+def load_network(config: str | Config | None, checkpoint: str,
+                 name: str | None = None) -> tuple[nn.Module, Config]:
+    """Load a stock pose estimator out of any checkpoint that holds it.
+
+    Args:
+        config (str | Config, optional): Config of the stock model or of the
+            training that wraps it, or its path; ``None``: the one that the
+            checkpoint holds.
+        checkpoint (str): Path or URL of a checkpoint of either.
+        name (str, optional): Which network, as in :func:`network_state`;
+            ``None``: the student, or the first.
+
+    Returns:
+        tuple[nn.Module, Config]: The model in evaluation mode on the CPU,
+        with the ``meta`` of the checkpoint as ``checkpoint_meta``, and its
+        stock config.
+
+    Raises:
+        MissingFile: If there is no such config or checkpoint.
+        UserError: If the checkpoint holds no such network or no config, or
+            does not fit.
+    """
     config = stock_config(read_config(config, checkpoint))
     content = _read(checkpoint)
-    meta, state = content.get('meta') or {}, content.get('state_dict', content)
+    state = content.get('state_dict', content)
     there = networks_in(state)
     if name is not None or there:
         state = network_state(state, name or there[0])
@@ -198,8 +193,9 @@ def _load(config: str | Config | None, checkpoint: str,
     model = MODELS.build(config.model)
     load_strictly(model, state, checkpoint, 'Give the config that it was '
                   'trained with, or another checkpoint')
-    model.dataset_meta = meta.get('dataset_meta')
-    return model.eval(), config, meta
+    model.checkpoint_meta = content.get('meta') or {}
+    model.dataset_meta = model.checkpoint_meta.get('dataset_meta')
+    return model.eval(), config
 
 
 def export_network(config: str | Config | None, checkpoint: str, out: str,
@@ -215,13 +211,11 @@ def export_network(config: str | Config | None, checkpoint: str, out: str,
 
     Returns:
         tuple[Path]: Checkpoint and config.
-
-    Raises:
-        UserError: As of :func:`load_network`.
     """
     out = Path(out)
-    model, config, meta = _load(config, checkpoint, name)
-    write_checkpoint(stock_checkpoint(model.state_dict(), meta, config), out)
+    model, config = load_network(config, checkpoint, name)
+    write_checkpoint(stock_checkpoint(
+        model.state_dict(), model.checkpoint_meta, config), out)
     config.dump(str(out.with_suffix('.py')))
     return out, out.with_suffix('.py')
 

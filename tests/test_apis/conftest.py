@@ -54,8 +54,9 @@ def onnx_file(topdown_config, topdown_checkpoint, tmp_path_factory):
     for name in ('onnxruntime', 'onnx'):
         pytest.importorskip(name, reason=f'{name} is not installed')
     from mmpose_wloss.deploy import export_onnx
+    from mmpose_wloss.models.wrapped_networks import load_network
     file = str(tmp_path_factory.mktemp('onnx') / 'tiny.onnx')
-    export_onnx(topdown_config, topdown_checkpoint, file)
+    export_onnx(*load_network(topdown_config, topdown_checkpoint), file)
     return file
 
 

@@ -294,9 +294,9 @@ def test_what_does_not_fit_is_refused(models, tmp_path):
     lacking.write_text("model = dict(type='TopdownPoseEstimator')\n")
     with pytest.raises(UserError, match='lacking.py has no test_dataloader'):
         compare([f'{lacking}:{one[1]}'], out)
-    for text, format in (('[]', None), ('{"format": 9}', 9)):
+    for text in ('[]', '{"format": 9}'):
         (out / 'models.json').write_text(text)
-        with pytest.raises(UserError, match=f'models.json has format {format}'):
+        with pytest.raises(UserError, match='models.json'):
             compare(models, out)
 
 

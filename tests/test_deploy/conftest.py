@@ -36,7 +36,7 @@ def build_model():
 @pytest.fixture(scope='module')
 def exported(tmp_path_factory, build_model):
     """Exports each network once: its config, the model and the export."""
-    from mmpose_wloss.deploy import export_model
+    from mmpose_wloss.deploy import export_onnx
 
     done = {}
 
@@ -44,7 +44,7 @@ def exported(tmp_path_factory, build_model):
         if name not in done:
             network = NETWORKS[name]()
             model = build_model(network)
-            done[name] = network, model, export_model(
+            done[name] = network, model, export_onnx(
                 model, Config(dict(model=network)),
                 tmp_path_factory.mktemp(name) / 'net.onnx')
         return done[name]

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from mmpose_wloss.common.errors import MissingFile, UserError
-from mmpose_wloss.deploy import export, export_model, export_onnx, quantize_onnx
+from mmpose_wloss.deploy import export, export_onnx, quantize_onnx
 from mmpose_wloss.deploy.export import OutputNetwork, UnsupportedOutputs, as_tuple
 from mmpose_wloss.deploy.images import network_images
 from mmpose_wloss.deploy.network import OnnxNetwork
@@ -75,7 +75,7 @@ def test_eight_bits(exported, name, tmp_path):
 def test_weights_take_a_quarter(build_model, tmp_path):
     network = heatmap_network(in_channels=128)
     network['backbone'] = dict(network['backbone'], base_channels=16)
-    done = export_model(build_model(network), Config(dict(model=network)),
+    done = export_onnx(build_model(network), Config(dict(model=network)),
                         tmp_path / 'net.onnx')
     file = quantize_onnx(done.file, tmp_path / 'int8.onnx',
                          [torch.zeros(1, 3, 64, 48)])
@@ -91,7 +91,7 @@ def test_a_failed_write_leaves_the_old_file(exported, tmp_path, monkeypatch):
         patch.setattr(OnnxNetwork, 'forward',
                       lambda self, images: torch.full((1, ), 2.))
         with pytest.raises(UserError, match='differ by'):
-            export_model(model, Config(dict(model=network)), out)
+            export_onnx(model, Config(dict(model=network)), out)
     with pytest.raises(UserError, match='no image'):
         quantize_onnx(done.file, out, [])
     with pytest.raises(UserError, match='48 × 64'):
@@ -101,7 +101,7 @@ def test_a_failed_write_leaves_the_old_file(exported, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
             with pytest.raises(UserError, match=f'^{name}, .*pip install'):
-                export_onnx('none.py', 'none.pth', out)
+                export_onnx(model, Config(dict(model=network)), out)
 
 
 def test_images_to_check_with(build_model, coco_root, tmp_path):
@@ -145,9 +145,9 @@ def test_other_heads_are_refused(build_model, tmp_path):
         type='RegressionHead', in_channels=64, num_joints=KEYPOINTS,
         decoder=dict(type='RegressionLabel', input_size=(48, 64)))
     with pytest.raises(UnsupportedOutputs, match='RegressionHead'):
-        export_model(build_model(network), Config(dict(model=network)), out)
+        export_onnx(build_model(network), Config(dict(model=network)), out)
     network = heatmap_network()
     del network['head']['decoder']
     with pytest.raises(UserError, match='HeatmapHead has no `decoder`'):
-        export_model(build_model(network), Config(dict(model=network)), out)
+        export_onnx(build_model(network), Config(dict(model=network)), out)
     assert not list(tmp_path.iterdir())
