@@ -62,17 +62,6 @@ class LSPDataset(BaseCocoStyleDataset):
     pixels from 0. Joints that LSP-extended lacks are at (0, 0) with visibility
     0. Samples without a joint that counts are left out.
 
-    .. code-block:: python
-
-        train = dict(
-            type='LSPDataset',
-            data_root='data/lsp',
-            ann_file='lsp_dataset_original/joints.mat',
-            extended_ann_file='lspet_dataset/joints.mat',
-            data_prefix=dict(img='lsp_dataset_original/images/',
-                             extended='lspet_dataset/images/'),
-            split='train')
-
     Args:
         ann_file (str): ``joints.mat`` of LSP; empty: LSP-extended alone.
         extended_ann_file (str, optional): ``joints.mat`` of LSP-extended.

@@ -20,12 +20,6 @@ class TopdownResize(TopdownAffine):
     ``TopdownAffine``, predictions are not turned back: rotate for training
     only.
 
-    .. code-block:: python
-
-        # the whole image, resized
-        dict(type='GetBBoxCenterScale', padding=1.),
-        dict(type='TopdownResize', input_size=(224, 224)),
-
     It needs ``img``, ``bbox_center`` and ``bbox_scale``, heeds
     ``bbox_rotation`` and ``keypoints``, and adds what ``TopdownAffine`` adds.
 
@@ -99,11 +93,6 @@ class WholeImageBox(BaseTransform):
     the image is squeezed to the model's input, whatever its aspect ratio;
     before ``TopdownAffine``, it is padded. Either way the network has to find
     the person, which it can where there is only one.
-
-    .. code-block:: python
-
-        dict(type='WholeImageBox'),
-        dict(type='TopdownResize', input_size=(256, 256)),
     """
 
     def transform(self, results: dict) -> dict:

@@ -78,16 +78,13 @@ class LSPPCKAccuracy(_LSPAccuracy):
     A joint is correct if it is less than ``thr`` torsos from its true place. A
     torso is the distance from the left shoulder to the right hip in the
     image's annotation. Joints that are not visible do not count; neither do
-    images whose torso has no length or an end that is not visible, and a
-    warning says how many there were.
+    images whose torso has no length or an end that is not visible.
 
-    The results, each from 0 to 1, are ``'PCK@0.2'`` (with the ``thr``), the
-    mean over the joints, and ``'Head PCK@0.2'`` (the mean of neck and head
-    top), ``'Shoulder PCK@0.2'``, ``'Elbow PCK@0.2'``, ``'Wrist PCK@0.2'``,
-    ``'Hip PCK@0.2'``, ``'Knee PCK@0.2'`` and ``'Ankle PCK@0.2'``, each the
-    mean of the right and the left joint. A joint that does not count in any
-    image takes no part in these means, and a group without a joint that counts
-    is left out.
+    The results, from 0 to 1, are ``'PCK@0.2'`` (with the ``thr``), the mean
+    over the joints, ``'Head PCK@0.2'``, that of neck and head top, and those
+    of ``Shoulder``, ``Elbow``, ``Wrist``, ``Hip``, ``Knee`` and ``Ankle``,
+    right and left. What counts in no image takes no part in them, and a group
+    without a joint that counts is left out.
 
     Args:
         thr (float): The threshold in torsos.
@@ -130,19 +127,14 @@ class PCPAccuracy(_LSPAccuracy):
 
     A limb is correct if each of its two ends is at most half the limb's true
     length from that end's true place. (In the loose sense, which is not this
-    one, the mean of the two distances is.) The ten limbs are those of the
-    field's evaluation code for LSP: the torso from the middle of the shoulders
-    to the middle of the hips, the head from the neck to the head top, and
-    upper legs (hip to knee), lower legs (knee to ankle), upper arms (shoulder
-    to elbow) and forearms (elbow to wrist) of both sides. A limb does not
-    count in an image where one of its joints is not visible or where it has no
-    length.
+    one, the mean of the two distances is.) The ten limbs of the field are
+    those in :data:`LIMBS`. A limb does not count in an image where one of its
+    joints is not visible or where it has no length.
 
-    The results, each from 0 to 1, are ``'Torso PCP'``, ``'Upper leg PCP'``,
-    ``'Lower leg PCP'``, ``'Upper arm PCP'``, ``'Forearm PCP'``, ``'Head
-    PCP'``, the mean of right and left where there are two, and ``'PCP'``, the
-    mean over the ten limbs. A limb that does not count in any image takes no
-    part in these means, and a part without a limb that counts is left out.
+    The results, from 0 to 1, are ``'PCP'``, the mean over the ten limbs, and
+    ``'Torso PCP'`` and those of ``Upper leg``, ``Lower leg``, ``Upper arm``,
+    ``Forearm`` and ``Head``. What counts in no image takes no part in them,
+    and a part without a limb that counts is left out.
 
     Args:
         thr (float): The share of a limb's length.

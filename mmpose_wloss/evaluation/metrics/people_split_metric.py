@@ -30,13 +30,6 @@ class PeopleSplitMetric(MetricWrapper):
     validation does: name files that have all in ``people_files``. Images of
     nobody (where a detector found a box) count for all, but for no part.
 
-    .. code-block:: python
-
-        val_evaluator = dict(
-            type='PeopleSplitMetric',
-            metric=dict(type='MpiiPCKAccuracy'),
-            people_files=['data/mpii/mpii_annotations.json'])
-
     Args:
         metric (dict | BaseMetric | Sequence): As in :class:`MetricWrapper`.
         people_files (str | Sequence[str], optional): Annotation files in which
@@ -61,26 +54,14 @@ class PeopleSplitMetric(MetricWrapper):
         self._warned: set[str] = set()
 
     def describe(self, sample: dict) -> dict:
-        """Image and number of annotated people.
-
-        Args:
-            sample (dict): With ``img_id``, and ``img_path`` for
-                ``people_files``.
-        """
+        """Image (``img_path``, or else ``img_id``) and annotated people."""
         # a detector's boxes have no true joints
         keypoints = np.asarray(sample['gt_instances'].get('keypoints', []))
         return dict(image=str(sample.get('img_path') or sample['img_id']),
                     annotated=sum(map(np.any, keypoints)))
 
     def compute_metrics(self, results: list) -> dict:
-        """Compute the metrics and write the table.
-
-        Args:
-            results (list): What is kept of the samples of all processes.
-
-        Returns:
-            dict: The metrics by name.
-        """
+        """Compute the metrics by name, and write the table."""
         people = self._people(results)
         figures = self._figures(results)
         for part, label in PARTS.items():

@@ -76,12 +76,6 @@ class PoseRarityMetric(MetricWrapper):
         UserError: If an argument is out of its range, the joints are not
             those of the density, samples have no truth or several people, or
             annotations lack ``group_by``.
-
-    Example:
-        >>> val_evaluator = dict(
-        ...     type='PoseRarityMetric',
-        ...     file='work_dirs/pose_density/coco.npz',
-        ...     metric=dict(type='CocoMetric', ann_file='val.json'))
     """
 
     source = 'python -m mmpose_wloss density fit CONFIG'
@@ -132,11 +126,10 @@ class PoseRarityMetric(MetricWrapper):
         """Pose, error and group of a person.
 
         Args:
-            sample (dict): A sample of one person with the true 2D joints and
-                the box in pixels of the image: ``gt_instances.keypoints``,
-                ``.keypoints_visible`` and ``.bboxes``. A lifter's samples
-                have none; there, ``keypoints`` and ``keypoints_visible`` in
-                the meta information serve.
+            sample (dict): Of one person, with ``keypoints``,
+                ``keypoints_visible`` and ``bboxes`` in pixels of the image in
+                ``gt_instances``. Of a lifter, the first two serve in the meta
+                information.
         """
         keypoints, visible = _true_pose(sample)
         annotation = sample.get('raw_ann_info') or {}
@@ -159,14 +152,7 @@ class PoseRarityMetric(MetricWrapper):
             network=sample.get('predicted_with'))
 
     def compute_metrics(self, results: list) -> dict:
-        """Compute the metrics, write the table and draw the picture.
-
-        Args:
-            results (list): The people of all processes.
-
-        Returns:
-            dict: The metrics by name.
-        """
+        """Compute the metrics by name, write the table, draw the picture."""
         # the metric may leave some out
         people = [record for record in results if record['kept'][0]]
         if not people:

@@ -16,14 +16,8 @@ class PreActBottleneck(BaseModule):
     """Residual of three convolutions, each after its norm and activation.
 
     He et al., `Identity Mappings in Deep Residual Networks
-    <https://arxiv.org/abs/1603.05027>`_.
-
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output; the 3×3 convolution has
-            half as many.
-        mobile (bool): Whether the 3×3 convolution is depthwise.
-        norm_cfg (dict): Config of the norms.
+    <https://arxiv.org/abs/1603.05027>`_. The 3×3 convolution has half as many
+    channels as the output; with ``mobile`` it is depthwise.
     """
 
     def __init__(self, in_channels: int, out_channels: int, mobile: bool,
@@ -55,13 +49,9 @@ def residuals(in_channels: int, out_channels: int, num_blocks: int,
 
 
 class PreActHourglass(BaseModule):
-    """One hourglass: halve the resolution some times, and double it again.
+    """One hourglass: halve the resolution ``depth`` times, and double it again.
 
-    Args:
-        depth (int): How often the resolution is halved.
-        channels (int): Channels of input and output.
-        *block_args: Number of bottlenecks at each place, whether they are
-            mobile, and config of their norms, as of :func:`residuals`.
+    Each place has bottlenecks as of :func:`residuals`.
     """
 
     def __init__(self, depth: int, channels: int, *block_args):
@@ -90,16 +80,7 @@ class PreActHourglassNet(BaseBackbone):
     Estimation <https://arxiv.org/abs/1811.05419>`_.
 
     The convolutions that predict are in here, as in MMPose's ``CPM``, so the
-    head has none of its own:
-
-    .. code-block:: python
-
-        backbone=dict(
-            type='PreActHourglassNet', num_stacks=2, num_blocks=1,
-            mobile=True),
-        head=dict(
-            type='CPMHead', in_channels=16, out_channels=16, num_stages=2,
-            final_layer=None, loss=..., decoder=codec)
+    head has none of its own: ``CPMHead`` with ``final_layer=None``.
 
     Args:
         num_stacks (int): Number of hourglasses.

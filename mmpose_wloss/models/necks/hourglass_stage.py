@@ -63,14 +63,11 @@ class HourglassStage(BaseModule):
             norm_cfg=norm_cfg)
 
     def forward(self, features: Tensor, heatmaps: Tensor) -> Tensor:
-        """Run the stage.
+        """Features [B, stage_channels[0], H, W] of the stage.
 
         Args:
-            features (Tensor): Features in shape [B, in_channels, H, W].
-            heatmaps (Tensor): Heatmaps in shape [B, heatmap_channels, H, W].
-
-        Returns:
-            Tensor: Features in shape [B, stage_channels[0], H, W].
+            features (Tensor): In shape [B, in_channels, H, W].
+            heatmaps (Tensor): In shape [B, heatmap_channels, H, W].
 
         Raises:
             UserError: If a side is no multiple of 2 ** downsample_times.
