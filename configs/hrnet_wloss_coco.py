@@ -1,13 +1,11 @@
+# python -m mmpose_wloss density fit configs/hrnet_wloss_coco.py
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py'
 
 custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)
-
-# written by: python tools/pose_density.py fit configs/hrnet_wloss_coco.py
 pose_density = dict(file='work_dirs/pose_density/coco_train2017.npz')
 train_pipeline = [
     *_base_.train_pipeline[:-1],
     dict(type='PoseDensityWeights', file=pose_density['file']),
-    _base_.train_pipeline[-1]
-]
+    dict(type='PackPoseInputs')]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 default_hooks = dict(pose_density=dict(type='PoseDensityHook'))

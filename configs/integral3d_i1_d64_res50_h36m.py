@@ -1,38 +1,22 @@
 # A modern baseline: ResNet-50 with ImageNet's weights, 64 bins of depth at once
-_base_ = './integral3d_h1_d4_h36m.py'
+_base_ = 'integral3d_h1_d4_h36m.py'
 
-max_epochs = 20
-train_cfg = dict(max_epochs=max_epochs)
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3))
+train_cfg = dict(max_epochs=20)
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3))
 param_scheduler = [
-    dict(type='LinearLR', begin=0, end=500, start_factor=0.001,
-         by_epoch=False),
+    dict(type='LinearLR', begin=0, end=500, start_factor=0.001, by_epoch=False),
     dict(
-        type='MultiStepLR',
-        begin=0,
-        end=max_epochs,
-        milestones=[14, 18],
-        gamma=0.1,
-        by_epoch=True)
-]
-
+        type='MultiStepLR', begin=0, end=20, milestones=[14, 18], gamma=0.1,
+        by_epoch=True)]
 codec = dict(heatmap_size=(64, 64, 64))
-
 model = dict(
     backbone=dict(
-        _delete_=True,
-        type='ResNet',
-        depth=50,
+        _delete_=True, type='ResNet', depth=50,
         init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50')),
     head=dict(
-        in_channels=2048,
-        deconv_out_channels=(256, 256, 256),
-        deconv_kernel_sizes=(4, 4, 4),
-        stage2=None,
-        mode='I1',
-        heatmap2_init_std=0.002,
-        decoder=codec))
-
+        in_channels=2048, deconv_out_channels=(256, 256, 256),
+        deconv_kernel_sizes=(4, 4, 4), stage2=None, mode='I1',
+        heatmap2_init_std=0.002, decoder=codec))
 train_dataloader = dict(batch_size=32)
 val_dataloader = dict(batch_size=32)
 test_dataloader = val_dataloader

@@ -4,5 +4,4 @@ model = dict(hard_views=[
     [dict(type='JointCutOcclude'), dict(type='Cutout'), dict(type='HardAffine')],
     [dict(type='JointCutout'), dict(type='CutMix'), dict(type='HardAffine')],
     [dict(type='JointCutout'), dict(type='HardAffine')],
-    [dict(type='JointCutOcclude'), dict(type='HardAffine')],
-])
+    [dict(type='JointCutOcclude'), dict(type='HardAffine')]])

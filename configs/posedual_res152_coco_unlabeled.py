@@ -1,6 +1,4 @@
 _base_ = 'posedual_res50_coco_unlabeled.py'
 
-model = dict(
-    network=dict(
-        backbone=dict(
-            depth=152, init_cfg=dict(checkpoint='torchvision://resnet152'))))
+model = dict(network=dict(backbone=dict(
+    depth=152, init_cfg=dict(checkpoint='torchvision://resnet152'))))

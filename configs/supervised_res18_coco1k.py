@@ -1,34 +1,23 @@
-# The baseline of the semi-supervised recipes. Write its annotation files by
+# The baseline of the semi-supervised recipes. Their annotation files are written by
 # python -m mmpose_wloss subset data/coco/annotations/person_keypoints_train2017.json --count 1000
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'
 
 custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)
-
+model = dict(
+    backbone=dict(
+        depth=18, init_cfg=dict(checkpoint='torchvision://resnet18')),
+    head=dict(in_channels=512), test_cfg=dict(flip_test=False))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 auto_scale_lr = dict(base_batch_size=32)
 
-model = dict(
-    backbone=dict(
-        depth=18,
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')),
-    head=dict(in_channels=512),
-    test_cfg=dict(flip_test=False))
-
-# as far as RandomBBoxTransform, which draws from truncated normal numbers,
-# comes near to the source's 30 degrees times a normal number up to 60 degrees
+# as near as RandomBBoxTransform, which truncates, comes to the original code's
+# 30 degrees times a normal number up to 60 degrees
 train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale'),
-    dict(type='RandomFlip', direction='horizontal'),
+    *_base_.train_pipeline[:3],
     dict(
-        type='RandomBBoxTransform',
-        shift_prob=0.,
-        scale_factor=(0.75, 1.25),
+        type='RandomBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
         rotate_factor=60.),
-    dict(type='TopdownAffine', input_size=_base_.codec.input_size),
-    dict(type='GenerateTarget', encoder=_base_.codec),
-    dict(type='PackPoseInputs')
-]
+    *_base_.train_pipeline[-3:]]
 train_dataloader = dict(
     batch_size=32,
     dataset=dict(

@@ -147,7 +147,7 @@ class ConfigText:
             if isinstance(value, dict) and key in old
             else self.expression(value, key)
             for key, value in new.items()
-            if key not in old or value != old[key] or self.own.get(key) == value})
+            if key not in old or value != old[key] or (key, value) in self.own.items()})
 
     def expression(self, value: Any, key: str = '') -> Group | str:
         """A value, by its name where the base or a statement has it.
