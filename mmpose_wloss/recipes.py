@@ -1,14 +1,12 @@
 """Recipes: functions that turn a stock config into one of this package.
 
-Each takes a config, leaves it as it is, and gives a new, complete one: model,
-data, sampler, packer, evaluator and hooks. They compose:
+Each takes a config, leaves it as it is, and gives a new, complete one. Recipes
+compose, and ``python -m mmpose_wloss recipe`` writes what they give as a file.
 
 .. code-block:: python
 
     cfg = Config.fromfile('my_hrnet.py')
     cfg = semi_supervised(focus_heatmaps(cfg), images='my/images')
-
-``python -m mmpose_wloss recipe`` writes what they give as a config file.
 """
 
 import copy
@@ -27,6 +25,7 @@ from .common.errors import UserError
 from .datasets import UnlabeledPoseDataset
 from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
 
+HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 # the easy view, which a teacher sees, hides nothing and needs no label
 NOT_OF_EASY_VIEWS = ('RandomHalfBody', 'Albumentation', 'GenerateTarget',
                      'PoseDensityWeights', 'PackPoseInputs')
@@ -38,7 +37,7 @@ LINEAR_LOSSES = ('KeypointMSELoss', 'FocusMSELoss', 'HeatmapWeightingMSELoss',
 # they multiply by the weight before they compare
 NONLINEAR_LOSSES = ('KeypointOHKMMSELoss', 'CombinedTargetMSELoss', 'MSELoss',
                     'AdaptiveWingLoss', 'SmoothL1Loss', 'WingLoss', 'SoftWingLoss')
-# what heads return, as far as it is in each of their stock configs
+# the losses that heads of stock configs return
 TERMS = {
     'AssociativeEmbeddingHead': ['loss_kpt', 'loss_pull', 'loss_push'],
     'CIDHead': ['loss/heatmap_coupled', 'loss/heatmap_decoupled',
@@ -50,7 +49,6 @@ TERMS = {
     'YOLOXPoseHead': ['loss_obj', 'loss_bbox', 'loss_kpt', 'loss_vis',
                       'loss_cls'],
 }
-HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 
 
 def semi_supervised(cfg: Config, images: str | Path | Mapping,
@@ -59,25 +57,23 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
                     batch_size: int | None = None,
                     source_ratio: Sequence[float] = (1, 1),
                     **options) -> Config:
-    """Train on labeled and unlabeled images, :class:`PoseDual`.
+    """Learn from unlabeled images, too: :class:`PoseDual`.
 
-    Hooks of the base that switch the pipeline or average weights are left out:
-    they know neither the mixed data nor the networks. For averages set
-    ``teacher=dict(type='ExponentialMovingAverage', momentum=0.001)``.
+    Hooks of the base that switch pipelines or average weights are left out, as
+    they know neither the mixed data nor the networks.
 
     Args:
         cfg (Config): Of a top-down pose estimator with heatmaps or SimCC.
-        images (str or dict): A folder whose images show one person each, or an
-            annotation file (``.json``) with boxes, in the ``data_root`` and
-            image folder of the labeled data, or keys of
-            :class:`UnlabeledPoseDataset`.
+        images (str or dict): A folder whose images show one person each, an
+            annotation file (``.json``) with boxes, in ``data_root`` and image
+            folder of the labeled data, or keys of :class:`UnlabeledPoseDataset`.
         method (str): ``'PoseDual'`` or ``'PoseCons'``.
         labels (str, optional): Annotation file of the labeled subset, in the
             ``data_root`` of the base.
         hard_views (list): As the model takes them.
         batch_size (int, optional): Labeled and unlabeled images together.
             Defaults to that of the base.
-        source_ratio (list): Shares of labeled and unlabeled images in a batch.
+        source_ratio (list): Labeled to unlabeled images in a batch.
         options: Other keys of the model.
 
     Raises:
@@ -91,7 +87,8 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key):
             cfg[key] = dict(type='NetworksEvaluator', metrics=cfg[key])
-    _drop_hooks(cfg, lambda hook: is_of_class(hook, 'EMAHook'))
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks
+                        if not is_of_class(hook, 'EMAHook')]
     return _complete(cfg, 'DualNetworkHook', 'UnreadableImagesHook')
 
 
@@ -99,25 +96,21 @@ def distill(cfg: Config, teacher: str | Mapping, checkpoint: str | None = None,
             images: str | Path | Mapping | None = None, alpha: float = 0.5,
             labels: str | Path | None = None, batch_size: int | None = None,
             source_ratio: Sequence[float] | None = (1, 1), **options) -> Config:
-    """Let a trained teacher teach the model, :class:`FastPoseDistiller`.
+    """Learn from a trained teacher, too: :class:`FastPoseDistiller`.
 
     Args:
-        cfg (Config): Of the student, as :func:`semi_supervised`.
+        cfg (Config): Of the student, as for :func:`semi_supervised`.
         teacher (str or dict): Path or stock name of its config, or its model.
-        checkpoint (str, optional): Path or URL of its weights. Defaults to
-            those of MMPose's model zoo, for a stock teacher.
+        checkpoint (str, optional): Path or URL of its weights. A stock teacher
+            defaults to those of MMPose's model zoo.
         images (str or dict, optional): Unlabeled images beside the labeled
-            ones, as in :func:`semi_supervised`.
+            ones. These, ``labels``, ``batch_size`` and ``source_ratio`` are as
+            for :func:`semi_supervised`; a ratio of ``None`` shuffles all.
         alpha (float): Share of the teacher in the loss, from 0 to 1.
-        labels (str, optional): As in :func:`semi_supervised`.
-        batch_size (int, optional): As in :func:`semi_supervised`.
-        source_ratio (list, optional): As in :func:`semi_supervised`. ``None``
-            shuffles all images together.
         options: Other keys of the model.
 
     Raises:
-        UserError: If the model or its data cannot be trained so, or there is
-            no checkpoint.
+        UserError: As :func:`semi_supervised`, or if there is no checkpoint.
     """
     cfg = _begin(cfg)
     _check_outputs(cfg, 'FastPoseDistiller')
@@ -127,40 +120,35 @@ def distill(cfg: Config, teacher: str | Mapping, checkpoint: str | None = None,
     cfg.model = dict(type='FastPoseDistiller', teacher=teacher,
                      teacher_checkpoint=checkpoint or _zoo_checkpoint(teacher),
                      student=cfg.model, alpha=alpha, **options)
-    hooks = ['DistillationHook']
-    if images is not None:
-        _mix(cfg, images, labels, batch_size, source_ratio)
-        hooks.append('UnreadableImagesHook')
-    return _complete(cfg, *hooks)
+    if images is None:
+        return _complete(cfg, 'DistillationHook')
+    _mix(cfg, images, labels, batch_size, source_ratio)
+    return _complete(cfg, 'DistillationHook', 'UnreadableImagesHook')
 
 
 def weigh_poses(cfg: Config, file: str | Path | None = None,
                 **options) -> Config:
-    """Weigh each training sample by the rarity of its pose.
+    """Weigh training samples by the rarity of their poses.
 
-    A loss that is not linear in its weights gets an
-    :class:`InstanceWeightedLoss` around it.
+    A loss that is not linear in weights becomes an :class:`InstanceWeightedLoss`.
 
     Args:
-        cfg (Config): Of a top-down pose estimator, which may be one of
-            :func:`semi_supervised` or :func:`distill`.
-        file (str, optional): Where ``density fit`` writes the pose density.
-            Defaults to ``work_dirs/pose_density/NAME.npz``, after the
-            annotation file.
-        options: How the density is fitted, as ``density fit --options``.
+        cfg (Config): Of a top-down pose estimator, also within
+            :class:`PoseDual` or :class:`FastPoseDistiller`.
+        file (str, optional): Where ``density fit`` writes the pose density, by
+            default ``work_dirs/pose_density/NAME_OF_THE_ANNOTATIONS.npz``.
+        options: As those of ``density fit``.
 
     Raises:
         UserError: If the data are not single people of one annotation file, or
             the loss ignores weights.
     """
     cfg = _begin(cfg)
-    head = _estimator(cfg, 'weigh_poses').head
+    head = _top_down(cfg, 'weigh_poses').head
     losses = head.get('loss')
     losses = losses if isinstance(losses, list) else [losses]
     for one in losses:
-        if is_of_class(head, 'VisPredictHead') or not any(
-                is_of_class(one, name)
-                for name in LINEAR_LOSSES + NONLINEAR_LOSSES):
+        if _type(one) not in LINEAR_LOSSES + NONLINEAR_LOSSES:
             raise UserError(f'weigh_poses: {_type(one)}, the loss of a '
                             f'{_type(head)}, is not known to weigh samples')
         if not (one.get('use_target_weight') or _type(one) in (
@@ -171,22 +159,20 @@ def weigh_poses(cfg: Config, file: str | Path | None = None,
               if _type(one) in NONLINEAR_LOSSES else one for one in losses]
     head.loss = losses if isinstance(head.loss, list) else losses[0]
 
-    training = {key: value for key, value in cfg.items()
-                if not key.startswith(('val', 'test'))}
-    if any(components_of_class(training, 'PoseDensityWeights')):
+    if any(components_of_class(cfg.train_dataloader, 'PoseDensityWeights')):
         raise UserError('weigh_poses: the config has PoseDensityWeights already')
     labeled = [one for _, one in components(cfg.train_dataloader.dataset)
-               if one.get('ann_file') and not is_of_class(
-                   one, 'UnlabeledPoseDataset')]
+               if one.get('ann_file') and _type(one) != 'UnlabeledPoseDataset']
     if len(labeled) != 1:
         raise UserError(
             f'weigh_poses: a pose density is of one annotation file, but '
             f'train_dataloader has {len(labeled)} labeled data sets')
     file = str(file or Path('work_dirs', 'pose_density', Path(
         labeled[0].ann_file).stem).with_suffix('.npz'))
-    step = dict(type='PoseDensityWeights', file=file)
-    for key, value in training.items():
-        cfg[key] = _after_targets(value, step)
+    for key, value in cfg.items():
+        if not key.startswith(('val', 'test')):
+            cfg[key] = _after_targets(
+                value, dict(type='PoseDensityWeights', file=file))
     cfg.pose_density = dict(file=file, **options)
     cfg.setdefault('default_hooks', {})['pose_density'] = dict(
         type='PoseDensityHook')
@@ -210,35 +196,33 @@ def focus_heatmaps(cfg: Config,
     loss = dict(type=loss) if isinstance(loss, str) else dict(loss)
     head = _network(cfg).get('head') or {}
     head = head.head if is_of_class(head, 'BalancedHead') else head
-    found = {key: old if isinstance(old, list) else [old]
-             for key, old in head.items()}
-    found = {key: old for key, old in found.items()
-             if old and all(_type(one) in HEATMAP_LOSSES for one in old)}
-    if not found:
-        raise UserError(
-            f'focus_heatmaps: a {_type(head)} has no KeypointMSELoss, so it does '
-            'not learn heatmaps by their squared error')
     if is_of_class(head.get('decoder'), 'MegviiHeatmap'):
         loss.setdefault('heatmap_max', 255.)
-    for key, old in found.items():
-        # losses of several stages weigh by stage; one serves all of them
-        kept = ('use_target_weight', *(
-            ('skip_empty_channel', 'loss_weight') if len(old) == 1 else ()))
-        head[key] = {**loss, **{name: old[0][name] for name in kept
-                                if name in old[0] and name not in loss}}
+    found = False
+    for key, value in head.items():
+        old = value if isinstance(value, list) else [value]
+        if old and all(_type(one) in HEATMAP_LOSSES for one in old):
+            found = True
+            # losses of several stages weigh by stage; one serves all of them
+            kept = ('use_target_weight', *(
+                ('skip_empty_channel', 'loss_weight') if len(old) == 1 else ()))
+            head[key] = {**{name: old[0][name] for name in kept
+                            if name in old[0]}, **loss}
+    if not found:
+        raise UserError(f'focus_heatmaps: a {_type(head)} has no KeypointMSELoss, so '
+                        'it does not learn heatmaps by their squared error')
     return _complete(cfg)
 
 
 def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
             terms: Sequence[str] | Mapping | None = None, **options) -> Config:
-    """Balance the losses of a head that has several.
+    """Balance the losses of a head that has several: :class:`BalancedHead`.
 
     Args:
         cfg (Config): Of any pose estimator.
         balancer (str or dict): Its type, or its config.
-        terms (list or dict, optional): Names of the losses, as
-            :class:`BalancedHead` takes them. Defaults to those that the stock
-            head is known to return.
+        terms (list or dict, optional): Names of the losses. Defaults to those
+            of a head that stock configs have.
         options: Other keys of :class:`BalancedHead`.
 
     Raises:
@@ -251,15 +235,15 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
         balancer = dict(type=balancer)
     network = _network(cfg)
     head = network.get('head')
+    terms = terms or TERMS.get(_type(head))
     if is_of_class(head, 'IntegralPose3DHead'):
         head.balancer = balancer
-        return _complete(cfg)
-    terms = terms or TERMS.get(_type(head))
-    if not terms:
+    elif terms:
+        network.head = dict(type='BalancedHead', head=head, terms=terms,
+                            balancer=balancer, **options)
+    else:
         raise UserError(f'balance: a {_type(head)} is not known to return several '
                         "losses. If it does, name them: terms=['loss_…', …]")
-    network.head = dict(type='BalancedHead', head=head, terms=terms,
-                        balancer=balancer, **options)
     return _complete(cfg)
 
 
@@ -280,17 +264,17 @@ def _complete(cfg: Config, *hooks: str) -> Config:
     return Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
 
 
-def _network(cfg: Config) -> dict:
-    """The stock pose estimator, wrapped by a recipe or not."""
-    return cfg.model.get('network') or cfg.model.get('student') or cfg.model
-
-
 def _type(config: Any) -> str:
     kind = config.get('type') if isinstance(config, dict) else None
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def _estimator(cfg: Config, recipe: str) -> dict:
+def _network(cfg: Config) -> dict:
+    """The stock pose estimator, wrapped by a recipe or not."""
+    return cfg.model.get('network') or cfg.model.get('student') or cfg.model
+
+
+def _top_down(cfg: Config, recipe: str) -> dict:
     network = _network(cfg)
     if _type(network) not in ('TopdownPoseEstimator', 'TopdownPose3DEstimator'):
         raise UserError(f'{recipe} is for top-down pose estimators, which see one '
@@ -302,19 +286,16 @@ def _estimator(cfg: Config, recipe: str) -> dict:
 
 def _check_outputs(cfg: Config, method: str) -> None:
     """Refuse a head whose outputs cannot be taught."""
-    if _network(cfg) is not cfg.model:
+    network = _top_down(cfg, method)
+    if network is not cfg.model:
         raise UserError(
             f'{method} takes a stock pose estimator, but the model is a '
             f'{_type(cfg.model)} already. To let its networks teach, write one as '
             'a stock checkpoint (mmpose_wloss export) and name it as a teacher')
-    config = _estimator(cfg, method).head
     with DefaultScope.overwrite_default_scope('mmpose'):
-        head = MODELS.build(copy.deepcopy(config))
-    try:
-        keypoint_outputs(head)
-        check_weighted(head.loss_module)
-    except (TypeError, ValueError) as error:
-        raise UserError(f'{method}: {error}') from error
+        head = MODELS.build(copy.deepcopy(network.head))
+    keypoint_outputs(head)
+    check_weighted(head.loss_module)
 
 
 def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
@@ -344,7 +325,8 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
         loader.sampler = dict(
             type='EpochMultiSourceSampler', batch_size=cfg.batch_size,
             source_ratio=list(source_ratio))
-    _drop_hooks(cfg, lambda hook: 'switch_pipeline' in hook)
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or []
+                        if 'switch_pipeline' not in hook]
 
 
 def _unlabeled(images: str | Path | Mapping, labeled: dict,
@@ -362,21 +344,19 @@ def _unlabeled(images: str | Path | Mapping, labeled: dict,
     if 'ann_file' in images:
         config['ann_file'] = _below(config.get('data_root'), images['ann_file'])
     if 'pipeline' not in config:
-        steps = [dict(step) for step in labeled.pipeline
-                 if _type(step) not in NOT_OF_EASY_VIEWS]
-        for step in steps:
+        config['pipeline'] = [dict(step) for step in labeled.pipeline
+                              if _type(step) not in NOT_OF_EASY_VIEWS]
+        for step in config['pipeline']:
             # where there are no boxes, the whole image
             if is_of_class(step, 'GetBBoxCenterScale') and 'ann_file' not in config:
                 step['padding'] = 1.
-        config['pipeline'] = steps
     return config
 
 
 def _below(root: str | None, file: str | Path) -> str:
     """A path, relative to a folder if it is below it."""
-    if root and Path(file).is_relative_to(root):
-        return relpath(file, root)
-    return str(file)
+    return (relpath(file, root) if root and Path(file).is_relative_to(root)
+            else str(file))
 
 
 def _zoo_checkpoint(teacher: str | Mapping) -> str:
@@ -399,8 +379,3 @@ def _after_targets(config: Any, step: dict) -> Any:
         if is_of_class(each, 'GenerateTarget'):
             steps.append(dict(step))
     return type(config)(steps)
-
-
-def _drop_hooks(cfg: Config, unfit) -> None:
-    hooks = cfg.get('custom_hooks') or []
-    cfg.custom_hooks = [hook for hook in hooks if not unfit(hook)]

@@ -1,5 +1,6 @@
 """Small stock networks and mixed batches for them."""
 
+from mmpose_wloss.common.configs import components
 
 import numpy as np
 import torch
@@ -173,3 +174,20 @@ def distiller(student, teacher, folder, seed=0, **arguments):
                               teacher=teacher, **arguments))
     model.init_weights()
     return model
+
+
+def shrink_images(config, size=128):
+    """Let the heatmap network of a config see small images."""
+    parts = [part for key in ('model', 'train_dataloader', 'val_dataloader')
+             for _, part in components(config[key])]
+    codecs = [part for part in parts if 'heatmap_size' in part]
+    for codec in codecs:
+        stride = codec.input_size[0] // codec.heatmap_size[0]
+        codec.update(input_size=(size, size), heatmap_size=(
+            size // stride, size // stride, *codec.heatmap_size[2:]))
+    for part in parts if codecs else ():
+        if 'out_shape' in part:
+            part.out_shape = codecs[0].heatmap_size
+        elif part.get('type') in ('TopdownAffine', 'TopdownResize',
+                                  'BottomupRandomAffine'):
+            part.input_size = (size, size)

@@ -10,8 +10,8 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from .. import recipes
-from ..common.config_text import ConfigText
-from ..common.errors import UserError
+from ..common.config_text import config_text
+from ..common.errors import MissingFile, UserError
 from ..common.files import write_whole
 from ..preflight import check_config_path
 
@@ -20,13 +20,10 @@ FIT = 'python -m mmpose_wloss density fit {}'
 
 
 def load_base(base: str) -> Config:
-    """Load a config by its path or its stock name.
-
-    Args:
-        base (str): The path, or ``'mmpose::…'``.
+    """Load a config by its path or its stock name, ``'mmpose::…'``.
 
     Raises:
-        UserError: If there is no such config.
+        MissingFile: If there is no such config.
     """
     if '::' not in base:
         check_config_path(base)
@@ -34,24 +31,14 @@ def load_base(base: str) -> Config:
     try:
         # as a config would that has it as its base
         return Config.fromstring(f'_base_ = {base!r}\n', '.py')
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f'there is no stock config {base}: {error}') from error
+    except (OSError, ValueError) as error:
+        raise MissingFile(f'there is no stock config {base}') from error
 
 
-def text_over(config: Config, base: str, folder: str | Path,
-              comment: str = '') -> str:
-    """A config as a file that inherits its base.
-
-    Args:
-        config (Config): The config.
-        base (str): Path or stock name of the base.
-        folder (str or Path): Where the file is to be.
-        comment (str): Its first line.
-    """
-    old = load_base(base)
-    if '::' not in base:
-        base = os.path.relpath(base, folder)
-    return f'{comment}_base_ = {base!r}\n\n' + ConfigText(old).write(config)
+def text_over(config: Config, base: str, folder: str | Path = '.') -> str:
+    """A config as a file in a folder that inherits its base."""
+    name = base if '::' in base else os.path.relpath(base, folder)
+    return f'_base_ = {name!r}\n\n' + config_text(config, load_base(base))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -103,8 +90,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def apply(args: argparse.Namespace) -> Config:
-    """Apply the recipe that the arguments ask for."""
+def made(args: argparse.Namespace) -> Config:
+    """The config that the arguments of :func:`parse` ask for."""
     cfg, options = load_base(args.base), dict(args.options)
     if args.recipe in ('semi', 'distill'):
         options |= dict(images=images_of(args), labels=args.labels,
@@ -145,8 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f'{out} exists already. Add --force to overwrite it')
     given = sys.argv[2:] if arguments is None else arguments
     command = shlex.join(['python', '-m', 'mmpose_wloss', 'recipe', *given])
-    cfg = apply(args)
-    write_whole(out, text_over(cfg, args.base, out.parent, f'# {command}\n'))
+    cfg = made(args)
+    write_whole(out, f'# {command}\n' + text_over(cfg, args.base, out.parent))
     print(f'{out} is written. Read it, then run')
     for line in [*([FIT] if args.recipe == 'weigh' else []), TRAIN]:
         print(f'  {line.format(out)}')
