@@ -6,6 +6,7 @@ codec = dict(
     type='IntegralPose3DLabel', input_size=(64, 64),
     heatmap_size=(32, 32, 16), sigma=1.5, depth_range=(-1000., 1000.))
 root_joints = (11, 12)
+dataset_type = 'CocoStyle3DDataset'
 model = dict(
     type='TopdownPose3DEstimator', root_joints=root_joints,
     head=dict(
@@ -20,11 +21,11 @@ train_pipeline = [
 val_pipeline = [*_base_.val_pipeline[:-1], dict(type='PackPose3DInputs')]
 train_dataloader = dict(
     dataset=dict(
-        type='CocoStyle3DDataset', root_joints=root_joints,
+        type=dataset_type, root_joints=root_joints,
         pipeline=train_pipeline))
 val_dataloader = dict(
     dataset=dict(
-        type='CocoStyle3DDataset', root_joints=root_joints,
+        type=dataset_type, root_joints=root_joints,
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = [

@@ -31,6 +31,9 @@ model = dict(
         decoder=codec),
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False))
 
+# MMPose's inferencers read these two
+dataset_type = 'CocoDataset'
+data_mode = 'topdown'
 data_root = 'data/annypose/'
 crop = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale')]
 affine = dict(
@@ -47,14 +50,14 @@ train_dataloader = dict(
     batch_size=32, num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset', data_root=data_root, data_mode='topdown',
+        type=dataset_type, data_root=data_root, data_mode=data_mode,
         ann_file='annotations/person_keypoints_train.json',
         data_prefix=dict(img='train/'), pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=32, num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='CocoDataset', data_root=data_root, data_mode='topdown',
+        type=dataset_type, data_root=data_root, data_mode=data_mode,
         ann_file='annotations/person_keypoints_val.json',
         data_prefix=dict(img='val/'), test_mode=True, pipeline=val_pipeline))
 test_dataloader = val_dataloader
