@@ -162,7 +162,7 @@ class BalancedHead(BaseModule):
                 are none.
         """
         values = self.head.loss(feats, *args, **kwargs)
-        self._look_for_typos(values)
+        self._check_returned(values)
         balanced = self.balancer(
             {term: _total(values[key]) if key in values else self._zero(feats)
              for term, key in self.terms.items()},
@@ -180,7 +180,7 @@ class BalancedHead(BaseModule):
                   for key, value in values.items()}
         return {**result, **balanced}
 
-    def _look_for_typos(self, values: Mapping) -> None:
+    def _check_returned(self, values: Mapping) -> None:
         self.awaited.difference_update(values)
         if not self.awaited or not self.balancer.learning:
             return

@@ -479,6 +479,14 @@ def test_the_recipe_trains_and_predicts(coco_root):
     config.model.head.head.decoder.update(codec)
     config.model.head.head.rescore_cfg.pop('init_cfg')
     config.model.backbone.init_cfg = None
+    channels = [4, 8, 16, 32]
+    for stage, options in config.model.backbone.extra.items():
+        if stage.startswith('stage'):
+            count = min(len(options.num_channels), 4)
+            options.update(num_modules=1, num_blocks=(1, ) * count)
+            if stage != 'stage1':
+                options.num_channels = channels[:count]
+    config.model.head.head.in_channels = sum(channels)
     config.train_dataloader.batch_size = 2
     for mode in ('train', 'val'):
         loader = config[f'{mode}_dataloader']
