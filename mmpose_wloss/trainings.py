@@ -44,13 +44,11 @@ class Training:
     Args:
         config (str): Path of the config, which trains by epochs.
         root (str): Below it lies the training's folder, whose name ends in a
-            digest of the config and of the annotations: a training of anything
-            else has another folder.
+            digest of the config, of the annotations and of ``after``.
         options (dict, optional): Keys of the config to change.
         name (str, optional): What the folder's name begins with; by default
             the config's.
-        after (Training, optional): The one whose checkpoint this takes. It
-            counts for the digest: after another one it is another training.
+        after (Training, optional): The one whose checkpoint this takes.
         processes (int): How many train together, each with a GPU if there are
             any.
         checkpoint_key (str): The key of the config that takes the checkpoint
@@ -211,10 +209,8 @@ def run_trainings(trainings: Sequence[Training],
             takes another's checkpoint waits until that is done.
         processes (int): How many run at a time.
         threads (int): Threads of computation of each.
-        deadline (float): Value of ``time.monotonic()`` from which on no
-            further training is started.
-        ended (Callable): Called with each training as it ends and the seconds
-            that this run of it took.
+        deadline (float): When, by ``time.monotonic()``, to start no more.
+        ended (Callable): Called with each training as it ends and its seconds.
 
     Raises:
         TrainingFailed: If one ends with an error, or waits for one that is

@@ -5,12 +5,11 @@ from .person_boxes import (
     whole_frames,
 )
 from .pose3d_image_inferencer import Pose3DImageInferencer
-from .pose3d_predictions import predict_images, predict_samples
 from .topdown_predictor import TopdownPredictor
 from .video import VideoSummary, predict_video
 
 __all__ = [
     'BoxesFile', 'PersonDetector', 'Pose3DImageInferencer',
-    'TopdownPredictor', 'VideoSummary', 'person_boxes', 'predict_images',
-    'predict_samples', 'predict_video', 'whole_frames'
+    'TopdownPredictor', 'VideoSummary', 'person_boxes', 'predict_video',
+    'whole_frames'
 ]

@@ -90,18 +90,14 @@ def make_stages(configs: Sequence[str], work_dir: str,
     """Check configs and make the trainings of a curriculum.
 
     Args:
-        configs (Sequence[str]): Paths of the configs, in order; each with an
-            :class:`IntegralPose3DHead`.
+        configs (Sequence[str]): Paths of the configs, in order.
         work_dir (str): Where the stages' folders go.
         options (dict, optional): Keys to change in every config.
         processes (int): How many train a stage together.
 
-    Returns:
-        list[Training]: Each starts from the checkpoint of the one before.
-
     Raises:
-        UserError: If a config cannot start from the one before.
-        MissingFile: If a config, or a file that it names, is not there.
+        UserError: If a config cannot start from the one before, or if it
+            names a file that is not there.
     """
     before = None
     for path in configs:

@@ -55,13 +55,9 @@ class PoseView(NamedTuple):
                   boxes: bool = False, **view) -> 'PoseView':
         """The prediction of a :class:`TopdownPose3DEstimator`.
 
-        Args:
-            image (np.ndarray): RGB of the whole image.
-            sample (PoseDataSample): With ``pred_instances``.
-            kpt_thr (float): Joints with a lower score are left out.
-            truth (bool): Take the sample's 3D truth too, where it has one.
-            boxes (bool): Take the boxes too.
-            **view: ``window`` and ``caption``.
+        Joints with a score below ``kpt_thr`` are left out. The sample's truth,
+        if it has one in 3D, and boxes are taken too on request; ``view`` is
+        ``window`` and ``caption``.
         """
         found = sample.pred_instances
         places = _places(found)
@@ -96,8 +92,8 @@ def draw_pose_views(views: Sequence[PoseView], skeleton: Skeleton,
                     size: float = 9.) -> Figure:
     """Draw people in the image and beside it in space, upright.
 
-    Where the truth is known, it is drawn in white on the image, and beside the
-    prediction in space, in the same axes.
+    The truth is drawn in white on the image, and beside the prediction in
+    space, in the same axes.
 
     Args:
         views (Sequence[PoseView]): The people of each image.
@@ -105,9 +101,6 @@ def draw_pose_views(views: Sequence[PoseView], skeleton: Skeleton,
         columns (int): Images a row.
         width (float): Of bones, in points.
         size (float): Of joints, in square points.
-
-    Returns:
-        Figure: The figure.
     """
     panels = 2 + any(view.truth is not None for view in views)
     columns = min(columns, len(views))

@@ -1,13 +1,20 @@
 import json
+from pathlib import Path
 
 from mmpose_wloss.commands.pose3d import main
 from mmpose_wloss.common.errors import MissingFile, UserError
 
+import cv2
+import numpy as np
 import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmpose.evaluation.metrics import MPJPE
+from mmpose.registry import DATASETS
 
-
-def run(arguments: list[str]) -> int:
-    return main([*arguments, '--device', 'cpu'])
+CAMERA = dict(f=[150., 150.], c=[64., 48.])
+BOX = [10, 10, 50, 80]
+FIRST, SECOND, THIRD = (f'00000000000{number}' for number in (1, 2, 3))
 
 
 @pytest.fixture(scope='module')
@@ -17,30 +24,81 @@ def model(pose3d_config, pose3d_checkpoint, tmp_path_factory) -> list[str]:
     return [str(file), pose3d_checkpoint]
 
 
-def test_a_folder(model, coco_root, tmp_path, capsys):
+@pytest.fixture
+def run(model, tmp_path):
+    """Runs the command, and gives where it wrote."""
+    def run_command(*arguments) -> Path:
+        assert main([*model, *map(str, arguments), '--out', str(tmp_path),
+                     '--device', 'cpu']) == 0
+        return tmp_path
+    return run_command
+
+
+@pytest.fixture
+def folder(val_images, tmp_path) -> Path:
+    """Three images, and one that is broken."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for image in val_images[:3]:
+        (folder / Path(image).name).symlink_to(image)
+    (folder / 'broken.jpg').write_text('no image')
+    (folder / 'notes.txt').write_text('no image either')
+    return folder
+
+
+def write(folder: Path, content) -> Path:
+    file = folder / 'given.json'
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_what_cannot_be_read_is_left_out(run, folder, tmp_path, capsys):
+    boxes = write(tmp_path, {f'{FIRST}.jpg': [BOX, [25, 15, 105, 85]],
+                             f'{SECOND}.jpg': [], 'broken.jpg': [BOX]})
     camera = tmp_path / 'camera.json'
-    camera.write_text(json.dumps(dict(f=[150., 150.], c=[64., 48.])))
-    boxes = tmp_path / 'boxes.json'
-    boxes.write_text(json.dumps({'000000000001.jpg': [[1, 2, 50, 60]] * 2,
-                                 '000000000002.jpg': []}))
-    assert run([*model, str(coco_root / 'val2017'), '--boxes', str(boxes),
-                 '--camera', str(camera), '--root-depth', '4000', '--out',
-                 str(tmp_path)]) == 0
+    camera.write_text(json.dumps(CAMERA))
+    out = run(folder, '--boxes', boxes, '--camera', camera, '--root-depth',
+              4000)
     said = capsys.readouterr()
     assert '2 people in 2 images, 2 left out' in said.out
-    assert '000000000003.jpg' in said.err and '000000000004.jpg' in said.err
-    people = json.loads(
-        (tmp_path / 'predictions' / '000000000001.json').read_text())
-    assert len(people) == 2 and 'keypoints_cam' in people[0]
+    assert f'{THIRD}.jpg' in said.err and 'broken.jpg' in said.err
+    first, second = (json.loads((out / 'predictions' / f'{name}.json'
+                                 ).read_text()) for name in (FIRST, SECOND))
+    assert len(first) == 2 and 'keypoints_cam' in first[0] and second == []
+    assert sorted(file.stem for file in (out / 'visualizations').iterdir()) == [
+        FIRST, SECOND]
 
 
-def test_samples(model, tmp_path, capsys):
-    assert run([*model, '--dataset', '2', '--out', str(tmp_path)]) == 0
-    assert '| mean ' in capsys.readouterr().out
-    assert (tmp_path / 'sheet.png').is_file()
-    with pytest.raises(MissingFile, match='nowhere/annotations'):
-        run([*model, '--dataset', '2', '--out', str(tmp_path), '--cfg-options',
-              'test_dataloader.dataset.data_root=nowhere'])
+def test_cameras_by_name(run, folder, tmp_path, capsys):
+    camera = write(tmp_path, {f'{FIRST}.jpg': CAMERA})
+    run(folder, '--camera', camera, '--root-depth', 4000)
+    said = capsys.readouterr()
+    assert '1 people in 1 images, 3 left out' in said.out
+    assert f'{SECOND}.jpg in {camera}' in said.err
+    with pytest.raises(UserError, match=r'other\.jpg'):
+        run(folder, '--boxes', write(tmp_path, {'other.jpg': [BOX]}))
+
+
+def test_errors_of_samples_are_those_of_the_metric(run, inferencer, capsys):
+    out = run('--dataset', 100)
+    errors = json.loads((out / 'errors.json').read_text())['samples']
+    assert [error['id'] for error in errors] == [1, 2, 3, 4]
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        dataset = DATASETS.build(inferencer.cfg.test_dataloader.dataset)
+    with torch.no_grad():
+        samples = inferencer.model.test_step(inferencer.collate_fn(
+            [dataset[index] for index in range(4)]))
+    means = capsys.readouterr().out.split('| mean ')[1]
+    for mode in ('MPJPE', 'P-MPJPE'):
+        metric = MPJPE(mode=mode.lower())
+        metric.process([], [sample.to_dict() for sample in samples])
+        expected = metric.compute_metrics(metric.results)[mode]
+        assert np.mean([error[mode] for error in errors]) == pytest.approx(
+            expected, rel=1e-5)
+        assert f'{expected:.1f}' in means
+    sheet = cv2.imread(str(out / 'sheet.png'))
+    # two samples a row, each an image and two poses
+    assert sheet.shape[1] > 2 * sheet.shape[0] and sheet.std() > 10
 
 
 @pytest.mark.parametrize('arguments, named', [
@@ -48,20 +106,21 @@ def test_samples(model, tmp_path, capsys):
     (('--dataset', '3', '--boxes', 'b.json'), '--boxes'),
     (('--dataset', '3', '--camera', 'c.json'), '--camera'),
     (('--dataset', '3', '--root-depth', '0'), '--root-depth')])
-def test_wrong_arguments(model, capsys, arguments, named):
+def test_wrong_arguments(run, capsys, arguments, named):
     with pytest.raises(SystemExit):
-        run([*model, *arguments])
+        run(*arguments)
     assert named in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_files_that_are_missing_or_broken(model, tmp_path):
-    config, checkpoint = model
-    broken = tmp_path / 'broken.jpg'
-    broken.write_text('no image')
-    for arguments in ([str(tmp_path / 'none.py'), checkpoint, str(broken)],
-                      [config, str(tmp_path / 'none.pth'), str(broken)]):
-        with pytest.raises(MissingFile, match='none'):
-            run(arguments)
-    for image in (str(broken), 'none.jpg'):
+def test_what_is_missing_or_broken(run, model, folder):
+    with pytest.raises(UserError, match='dataset'):
+        run('--dataset', 0)
+    with pytest.raises(MissingFile, match='nowhere/annotations'):
+        run('--dataset', 2, '--cfg-options',
+            'test_dataloader.dataset.data_root=nowhere')
+    for image in (folder / 'broken.jpg', 'none.jpg'):
         with pytest.raises(UserError, match='no prediction'):
-            run([*model, image, '--out', str(tmp_path)])
+            run(image)
+    for arguments in (['none.py', model[1]], [model[0], 'none.pth']):
+        with pytest.raises(MissingFile, match='none'):
+            main([*arguments, str(folder), '--device', 'cpu'])

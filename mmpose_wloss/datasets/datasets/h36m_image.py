@@ -127,8 +127,8 @@ class Human36mImageDataset(BaseCocoStyleDataset):
         checks.one_of(('train', 'test'), split=split)
         checks.whole(frame_interval=frame_interval)
         # boxes of a detector have no 3D poses; frame_interval is of videos
-        for key, value in dict(data_mode='topdown', bbox_file=None,
-                               sample_interval=1).items():
+        for key, value in (('data_mode', 'topdown'), ('bbox_file', None),
+                           ('sample_interval', 1)):
             checks.one_of([value], **{key: kwargs.get(key, value)})
         if isinstance(subjects, str):
             raise UserError('subjects must be a list such as '

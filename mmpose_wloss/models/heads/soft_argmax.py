@@ -20,11 +20,9 @@ def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
 
     over all bins i of one joint, whose indices along each axis are
     :math:`x_i` (`Integral Human Pose Regression
-    <https://arxiv.org/abs/1711.08229>`_, eq. 3). The original code of the
-    adaptive loss balance multiplies by :math:`\beta` = 30.
-
-    Beside the heatmaps it holds one float32 tensor of their size at a time, in
-    the forward and in the backward pass: the softmax is computed again.
+    <https://arxiv.org/abs/1711.08229>`_, eq. 3). It holds one float32 tensor
+    of the heatmaps' size at a time: the backward pass computes the softmax
+    again.
 
     Args:
         heatmaps (Tensor): Heatmaps in shape [B, K, H, W] or volumes in shape
