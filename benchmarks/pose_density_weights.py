@@ -1,9 +1,10 @@
 """Whether weighting rare poses helps, and which weights do.
 
 Trains the demo's network, with heatmaps and with DeepPose's regression, on the
-embedded data set, whose pose classes have known shares, with no weights, the
-source's, leave-one-out, leave-one-out and tempered, and weights by the true
-class. Render the data first, the second with more people to validate on:
+embedded data set, whose pose classes have known shares, with no weights, those
+of the original code ("the source's"), leave-one-out, leave-one-out and
+tempered, and weights by the true class. Render the data first, the second with
+more people to validate on:
 python -m mmpose_wloss render dataset --out data/annypose
 python -m mmpose_wloss render dataset --out data/annypose_balance --val 3000
 """
@@ -105,18 +106,18 @@ def write_densities() -> dict:
     class_of = {annotation['id']: annotation['pose_class']
                 for annotation in annotations}
     classes = np.array([class_of[number] for number in poses.ids])
-    artefacts = {name: fit_pose_density(poses, **density)
+    artifacts = {name: fit_pose_density(poses, **density)
                  for name, density in DENSITIES.items()}
     shares = {name: np.mean(classes == name) for name in CLASSES}
     weights = np.array([1 / shares[name] for name in classes])
-    artefacts['oracle'] = dataclasses.replace(
-        artefacts['tempered'], weights=weights / weights.mean())
+    artifacts['oracle'] = dataclasses.replace(
+        artifacts['tempered'], weights=weights / weights.mean())
     rows = []
-    for name, artefact in artefacts.items():
-        artefact.save(str(ROOT / file_of(name)))
-        rows.append([name, artefact.effective_sample_size,
-                     artefact.weights.min(), artefact.weights.max(),
-                     *(artefact.weights[classes == kind].mean()
+    for name, artifact in artifacts.items():
+        artifact.save(str(ROOT / file_of(name)))
+        rows.append([name, artifact.effective_sample_size,
+                     artifact.weights.min(), artifact.weights.max(),
+                     *(artifact.weights[classes == kind].mean()
                        for kind in CLASSES)])
     print(tabulate(
         [['share', '', '', '', *(shares[kind] for kind in CLASSES)], *rows],
@@ -126,10 +127,10 @@ def write_densities() -> dict:
     # as JSON reads it
     return json.loads(json.dumps(dict(
         validation=digest_of_file(validation),
-        **{name: dict(artefact.density.options,
+        **{name: dict(artifact.density.options,
                       effective_sample_size=round(
-                          artefact.effective_sample_size, 4))
-           for name, artefact in artefacts.items()})))
+                          artifact.effective_sample_size, 4))
+           for name, artifact in artifacts.items()})))
 
 
 def table_by_class() -> str:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / 'docs' / 'images' / 'pose_density_weights_lsp.png'
 BANDWIDTHS = (0.05, 0.2, 0.6)
 KINDS = {
-    'with itself (the source)': {},
+    'with itself (the original code)': {},
     'left out': dict(leave_one_out=True),
     'left out, tempered': dict(leave_one_out=True, alpha=0.5, clip=(0.1, 10.),
                                min_ess=0.5, mean_one=True),

@@ -26,7 +26,7 @@ from ..common.errors import UserError
 from ..common.files import existing_file
 from ..datasets.datasets.unlabeled import UnlabeledPoseDataset
 from ..datasets.poses import Poses, collect_poses, fit_pose_density, joint_names
-from ..pose_density import PoseDensity, PoseDensityArtefact
+from ..pose_density import PoseDensity, PoseDensityArtifact
 from ..pose_density.normalization import joint_boxes
 from ..pose_density.summary import compare, summarize, summarize_comparison
 from ..preflight import (
@@ -134,43 +134,43 @@ def run_fit(args: argparse.Namespace) -> None:
     poses = read_poses(source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always', UserWarning)
-        artefact = fit_pose_density(poses, device=args.device, progress=True,
+        artifact = fit_pose_density(poses, device=args.device, progress=True,
                                     **options)
     for each in caught:
         warn(each.message)
-    print(summarize(artefact))
-    if artefact.is_carried_by_few() and not args.force:
-        raise UserError(f'{out} is not written: {artefact.doubt()}. Or write '
+    print(summarize(artifact))
+    if artifact.is_carried_by_few() and not args.force:
+        raise UserError(f'{out} is not written: {artifact.doubt()}. Or write '
                         'it anyway by --force')
-    if artefact.doubt():
-        warn(artefact.doubt())
-    artefact.save(out)
+    if artifact.doubt():
+        warn(artifact.doubt())
+    artifact.save(out)
     print(f'written: {out}')
     others = [file for file in source.trained_on
               if Path(file).absolute() != out.absolute()]
     if others:
         warn(f'but a training with {args.source} reads {", ".join(others)}')
     if not args.no_pictures:
-        draw_pictures(artefact, out.with_suffix(''), poses)
+        draw_pictures(artifact, out.with_suffix(''), poses)
 
 
 def run_inspect(args: argparse.Namespace) -> None:
     """Describe and draw a density."""
-    artefact = PoseDensityArtefact.load(args.file)
-    print(summarize(artefact))
-    if artefact.doubt():
-        warn(artefact.doubt())
+    artifact = PoseDensityArtifact.load(args.file)
+    print(summarize(artifact))
+    if artifact.doubt():
+        warn(artifact.doubt())
     poses = None
     if args.source:
         poses = read_poses(source_of(args, args.source))
-        artefact.check_annotations(poses.files)
-    draw_pictures(artefact, Path(args.out or Path(args.file).with_suffix('')),
+        artifact.check_annotations(poses.files)
+    draw_pictures(artifact, Path(args.out or Path(args.file).with_suffix('')),
                   poses)
 
 
 def run_compare(args: argparse.Namespace) -> None:
     """Compare two densities, in figures and in a picture."""
-    first, second = (PoseDensityArtefact.load(file) for file in args.files)
+    first, second = (PoseDensityArtifact.load(file) for file in args.files)
     comparison = compare(first, second)
     print(summarize_comparison(comparison, args.count))
     if first.annotation_digest != second.annotation_digest:
@@ -301,34 +301,34 @@ def save_figure(figure: Figure, path: Path, note: str | None = None) -> None:
     print(f'drawn: {path}' + (f'\nnote: {note}' if note else ''))
 
 
-def draw_pictures(artefact: PoseDensityArtefact, folder: Path,
+def draw_pictures(artifact: PoseDensityArtifact, folder: Path,
                   poses: Poses | None = None) -> None:
     """Draw a density, and, where they are given, its poses."""
-    name, note = artefact.dataset_name, None
+    name, note = artifact.dataset_name, None
     if poses is None:
-        skeleton = Skeleton.of_registered(name, artefact.joint_names)
+        skeleton = Skeleton.of_registered(name, artifact.joint_names)
     else:
-        rows = _rows_of(artefact, poses)
+        rows = _rows_of(artifact, poses)
         skeleton = Skeleton.of_metainfo(poses.metainfo)
     if skeleton is None:
-        skeleton = Skeleton.without_bones(len(artefact.joint_names))
+        skeleton = Skeleton.without_bones(len(artifact.joint_names))
         note = (f'MMPose has no data set with the name {name!r} and these '
                 'joints: poses are drawn without bones. Give --source')
     save_figure(draw_density_histogram(
-        artefact.log_density, artefact.weights,
-        f'{len(artefact.ids)} poses of {name}, effective sample size '
-        f'{artefact.effective_sample_size:.3f}'), folder / 'density.png')
+        artifact.log_density, artifact.weights,
+        f'{len(artifact.ids)} poses of {name}, effective sample size '
+        f'{artifact.effective_sample_size:.3f}'), folder / 'density.png')
     save_figure(draw_pose_axes(
-        *artefact.density.pose_axes(),
-        artefact.density.pca.explained_variance_ratio_, skeleton),
+        *artifact.density.pose_axes(),
+        artifact.density.pca.explained_variance_ratio_, skeleton),
         folder / 'axes.png', note)
     if poses is None:
         return
-    known = np.flatnonzero(~np.isnan(artefact.log_density))
-    ordered = known[np.argsort(artefact.log_density[known], kind='stable')]
+    known = np.flatnonzero(~np.isnan(artifact.log_density))
+    ordered = known[np.argsort(artifact.log_density[known], kind='stable')]
     groups = {'most common': ordered[::-1], 'rarest': ordered}
-    frame, frames = _frames(artefact, poses)
-    captions = [f'{weight:#.3g}'.rstrip('.') for weight in artefact.weights]
+    frame, frames = _frames(artifact, poses)
+    captions = [f'{weight:#.3g}'.rstrip('.') for weight in artifact.weights]
     save_figure(draw_pose_sheet(
         {group: [PoseCell.in_box(
             poses.keypoints[rows[index]], poses.visible[rows[index]],
@@ -357,24 +357,24 @@ def draw_pictures(artefact: PoseDensityArtefact, folder: Path,
         print(f'note: {note}')
 
 
-def _rows_of(artefact: PoseDensityArtefact, poses: Poses) -> list[int]:
+def _rows_of(artifact: PoseDensityArtifact, poses: Poses) -> list[int]:
     """Which of the poses each annotation of a density is."""
-    artefact.check_joints(joint_names(poses.metainfo), 'the source')
+    artifact.check_joints(joint_names(poses.metainfo), 'the source')
     row_of = {identity: row for row, identity in enumerate(poses.ids.tolist())}
-    missing = [identity for identity in artefact.ids.tolist()
+    missing = [identity for identity in artifact.ids.tolist()
                if identity not in row_of]
     if missing:
         raise UserError(
-            f'{len(missing)} of {len(artefact.ids)} annotations of {artefact} '
+            f'{len(missing)} of {len(artifact.ids)} annotations of {artifact} '
             f'are not in {", ".join(map(str, poses.files))}, the first is '
             f'{missing[0]}: give the source that it was fitted to')
-    return [row_of[identity] for identity in artefact.ids.tolist()]
+    return [row_of[identity] for identity in artifact.ids.tolist()]
 
 
-def _frames(artefact: PoseDensityArtefact,
+def _frames(artifact: PoseDensityArtifact,
             poses: Poses) -> tuple[str, np.ndarray]:
     """What poses are drawn in, as near to the density's frame as can be."""
-    options = artefact.density.options
+    options = artifact.density.options
     if options['normalize'] == 'box' and not options['center']:
         return 'the box', poses.boxes
     if options['normalize'] == 'image' and not options['center']:

@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset
 
 from ..common.errors import MissingFile, UserError
 from ..common.files import digest_of_files
-from ..pose_density import PoseDensity, PoseDensityArtefact
+from ..pose_density import PoseDensity, PoseDensityArtifact
 from ..pose_density.normalization import UnusablePoses, joint_boxes
 from .datasets.image_size import loaded_image_size
 
@@ -128,7 +128,7 @@ def collect_poses(dataset: BaseDataset,
 
 def fit_pose_density(poses: Poses, mode: str = 'tempered',
                      device: str = 'cpu', progress: bool = False,
-                     **options) -> PoseDensityArtefact:
+                     **options) -> PoseDensityArtifact:
     """Fit a :class:`PoseDensity` to the poses of a data set.
 
     Args:
@@ -139,7 +139,7 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
         **options: Options of :class:`PoseDensity`.
 
     Returns:
-        PoseDensityArtefact: To be saved.
+        PoseDensityArtifact: To be saved.
 
     Raises:
         UserError: If poses cannot be used; it names their annotations.
@@ -158,7 +158,7 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
         ids = ', '.join(map(str, poses.ids[error.rows[:NAMED]]))
         more = ', …' if len(error.rows) > NAMED else ''
         raise UserError(f'{error} (ids {ids}{more})') from None
-    return PoseDensityArtefact(
+    return PoseDensityArtifact(
         ids=poses.ids, weights=density.weights,
         log_density=density.log_density, density=density, joint_names=names,
         dataset_name=poses.metainfo['dataset_name'],

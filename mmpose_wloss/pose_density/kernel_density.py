@@ -157,13 +157,11 @@ def log_kernel_sums(points: np.ndarray,
             none.
         device (str): Where to compute.
         progress (bool): Whether to show a bar.
-        moments (bool): With references: whether to return the terms' squares
-            too.
+        moments (bool): With references: whether to return the second result.
 
     Returns:
         np.ndarray: The logarithms, float64 in shape [N]; with ``moments`` also
-        the sum of the terms' squares over the square of their sum, in the same
-        shape.
+        the sum of the terms' squares over the square of their sum.
     """
     one_of(KERNELS, kernel=kernel)
     positive(bandwidth=bandwidth)

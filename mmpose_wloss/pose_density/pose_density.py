@@ -61,38 +61,34 @@ class PoseDensity:
     the image, 10 axes, an exponential kernel of bandwidth 0.6, and a pose's
     own kernel in its density (N instead of N - 1). ``mode='tempered'``, the
     default, leaves it out, so that a rare pose looks rare, and tempers the
-    weights. Each option of a mode can be given by its name.
+    weights. Options by name go before those of the mode, which ``MODES`` has.
 
     Args:
         mode (str): ``'tempered'`` or ``'source'``.
         normalize (str): ``'image'``, ``'box'``, ``'torso'`` or ``'none'``, see
-            :func:`normalize_poses`. Tempered: ``'box'``.
-        center (bool): Whether to move each pose's mean to the origin, so that
-            its place does not count. Tempered: ``False``.
+            :func:`normalize_poses`.
+        center (bool): Whether each pose's mean is the origin.
         mirror (bool): Whether each pose's mirror image belongs to the density
-            too, as it does to a training that flips. Tempered: ``True``.
-        missing (str): What stands for missing joints: ``'zero'``, as in the
-            original code, ``'mean'``, or ``'conditional'``: what the axes
-            expect given the joints that are there. Tempered:
-            ``'conditional'``.
+            too, as it does to a training that flips.
+        missing (str): What stands for missing joints: ``'zero'``, ``'mean'``,
+            or ``'conditional'``: what the axes expect given the others.
         min_joints (int, optional): A pose with fewer visible joints has no
-            density and weight 1. ``None``, as in tempered: half of them.
+            density and weight 1. ``None``: half of them.
         components (int or float): Number of axes, or, below 1, the share of
-            the variance that they explain. Tempered: 10.
-        kernel (str): ``'exponential'``, as in tempered, or ``'gaussian'``.
-        bandwidth (float or str): In units of the normalized poses; ``'scott'``:
-            :func:`scott_bandwidth`, as in tempered; ``'loo'``:
+            the variance that they explain.
+        kernel (str): ``'exponential'`` or ``'gaussian'``.
+        bandwidth (float or str): In units of the normalized poses;
+            ``'scott'``: :func:`scott_bandwidth`; ``'loo'``:
             :func:`loo_bandwidth`, which is narrower: a tight group of poses
             is then dense however few they are.
-        leave_one_out (bool): Whether a pose's density is that under all
-            others. Tempered: ``True``.
-        alpha (float): Tempering of the weights, at least 0. Tempered: 0.5.
+        leave_one_out (bool): Whether a pose is left out of its own density.
+        alpha (float): Tempering of the weights, at least 0.
         clip (Sequence[float], optional): Smallest and largest weight, before
-            they are brought to a mean of 1. Tempered: (0.1, 10).
+            they are brought to a mean of 1.
         min_ess (float): Smallest effective sample size, a share of the
-            number; ``alpha`` is lowered until it is reached. Tempered: 0.5.
+            number below 1; ``alpha`` is lowered until it is reached.
         mean_one (bool): Whether weights are divided by their mean, so that
-            the loss keeps its scale. Tempered: ``True``.
+            the loss keeps its scale.
         max_references (int, optional): The density is estimated from at most
             so many poses, drawn by ``seed``; :attr:`density_error` says how
             far off that is. ``None``: from all of them, exactly.
@@ -388,12 +384,7 @@ class PoseDensity:
               device: str = 'cpu') -> np.ndarray:
         """Log density of other poses under those that were fitted to.
 
-        Args:
-            poses (np.ndarray): As of :meth:`fit`, in shape [M, K, 2].
-            visible (np.ndarray): In shape [M, K].
-            boxes (np.ndarray, optional): In shape [M, 4].
-            image_sizes (np.ndarray, optional): In shape [M, 2].
-            device (str): Where to compute.
+        Arguments are as those of :meth:`fit`, of M poses.
 
         Returns:
             np.ndarray: In shape [M]; NaN where there are too few joints.

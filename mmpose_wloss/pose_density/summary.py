@@ -9,17 +9,17 @@ import numpy as np
 from scipy.stats import rankdata, spearmanr
 
 from ..common.errors import UserError
-from .artefact import PoseDensityArtefact
+from .artifact import PoseDensityArtifact
 from .weights import effective_sample_size
 
 QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 RARE = 0.1
 
 
-def summarize(artefact: PoseDensityArtefact) -> str:
+def summarize(artifact: PoseDensityArtifact) -> str:
     """Describe a pose density, in several lines."""
-    density, options = artefact.density, artefact.density.options
-    known = ~np.isnan(artefact.log_density)
+    density, options = artifact.density, artifact.density.options
+    known = ~np.isnan(artifact.log_density)
     lowered = density.alpha < options['alpha']
     shares = density.pca.explained_variance_ratio_
 
@@ -28,9 +28,9 @@ def summarize(artefact: PoseDensityArtefact) -> str:
                         for value in np.percentile(values, QUANTILES))
 
     rows = [
-        ('data set', artefact.dataset_name),
-        ('annotations', ', '.join(artefact.annotation_files)),
-        ('poses', f'{len(known)} of {len(artefact.joint_names)} joints'),
+        ('data set', artifact.dataset_name),
+        ('annotations', ', '.join(artifact.annotation_files)),
+        ('poses', f'{len(known)} of {len(artifact.joint_names)} joints'),
         ('without density', f'{(~known).sum()}, for want of joints'),
         ('copies of others', density.copies),
         ('options', textwrap.fill(
@@ -43,11 +43,11 @@ def summarize(artefact: PoseDensityArtefact) -> str:
             if lowered else '')),
         ('axes', f'{len(shares)} with {shares.sum():.1%} of the variance'),
         ('quantile', _columns(f'{share} %' for share in QUANTILES)),
-        ('log density', quantiles(artefact.log_density[known], '.2f')),
-        ('weight', quantiles(artefact.weights, '.3g')),
+        ('log density', quantiles(artifact.log_density[known], '.2f')),
+        ('weight', quantiles(artifact.weights, '.3g')),
         ('effective sample size',
-         f'{artefact.effective_sample_size:.4f} of the poses'),
-        ('heaviest 1 %', f'{artefact.heaviest_share():.1%} of the weight'),
+         f'{artifact.effective_sample_size:.4f} of the poses'),
+        ('heaviest 1 %', f'{artifact.heaviest_share():.1%} of the weight'),
     ]
     if density.density_error is not None:
         middle, most = np.percentile(density.density_error, (50, 99))
@@ -99,8 +99,8 @@ class Comparison:
         return known[np.argsort(-apart, kind='stable')[:count]]
 
 
-def compare(first: PoseDensityArtefact,
-            second: PoseDensityArtefact) -> Comparison:
+def compare(first: PoseDensityArtifact,
+            second: PoseDensityArtifact) -> Comparison:
     """Compare two pose densities on the annotations that both have.
 
     Raises:

@@ -23,9 +23,6 @@ def draw_density_histogram(log_density: np.ndarray, weights: np.ndarray,
         log_density (np.ndarray): In shape [N]; NaN is left out.
         weights (np.ndarray): In shape [N].
         title (str): Title.
-
-    Returns:
-        Figure: The figure.
     """
     known = ~np.isnan(log_density)
     log_density, weights = log_density[known], weights[known]
@@ -84,10 +81,7 @@ def draw_pose_axes(mean: np.ndarray, axes: np.ndarray, shares: np.ndarray,
             [D, K, 2].
         shares (np.ndarray): Share of the variance of each, in shape [D].
         skeleton (Skeleton): Of these joints.
-        count (int): How many axes at most. Defaults to 6.
-
-    Returns:
-        Figure: The figure.
+        count (int): How many axes at most.
     """
     count = min(count, len(axes))
     signs = (-DEVIATIONS, DEVIATIONS)
@@ -110,7 +104,7 @@ def draw_pose_axes(mean: np.ndarray, axes: np.ndarray, shares: np.ndarray,
                      xticks=[], yticks=[], aspect='equal')
         row[0].set_ylabel(f'{sign:+d} standard deviations'.replace('-', '−'),
                           fontsize=9)
-    figure.suptitle('mean pose (grey) and poses along the first axes, with '
+    figure.suptitle('mean pose (gray) and poses along the first axes, with '
                     'their share of the variance', fontsize=10)
     return figure
 
@@ -123,9 +117,6 @@ def draw_density_comparison(log_density: np.ndarray, weights: np.ndarray,
         log_density (np.ndarray): Of both, in shape [2, N]; NaN is left out.
         weights (np.ndarray): Of both, in shape [2, N].
         names (Sequence[str]): Their names.
-
-    Returns:
-        Figure: The figure.
     """
     figure = Figure(figsize=(9, 4.4), layout='constrained')
     left, right = figure.subplots(1, 2)

@@ -32,15 +32,7 @@ class PoseCell(NamedTuple):
     def in_box(cls, keypoints: np.ndarray, visible: np.ndarray,
                box: np.ndarray, caption: str,
                image: np.ndarray | None = None) -> 'PoseCell':
-        """A pose in pixels, in the frame of a box.
-
-        Args:
-            keypoints (np.ndarray): Joints in pixels, in shape [K, 2].
-            visible (np.ndarray): Which are there, bool in shape [K].
-            box (np.ndarray): Left, top, right, bottom in pixels.
-            caption (str): Goes above it.
-            image (np.ndarray, optional): RGB of the box.
-        """
+        """A pose in pixels, in the frame of a box: left, top, right, bottom."""
         size = np.maximum(box[2:] - box[:2], 1e-6)
         return cls((keypoints - box[:2]) / size.max(), visible,
                    size / size.max(), caption, image)
@@ -51,13 +43,10 @@ def draw_pose_sheet(groups: dict[str, list[PoseCell]], skeleton: Skeleton,
     """Draw groups of poses, one below the other.
 
     Args:
-        groups (Dict[str, List[PoseCell]]): The poses by the group's name.
+        groups (dict[str, list[PoseCell]]): The poses by the group's name.
         skeleton (Skeleton): Of these joints.
         title (str): Title.
-        columns (int): Poses a row. Defaults to 10.
-
-    Returns:
-        Figure: The figure.
+        columns (int): Poses a row.
     """
     rows = [(name if start == 0 else '', cells[start:start + columns])
             for name, cells in groups.items()

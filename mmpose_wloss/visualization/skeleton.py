@@ -26,7 +26,7 @@ def _metainfo_of(dataset: type) -> dict:
 
 
 class Skeleton(NamedTuple):
-    """Bones and colours to draw a pose with.
+    """Bones and colors to draw a pose with.
 
     Attributes:
         links (np.ndarray): The joints of each bone, in shape [L, 2].
@@ -39,11 +39,7 @@ class Skeleton(NamedTuple):
 
     @classmethod
     def of_metainfo(cls, metainfo: dict) -> 'Skeleton':
-        """That of a data set.
-
-        Args:
-            metainfo (dict): Its meta information.
-        """
+        """That of a data set's meta information."""
         return cls(
             np.reshape(metainfo['skeleton_links'], (-1, 2)).astype(int),
             np.reshape(metainfo['skeleton_link_colors'], (-1, 3)) / 255,
@@ -51,26 +47,14 @@ class Skeleton(NamedTuple):
 
     @classmethod
     def without_bones(cls, joints: int) -> 'Skeleton':
-        """Joints alone.
-
-        Args:
-            joints (int): Their number.
-        """
+        """A number of joints alone."""
         return cls(np.zeros((0, 2), int), np.zeros((0, 3)),
                    np.tile(PLAIN, (joints, 1)))
 
     @classmethod
     def of_registered(cls, dataset_name: str,
                       joints: tuple[str, ...]) -> 'Skeleton | None':
-        """That of MMPose's registered data set of a name.
-
-        Args:
-            dataset_name (str): The name in its meta information.
-            joints (tuple[str]): Its joints.
-
-        Returns:
-            Skeleton: ``None``, where none has this name and these joints.
-        """
+        """That of MMPose's data set of this name and these joints, if any."""
         for dataset in DATASETS.module_dict.values():
             metainfo = _metainfo_of(dataset)
             if (metainfo.get('dataset_name') == dataset_name
@@ -87,11 +71,11 @@ class Skeleton(NamedTuple):
             axes (Axes): Where.
             points (np.ndarray): Joints in shape [K, 2].
             visible (np.ndarray, optional): Which are there, bool in shape
-                [K]; bones to others are left out. Defaults to ``None``: all.
-            width (float): Of bones, in points. Defaults to 1.5.
-            size (float): Of joints, in square points. Defaults to 6.
-            color (optional): Of all. Defaults to ``None``: the data set's.
-            zorder (float): Defaults to 2.
+                [K], by default all; bones to others are left out.
+            width (float): Of bones, in points.
+            size (float): Of joints, in square points.
+            color (optional): Of all, by default the data set's.
+            zorder (float): Of bones; joints are a half above.
         """
         visible = np.ones(len(points), bool) if visible is None else visible
         there = visible[self.links].all(1)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mmpose_wloss.__main__ import main
-from mmpose_wloss.pose_density import PoseDensityArtefact
+from mmpose_wloss.pose_density import PoseDensityArtifact
 from mmpose_wloss.pose_density.summary import compare
 
 import cv2
@@ -87,13 +87,13 @@ def test_fit_an_annotation_file(run, people, tmp_path):
     status, out, _ = run('fit', people, '--data-root', people.parent,
                          '--options', 'components=4', 'clip=0.2,5')
     assert status == 0
-    artefact = PoseDensityArtefact.load('work_dirs/pose_density/people.npz')
-    assert artefact.density.options['clip'] == [0.2, 5]
-    assert artefact.dataset_name == 'coco' and len(artefact.ids) == 40
-    ordered = artefact.ids[np.argsort(artefact.log_density)]
+    artifact = PoseDensityArtifact.load('work_dirs/pose_density/people.npz')
+    assert artifact.density.options['clip'] == [0.2, 5]
+    assert artifact.dataset_name == 'coco' and len(artifact.ids) == 40
+    ordered = artifact.ids[np.argsort(artifact.log_density)]
     assert set(ordered[:4]) == set(RARE)
     for text in ('40 of 17 joints', 'components=4',
-                 f'{artefact.density.bandwidth:.4g}'):
+                 f'{artifact.density.bandwidth:.4g}'):
         assert text in out
     pictures = list(Path('work_dirs/pose_density/people').iterdir())
     assert {picture.name for picture in pictures} == {
@@ -128,7 +128,7 @@ def test_fit_a_config(run, people, tmp_path):
         pose_density=dict(file=WEIGHTS['file'], components=3, min_ess=0.6))
     out, _ = fit(run, config, '--options', 'min_ess=0.7')
     assert f'{KEY}.1.dataset' in out
-    options = PoseDensityArtefact.load(WEIGHTS['file']).density.options
+    options = PoseDensityArtifact.load(WEIGHTS['file']).density.options
     assert options['components'] == 3 and options['min_ess'] == 0.7
     out, errors = fit(run, config, '--out', 'elsewhere.npz', '--cfg-options',
                       'pose_density.components=2')
@@ -247,7 +247,7 @@ def test_weights_that_do_nothing_or_too_much(run, people, tmp_path):
     assert (tmp_path / 'a.npz').read_bytes() == before
     _, errors = fit(run, *few, '--force')
     assert 'warning: ' in errors
-    assert PoseDensityArtefact.load('a.npz').is_carried_by_few()
+    assert PoseDensityArtifact.load('a.npz').is_carried_by_few()
 
 
 def test_inspect(run, fitted, people, tmp_path):
@@ -269,7 +269,7 @@ def test_inspect(run, fitted, people, tmp_path):
 
 
 def test_an_unknown_data_set_is_drawn_without_bones(run, fitted):
-    dataclasses.replace(PoseDensityArtefact.load(fitted), dataset_name='elves'
+    dataclasses.replace(PoseDensityArtifact.load(fitted), dataset_name='elves'
                         ).save('elves.npz')
     status, out, _ = run('inspect', 'elves.npz')
     assert status == 0 and re.search("axes.png\nnote: .*'elves'", out)
@@ -301,7 +301,7 @@ def test_compare_needs_common_annotations(run, fitted, tmp_path):
         path = write_annotations(tmp_path / f'{name}.json', poses_of(30),
                                  first=1 + by)
         fit(run, path, '--out', f'{name}.npz')
-        dataclasses.replace(PoseDensityArtefact.load(f'{name}.npz'), **change
+        dataclasses.replace(PoseDensityArtifact.load(f'{name}.npz'), **change
                             ).save(f'{name}.npz')
         return run('compare', fitted, f'{name}.npz')
 
@@ -314,7 +314,7 @@ def test_compare_needs_common_annotations(run, fitted, tmp_path):
 
 
 def test_comparison_by_hand(fitted):
-    first = PoseDensityArtefact.load(fitted)
+    first = PoseDensityArtifact.load(fitted)
     log_density = first.log_density.copy()
     # the same in another order, with two densities exchanged and one missing
     low, high = np.argsort(log_density)[[0, -1]]

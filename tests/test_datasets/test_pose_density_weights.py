@@ -32,9 +32,9 @@ def coco(root, **changes):
 
 
 def fitted(config, folder):
-    artefact = fit_pose_density(collect_poses(DATASETS.build(config)),
+    artifact = fit_pose_density(collect_poses(DATASETS.build(config)),
                                 components=2, clip=None)
-    artefact.save(str(folder / 'density.npz'))
+    artifact.save(str(folder / 'density.npz'))
     return str(folder / 'density.npz')
 
 

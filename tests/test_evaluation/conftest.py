@@ -13,7 +13,7 @@ def evaluation(monkeypatch):
     init_default_scope('mmpose')
     for manager in (Visualizer, MessageHub):
         monkeypatch.setattr(manager, '_instance_dict', {})
-    monkeypatch.setattr(pose_rarity_metric.PoseDensityArtefact, 'load',
+    monkeypatch.setattr(pose_rarity_metric.PoseDensityArtifact, 'load',
                         staticmethod(lambda path: FakeDensity()))
 
 

@@ -175,7 +175,7 @@ def main(rank):
     torch.distributed.init_process_group(
         'gloo', f'file://{sys.argv[2]}/store', rank=rank, world_size=2)
     init_default_scope('mmpose')
-    pose_rarity_metric.PoseDensityArtefact.load = lambda path: FakeDensity()
+    pose_rarity_metric.PoseDensityArtifact.load = lambda path: FakeDensity()
     results = {}
     for kind in PARTS:
         evaluator = Evaluator(wrapped(kind, [COCO, PCK]))

@@ -208,7 +208,7 @@ def test_a_file_of_other_annotations(tmp_path, number, image):
 
 def test_scores_are_kept_from_one_validation_to_the_next():
     twice = rarity(PCK)
-    density = twice.metrics[0].artefact
+    density = twice.metrics[0].artifact
     for _ in range(2):
         evaluate(twice, crowd())
     assert density.scored == 1

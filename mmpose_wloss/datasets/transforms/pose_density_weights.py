@@ -10,7 +10,7 @@ from mmpose.structures import PoseDataSample
 from ...common.checks import one_of
 from ...common.errors import UserError
 from ...common.hooks import line_to_add
-from ...pose_density import PoseDensityArtefact
+from ...pose_density import PoseDensityArtifact
 
 MISSING = ('error', 'one')
 
@@ -105,9 +105,9 @@ class PoseDensityWeights(BaseTransform):
         one_of(MISSING, missing=missing)
         self.file = file
         self.missing = missing
-        artefact = PoseDensityArtefact.load(file)
-        self.dataset_name = artefact.dataset_name
-        self.weights = artefact.by_id()
+        artifact = PoseDensityArtifact.load(file)
+        self.dataset_name = artifact.dataset_name
+        self.weights = artifact.by_id()
 
     def transform(self, results: dict) -> dict:
         """Give a sample its weight.

@@ -21,7 +21,7 @@ from ...datasets.transforms.pose_density_weights import (
     PoseDensityWeights,
     multiply_pose_weights,
 )
-from ...pose_density import PoseDensityArtefact, effective_sample_size
+from ...pose_density import PoseDensityArtifact, effective_sample_size
 
 # what MMPose's losses call their weights
 WEIGHTS = ('target_weights', 'target_weight', 'keypoint_weights')
@@ -248,17 +248,17 @@ class PoseDensityHook(Hook):
 
     @staticmethod
     def _check_file(file: str, dataset: BaseDataset, logger) -> None:
-        artefact = PoseDensityArtefact.load(file)
-        artefact.check_joints(
+        artifact = PoseDensityArtifact.load(file)
+        artifact.check_joints(
             joint_names(dataset.metainfo),
             f'the data set {dataset.metainfo["dataset_name"]} in training')
-        artefact.check_annotations(annotation_files(dataset))
+        artifact.check_annotations(annotation_files(dataset))
         logger.info(
-            f'{len(artefact.ids)} pose weights of {file}, from '
-            f'{artefact.weights.min():.3g} to {artefact.weights.max():.3g}, '
-            f'effective sample size {artefact.effective_sample_size:.3f}')
-        if artefact.doubt():
-            logger.warning(f'{file}: {artefact.doubt()}')
+            f'{len(artifact.ids)} pose weights of {file}, from '
+            f'{artifact.weights.min():.3g} to {artifact.weights.max():.3g}, '
+            f'effective sample size {artifact.effective_sample_size:.3f}')
+        if artifact.doubt():
+            logger.warning(f'{file}: {artifact.doubt()}')
 
     @staticmethod
     def _check_switch(runner, files: set[str]) -> None:

@@ -12,7 +12,7 @@ from ...common import checks
 from ...common.errors import UserError
 from ...compat.private_api import current_visualizer
 from ...datasets.poses import joint_names
-from ...pose_density import PoseDensityArtefact
+from ...pose_density import PoseDensityArtifact
 from ..functional import (
     ErrorLine,
     Interval,
@@ -91,9 +91,9 @@ class PoseRarityMetric(MetricWrapper):
                  **kwargs) -> None:
         super().__init__(metric, **kwargs)
         checks.whole(1, resamples=resamples)
-        self.artefact = PoseDensityArtefact.load(file)
+        self.artifact = PoseDensityArtifact.load(file)
         self.labels, self.bounds = {'': 'all'}, {}
-        trained = self.artefact.held_out
+        trained = self.artifact.held_out
         for name, shares in (bins or BINS).items():
             if not re.fullmatch(r'[^\s/=]+', str(name)):
                 raise UserError("a bin's name must have neither spaces nor / "
@@ -117,7 +117,7 @@ class PoseRarityMetric(MetricWrapper):
     @MetricWrapper.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         """Meta information of the data set."""
-        self.artefact.check_joints(
+        self.artifact.check_joints(
             joint_names(dataset_meta),
             f'the evaluated data set {dataset_meta["dataset_name"]}')
         MetricWrapper.dataset_meta.fset(self, dataset_meta)
@@ -214,7 +214,7 @@ class PoseRarityMetric(MetricWrapper):
         if self._scored is None or not all(
                 map(np.array_equal, self._scored[0], poses)):
             keypoints, visible, boxes, sizes = poses
-            self._scored = poses, np.asarray(self.artefact.score(
+            self._scored = poses, np.asarray(self.artifact.score(
                 keypoints, visible, boxes=boxes, image_sizes=sizes))
         return self._scored[1]
 

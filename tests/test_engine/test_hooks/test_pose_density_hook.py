@@ -12,7 +12,7 @@ from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
 from mmpose_wloss.engine.hooks import PoseDensityHook
 from mmpose_wloss.engine.hooks.pose_density_hook import check_linear
-from mmpose_wloss.pose_density import PoseDensityArtefact
+from mmpose_wloss.pose_density import PoseDensityArtifact
 
 import pytest
 import torch
@@ -49,14 +49,14 @@ def scope():
 
 
 @pytest.fixture(scope='module')
-def artefact(coco_root, tmp_path_factory):
+def artifact(coco_root, tmp_path_factory):
     init_default_scope('mmpose')
     poses = collect_poses(DATASETS.build(dict(
         type='CocoDataset', data_root=str(coco_root), ann_file=ANNOTATIONS,
         data_prefix=dict(img='train2017/'))))
     file = str(tmp_path_factory.mktemp('density') / 'density.npz')
     fit_pose_density(poses, components=2).save(file)
-    return PoseDensityArtefact.load(file)
+    return PoseDensityArtifact.load(file)
 
 
 def unvalidated(config):
@@ -70,7 +70,7 @@ def unvalidated(config):
 
 
 @pytest.fixture
-def use(coco_root, artefact):
+def use(coco_root, artifact):
     def use(name):
         """One of the demo's configs, on six people in three batches."""
         config = unvalidated(
@@ -82,7 +82,7 @@ def use(coco_root, artefact):
             ann_file=ANNOTATIONS)
         for step in config.train_dataloader.dataset.pipeline:
             if step.type == 'PoseDensityWeights':
-                step.file = artefact.path
+                step.file = artifact.path
         config.default_hooks.checkpoint = dict(type='CheckpointHook',
                                                interval=1)
         config.custom_hooks = [dict(type='ResumableRandomnessHook'),
@@ -134,13 +134,13 @@ def test_the_unweighted_twin_is_the_stock_training(name, use, tmp_path):
     # by iterations
     (dict(begin=2, ramp=2), [0.] * 3 + [0.5, 1., 1.], 1),
 ])
-def test_weights_set_in(config, artefact, tmp_path, hook, strengths, workers):
+def test_weights_set_in(config, artifact, tmp_path, hook, strengths, workers):
     config.train_cfg.max_epochs = 2
     if workers == 1:
         config.train_cfg = dict(by_epoch=False, max_iters=6)
         config.train_dataloader.sampler = dict(type='InfiniteSampler')
     runner = train(with_hook(config, **hook), tmp_path, workers)
-    weight_of = artefact.by_id()
+    weight_of = artifact.by_id()
     assert len(runner.seen) == 12
     for step, identity, seen in runner.seen:
         expected = 1 + strengths[step] * (weight_of[identity] - 1)
@@ -168,12 +168,12 @@ def test_a_training_without_the_hook_says_so(config, tmp_path, by_epoch,
     assert not list(tmp_path.rglob('*.pth'))
 
 
-def test_the_log_says_what_weights_do(config, artefact, tmp_path):
+def test_the_log_says_what_weights_do(config, artifact, tmp_path):
     config.train_cfg.max_epochs = 2
     runner = train(with_hook(config, interval=3), tmp_path)
     # an epoch is three iterations
     assert logged(runner, 'pose_density/effective_sample_size') == (
-        pytest.approx([artefact.effective_sample_size] * 2))
+        pytest.approx([artifact.effective_sample_size] * 2))
     losses = logged(runner, 'loss_kpt').reshape(2, 3).mean(1)
     weighted = logged(runner, 'pose_density/weighted')
     assert weighted == pytest.approx(losses, rel=1e-5)
@@ -297,7 +297,7 @@ def test_heads_without_such_a_loss_are_refused(config, tmp_path):
         train(config, tmp_path)
 
 
-def test_both_stages_of_a_pipeline_weigh(config, artefact, tmp_path):
+def test_both_stages_of_a_pipeline_weigh(config, artifact, tmp_path):
     pipeline = config.train_dataloader.dataset.pipeline
     config.train_cfg.max_epochs = 2
     config.custom_hooks.append(dict(
@@ -307,12 +307,12 @@ def test_both_stages_of_a_pipeline_weigh(config, artefact, tmp_path):
         train(config, tmp_path)
     config.custom_hooks[-1]['switch_pipeline'] = pipeline
     runner = train(config, tmp_path, 1)
-    weight_of = artefact.by_id()
+    weight_of = artifact.by_id()
     assert all(seen.max().item() in (0, pytest.approx(weight_of[identity]))
                for _, identity, seen in runner.seen)
 
 
-def test_batches_without_a_weighted_sample(config, artefact, tmp_path):
+def test_batches_without_a_weighted_sample(config, artifact, tmp_path):
     dataset = config.train_dataloader.dataset
     *dataset.pipeline, pack = dataset.pipeline
     plain = copy.deepcopy(dataset)
@@ -327,18 +327,18 @@ def test_batches_without_a_weighted_sample(config, artefact, tmp_path):
              if seen.any()]
     assert any(plain) and not all(plain)
     assert {identity for _, identity, _ in runner.seen} == set(
-        artefact.by_id())
+        artifact.by_id())
 
 
 @pytest.mark.parametrize('place', ['labeled', 'all'])
-def test_with_unlabeled_images(coco_root, artefact, tmp_path, place):
+def test_with_unlabeled_images(coco_root, artifact, tmp_path, place):
     config = unvalidated(
         Config.fromfile(DEMO / 'posedual_resnet18_annypose.py'))
     both = config.train_dataloader.dataset
     for dataset in both.datasets:
         dataset.update(data_root=str(coco_root), ann_file=ANNOTATIONS,
                        data_prefix=dict(img='train2017/'), indices=6)
-    step = dict(type='PoseDensityWeights', file=artefact.path)
+    step = dict(type='PoseDensityWeights', file=artifact.path)
     if place == 'labeled':
         both.datasets[0].pipeline = [*both.datasets[0].pipeline, step]
     else:  # on unlabeled samples it does nothing
@@ -369,10 +369,10 @@ def test_bfloat16(use, tmp_path):
 @pytest.mark.parametrize('change, message', [
     (dict(annotation_digest='0' * 64), 'train2017.json'),
     (dict(joint_names=('nose', 'tail')), 'nose, tail')])
-def test_weights_of_other_data_are_refused(config, artefact, tmp_path, change,
+def test_weights_of_other_data_are_refused(config, artifact, tmp_path, change,
                                            message):
     file = str(tmp_path / 'other.npz')
-    dataclasses.replace(artefact, **change).save(file)
+    dataclasses.replace(artifact, **change).save(file)
     for step in config.train_dataloader.dataset.pipeline:
         if step.type == 'PoseDensityWeights':
             step.file = file

@@ -31,7 +31,7 @@ ORIGIN = ('joint_names', 'dataset_name', 'annotation_files',
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PoseDensityArtefact:
+class PoseDensityArtifact:
     """Weights by annotation, and the density that they come from.
 
     Attributes:
@@ -93,11 +93,7 @@ class PoseDensityArtefact:
                         strict=True))
 
     def heaviest_share(self, share: float = 0.01) -> float:
-        """Share of all weight that the heaviest poses have, in [0, 1].
-
-        Args:
-            share (float): Share of the poses, at least one of them.
-        """
+        """Share of all weight that a share of the poses, the heaviest, has."""
         count = max(1, round(share * len(self.weights)))
         ordered = np.sort(self.weights)
         return float(ordered[-count:].sum() / ordered.sum())
@@ -123,14 +119,11 @@ class PoseDensityArtefact:
         return None
 
     def check_joints(self, joint_names: Sequence[str], where: str) -> None:
-        """Check that the joints are those of a data set.
+        """Raise a UserError unless the joints are those of a data set.
 
         Args:
             joint_names (Sequence[str]): Names of the data set's joints.
             where (str): What these are, for the error.
-
-        Raises:
-            UserError: If they differ; both are named.
         """
         if tuple(joint_names) != tuple(self.joint_names):
             raise UserError(
@@ -139,13 +132,10 @@ class PoseDensityArtefact:
                 f'{", ".join(joint_names)}. Fit a density to these data: {FIT}')
 
     def check_annotations(self, files: Sequence[str]) -> None:
-        """Check that the annotations are those that it was computed from.
+        """Raise a UserError unless it was computed from these annotations.
 
         Args:
             files (Sequence[str]): Paths of annotation files.
-
-        Raises:
-            UserError: If they differ; both are named.
         """
         digest = digest_of_files(files)
         if digest != self.annotation_digest:
@@ -156,11 +146,7 @@ class PoseDensityArtefact:
                 f'to these annotations: {FIT}')
 
     def save(self, path: str) -> None:
-        """Write the file; a failed write leaves an old one whole.
-
-        Args:
-            path (str): Ends in ``.npz``.
-        """
+        """Write an ``.npz``; a failed write leaves an old one whole."""
         density, pca = self.density, self.density.pca
         flip = density.flip_indices
         meta = dict(
@@ -180,11 +166,8 @@ class PoseDensityArtefact:
                 if each is not None})
 
     @classmethod
-    def load(cls, path: str) -> 'PoseDensityArtefact':
-        """Read the file.
-
-        Args:
-            path (str): The file.
+    def load(cls, path: str) -> 'PoseDensityArtifact':
+        """Read a file.
 
         Raises:
             MissingFile: If there is none.
@@ -214,7 +197,7 @@ class PoseDensityArtefact:
         return loaded
 
     @classmethod
-    def _of(cls, meta: dict, arrays: dict, path: str) -> 'PoseDensityArtefact':
+    def _of(cls, meta: dict, arrays: dict, path: str) -> 'PoseDensityArtifact':
         if meta['kind'] != KIND:
             raise KeyError(f'its kind is {meta["kind"]!r}')
         density, pca = PoseDensity(), PCA(len(arrays['components']))

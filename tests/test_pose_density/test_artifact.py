@@ -5,7 +5,7 @@ import json
 
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.common.files import digest_of_files
-from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtefact
+from mmpose_wloss.pose_density import PoseDensity, PoseDensityArtifact
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def annotations(tmp_path):
     return str(file)
 
 
-def make(annotations, **options) -> PoseDensityArtefact:
+def make(annotations, **options) -> PoseDensityArtifact:
     draw = np.random.default_rng(0)
     poses = draw.normal(100, 20, (60, 5, 2))
     visible = draw.random((60, 5)) > 0.1
@@ -29,7 +29,7 @@ def make(annotations, **options) -> PoseDensityArtefact:
     density = PoseDensity(components=3, **options).fit(
         poses, visible, joint_names=NAMES, flip_indices=[1, 0, 2, 4, 3],
         image_sizes=SIZES)
-    return PoseDensityArtefact(
+    return PoseDensityArtifact(
         ids=np.arange(60) * 7 + 2**40, weights=density.weights,
         log_density=density.log_density, density=density, joint_names=NAMES,
         dataset_name='mine', annotation_files=(annotations, ),
@@ -41,28 +41,28 @@ def make(annotations, **options) -> PoseDensityArtefact:
     dict(max_references=30), dict(bandwidth='loo', clip=None),
 ])
 def test_what_is_read_is_what_was_written(annotations, tmp_path, options):
-    artefact = make(annotations, **options)
+    artifact = make(annotations, **options)
     file = str(tmp_path / 'new' / 'density.npz')
-    artefact.save(file)
-    again = PoseDensityArtefact.load(file)
+    artifact.save(file)
+    again = PoseDensityArtifact.load(file)
     for name in ('ids', 'weights', 'log_density', 'held_out'):
         np.testing.assert_array_equal(getattr(again, name),
-                                      getattr(artefact, name))
+                                      getattr(artifact, name))
     for name in ('joint_names', 'dataset_name', 'annotation_files',
                  'annotation_digest', 'effective_sample_size'):
-        assert getattr(again, name) == getattr(artefact, name)
+        assert getattr(again, name) == getattr(artifact, name)
     assert str(again) == file
-    assert again.by_id()[2**40 + 7] == artefact.weights[1]
+    assert again.by_id()[2**40 + 7] == artifact.weights[1]
     poses = np.random.default_rng(1).normal(100, 20, (60, 5, 2))
     visible = np.ones((60, 5))
     visible[:5, 2] = 0
     np.testing.assert_allclose(
         again.score(poses, visible, image_sizes=SIZES),
-        artefact.score(poses, visible, image_sizes=SIZES), rtol=1e-4)
+        artifact.score(poses, visible, image_sizes=SIZES), rtol=1e-4)
     # and once more, from what was read
     again.save(file)
     np.testing.assert_array_equal(
-        PoseDensityArtefact.load(file).density.references,
+        PoseDensityArtifact.load(file).density.references,
         again.density.references)
 
 
@@ -75,7 +75,7 @@ def test_the_file_holds_no_pickle(annotations, tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(annotations, tmp_path,
                                             monkeypatch):
-    artefact = make(annotations)
+    artifact = make(annotations)
     file = tmp_path / 'density.npz'
     file.write_text('old')
 
@@ -84,28 +84,28 @@ def test_a_failed_write_leaves_the_old_file(annotations, tmp_path,
 
     monkeypatch.setattr(np, 'savez_compressed', fail)
     with pytest.raises(OSError):
-        artefact.save(str(file))
+        artifact.save(str(file))
     assert file.read_text() == 'old'
     assert list(tmp_path.glob('density*')) == [file]
 
 
 def test_other_annotations_and_joints_are_refused(annotations, tmp_path):
-    artefact = make(annotations)
-    artefact.check_annotations([annotations])
-    artefact.check_joints(NAMES, 'the data set')
+    artifact = make(annotations)
+    artifact.check_annotations([annotations])
+    artifact.check_joints(NAMES, 'the data set')
     other = tmp_path / 'other.json'
     other.write_text('{}')
     for files in ([str(other)], [annotations, str(other)]):
         with pytest.raises(UserError, match=f'{annotations}.*{other}'):
-            artefact.check_annotations(files)
+            artifact.check_annotations(files)
     with pytest.raises(UserError, match='left_shoulder.*elves.*right_hip'):
-        artefact.check_joints(NAMES[::-1], 'elves')
+        artifact.check_joints(NAMES[::-1], 'elves')
 
 
 def test_files_that_cannot_be_read(annotations, tmp_path):
     file = tmp_path / 'density.npz'
     with pytest.raises(FileNotFoundError, match=str(file)):
-        PoseDensityArtefact.load(str(file))
+        PoseDensityArtifact.load(str(file))
     make(annotations).save(str(file))
     whole = file.read_bytes()
     with np.load(file) as stream:
@@ -113,7 +113,7 @@ def test_files_that_cannot_be_read(annotations, tmp_path):
     for content in (whole[:len(whole) // 2], whole[:10], b'', b'no archive'):
         file.write_bytes(content)
         with pytest.raises(UserError, match=str(file)):
-            PoseDensityArtefact.load(str(file))
+            PoseDensityArtifact.load(str(file))
     meta = json.loads(str(arrays['meta']))
     for change in (dict(something=np.ones(3)), dict(meta=np.array(
             [dict(kind='pose density')], dtype=object)),
@@ -121,11 +121,11 @@ def test_files_that_cannot_be_read(annotations, tmp_path):
                 [], dict(meta, kind='another'), dict(kind='pose density')))):
         np.savez(file, **change)
         with pytest.raises(UserError, match=str(file)):
-            PoseDensityArtefact.load(str(file))
+            PoseDensityArtifact.load(str(file))
     meta.update(format=2, made_by='mmpose_wloss 9.0')
     np.savez(file, **dict(arrays, meta=np.array(json.dumps(meta))))
     with pytest.raises(UserError, match='mmpose_wloss 9.0'):
-        PoseDensityArtefact.load(str(file))
+        PoseDensityArtifact.load(str(file))
 
 
 @pytest.mark.parametrize('change, message', [
@@ -140,12 +140,12 @@ def test_what_no_file_may_hold(annotations, change, message):
 
 
 def test_weights_that_do_nothing_or_are_carried_by_few(annotations):
-    artefact = make(annotations)
-    assert artefact.doubt() is None and not artefact.is_carried_by_few()
-    equal = dataclasses.replace(artefact, weights=np.linspace(1, 1.1, 60))
+    artifact = make(annotations)
+    assert artifact.doubt() is None and not artifact.is_carried_by_few()
+    equal = dataclasses.replace(artifact, weights=np.linspace(1, 1.1, 60))
     assert equal.doubt() and not equal.is_carried_by_few()
     few = np.full(60, 1e-6)
     few[5] = 1.
-    few = dataclasses.replace(artefact, weights=few)
+    few = dataclasses.replace(artifact, weights=few)
     assert few.doubt() and few.is_carried_by_few()
     assert few.heaviest_share() == pytest.approx(1, abs=1e-3)
