@@ -6,7 +6,6 @@ import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -34,34 +33,11 @@ PLACES = ('skip', 'down', 'up', 'inner')
 MPII_JOINTS = 16
 
 
-class Hourglass(NamedTuple):
-    """What names and shapes of a state say of the network.
-
-    The fields are the arguments of :class:`PreActHourglassNet`.
-    """
-
-    num_stacks: int
-    num_blocks: int
-    num_feats: int
-    mobile: bool
-    out_channels: int
-    stem_channels: int
-    downsample_times: int
-
-    def __str__(self) -> str:
-        """As a message has it."""
-        return ', '.join(f'{key} {value}' for key, value
-                         in self._asdict().items())
-
-
-def read_hourglass(state: dict[str, Tensor]) -> Hourglass:
-    """Tell the network from the names and shapes of its state.
+def read_hourglass(state: dict[str, Tensor]) -> dict:
+    """The arguments of :class:`PreActHourglassNet` that a state tells.
 
     Args:
         state (dict): State of the original hourglass, without ``module.``.
-
-    Returns:
-        Hourglass: The arguments that build the same network.
 
     Raises:
         UserError: If the state is of another network.
@@ -78,7 +54,7 @@ def read_hourglass(state: dict[str, Tensor]) -> Hourglass:
             f'{lacking[0]}, and its first names are '
             f'{", ".join(list(state)[:3])}')
     middle = state['res.0.0.conv2.weight']
-    return Hourglass(
+    return dict(
         num_stacks=count(r'score\.(\d+)\.'),
         num_blocks=count(r'res\.0\.(\d+)\.'),
         num_feats=len(middle),
@@ -90,7 +66,7 @@ def read_hourglass(state: dict[str, Tensor]) -> Hourglass:
 
 def convert_hourglass_state(
         state: dict[str, Tensor]
-) -> tuple['OrderedDict[str, Tensor]', Hourglass]:
+) -> tuple['OrderedDict[str, Tensor]', dict]:
     """Give the original weights the names of :class:`PreActHourglassNet`.
 
     Args:
@@ -98,7 +74,7 @@ def convert_hourglass_state(
             ``module.`` before its names.
 
     Returns:
-        tuple[OrderedDict, Hourglass]: State of the backbone, and the
+        tuple[OrderedDict, dict]: State of the backbone, and the
         arguments that build it.
 
     Raises:
@@ -119,16 +95,16 @@ def convert_hourglass_state(
     return converted, network
 
 
-def _converted_name(name: str, network: Hourglass) -> str:
+def _converted_name(name: str, network: dict) -> str:
     for pattern, ours in RENAMED:
         name = re.sub(pattern, ours, name)
     if match := re.match(r'hg\.(\d+)\.hg\.(\d+)\.([0-3])\.', name):
         # levels are counted from the innermost; ours are nested
-        within = (network.downsample_times - 1 - int(match[2])) * 'inner.'
+        within = (network['downsample_times'] - 1 - int(match[2])) * 'inner.'
         return (f'hourglasses.{match[1]}.{within}{PLACES[int(match[3])]}.'
                 f'{name[match.end():]}')
     if match := re.match(r'fc\.(\d+)\.([01])\.', name):
-        return (f'features.{match[1]}.{network.num_blocks}.'
+        return (f'features.{match[1]}.{network["num_blocks"]}.'
                 f'{("conv", "bn")[int(match[2])]}.{name[match.end():]}')
     return name
 
@@ -155,7 +131,7 @@ def _read(path: str) -> dict:
 
 
 def convert_checkpoint(source: str, out: str, config: str | None = None
-                       ) -> Hourglass:
+                       ) -> dict:
     """Write a checkpoint of the original code as a stock checkpoint.
 
     The weights are the same numbers under the names of
@@ -169,7 +145,7 @@ def convert_checkpoint(source: str, out: str, config: str | None = None
             checkpoint is to hold, so that MMPose's inferencer needs no other.
 
     Returns:
-        Hourglass: The network, as read off the names and shapes.
+        dict: The network, as :func:`read_hourglass` tells it.
 
     Raises:
         MissingFile: If there is no such checkpoint or config.
@@ -180,12 +156,12 @@ def convert_checkpoint(source: str, out: str, config: str | None = None
         raise UserError(f'OUT must end in .pth, but it is {out}')
     content = _read(source)
     state, network = convert_hourglass_state(content['state_dict'])
-    backbone = _build(dict(type='PreActHourglassNet', **network._asdict()))
+    backbone = _build(dict(type='PreActHourglassNet', **network))
     check_fits(state, backbone.state_dict(), source, 'Its names are those of '
                f'{network}, and it must have all of their weights')
     meta = {key: content[key] for key in ('epoch', 'arch')
             if isinstance(content.get(key), int | str)}
-    if network.out_channels == MPII_JOINTS:
+    if network['out_channels'] == MPII_JOINTS:
         meta['dataset_meta'] = parse_pose_metainfo(
             dict(from_file='configs/_base_/datasets/mpii.py'))
     state = OrderedDict(

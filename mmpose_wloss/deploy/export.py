@@ -56,12 +56,7 @@ class OnnxExport(NamedTuple):
 
 
 class OutputNetwork(nn.Module):
-    """A pose estimator from preprocessed images to what its head decodes.
-
-    Args:
-        model (nn.Module): A stock top-down estimator of heatmaps or of SimCC
-            vectors.
-    """
+    """A stock pose estimator, from preprocessed images to what its head decodes."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -129,11 +124,7 @@ def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def output_names(model: nn.Module, outputs: tuple) -> tuple[str, ...]:
-    """What the outputs of a model are.
-
-    Raises:
-        UnsupportedOutputs: If they are neither heatmaps nor SimCC vectors.
-    """
+    """What the outputs of a model are: heatmaps or SimCC vectors."""
     ranks = [output.ndim if isinstance(output, Tensor) else None
              for output in outputs]
     if ranks == [4]:
@@ -173,15 +164,7 @@ def _describe(file: Path, shapes: Sequence[tuple[int, ...]],
 
 
 def described_dataset(config: Config) -> dict:
-    """What a config's data set is called, and what its joints are.
-
-    Args:
-        config (Config): Config of a stock model.
-
-    Returns:
-        dict: ``name``, ``keypoint_names``, ``flip_indices`` and
-        ``skeleton_links``; empty if the config names no data set.
-    """
+    """What a config's data set is called, and what its joints are, if it has one."""
     meta = dataset_meta_from_config(config, 'test')
     if meta is None:
         return {}

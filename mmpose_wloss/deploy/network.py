@@ -39,14 +39,9 @@ def import_package(name: str) -> ModuleType:
 def network_description(network: Mapping) -> dict[str, Any]:
     """What decides the outputs of a network, except for its weights.
 
-    An ONNX file says it of itself, and a config must agree with it.
-
-    Args:
-        network (Mapping): Model config of a stock pose estimator.
-
-    Returns:
-        dict: Backbone, neck, head and preprocessing as JSON values, without
-        losses, codec and initialization.
+    These are backbone, neck, head and preprocessing of a model config as JSON
+    values, without losses, codec and initialization. An ONNX file says it of
+    itself, and a config must agree with it.
     """
     described = {key: _described(network[key]) for key in
                  ('data_preprocessor', 'backbone', 'neck', 'head')
@@ -154,10 +149,7 @@ class OnnxNetwork(nn.Module):
         self.output_shapes = tuple(tuple(output.shape[1:]) for output in outputs)
 
     def check_fits(self, network: Mapping) -> None:
-        """Check that a config is that of the network in the file.
-
-        Args:
-            network (Mapping): Model config of a stock pose estimator.
+        """Check that a model config is that of the network in the file.
 
         Raises:
             UserError: If it is another one; names the first key that
@@ -195,9 +187,6 @@ class OnnxNetwork(nn.Module):
             Tensor | tuple[Tensor]: Heatmaps in shape [B, K, h, w], or a pair
             of SimCC vectors in shapes [B, K, Wx] and [B, K, Wy]; in float32
             on the device of the input.
-
-        Raises:
-            UserError: If images have another size.
         """
         self.check_size(inputs)
         images = inputs.detach().float().cpu().contiguous().numpy()

@@ -156,10 +156,10 @@ def test_heatmaps_are_those_of_the_original_code(network, tmp_path):
     found = convert_checkpoint(save(tmp_path, state), str(out))
     model = MODELS.build(dict(
         type='TopdownPoseEstimator',
-        backbone=dict(type='PreActHourglassNet', **found._asdict()),
-        head=dict(type='CPMHead', in_channels=found.out_channels,
-                  out_channels=found.out_channels,
-                  num_stages=found.num_stacks, final_layer=None)))
+        backbone=dict(type='PreActHourglassNet', **found),
+        head=dict(type='CPMHead', in_channels=found['out_channels'],
+                  out_channels=found['out_channels'],
+                  num_stages=found['num_stacks'], final_layer=None)))
     load_checkpoint(model, str(out), strict=True)
     model.eval()
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -180,7 +180,7 @@ def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path, capsys):
     out = tmp_path / 'new' / 'converted.pth'
     assert main([save(tmp_path, original_state()), str(out), '--config',
                  config]) == 0
-    assert 'num_stacks 2' in capsys.readouterr().out
+    assert "'num_stacks': 2" in capsys.readouterr().out
     content = torch.load(out, map_location='cpu')
     assert set(content) == {'meta', 'state_dict'}
     assert (content['meta']['epoch'], content['meta']['arch']) == (90, 'hg')
@@ -202,7 +202,7 @@ def test_checkpoints_of_the_first_pytorch_that_had_none_count_no_batches():
         (name, value) for name, value in original_state(**SMALL).items()
         if 'num_batches' not in name)
     converted, network = convert_hourglass_state(state)
-    PreActHourglassNet(**network._asdict()).load_state_dict(
+    PreActHourglassNet(**network).load_state_dict(
         converted, strict=True)
 
 
@@ -218,7 +218,7 @@ def test_other_networks_are_refused(tmp_path):
             (lacking, '(?s)model_best.*remap_predictions.0.weight')):
         with pytest.raises(UserError, match=message):
             convert_checkpoint(save(tmp_path, given), out)
-    with pytest.raises(UserError, match='(?s)num_feats 4.*hourglass_s2_mpii'):
+    with pytest.raises(UserError, match="(?s)'num_feats': 4.*hourglass_s2_mpii"):
         convert_checkpoint(save(tmp_path, state), out,
                            str(CONFIGS / 'hourglass_s2_mpii.py'))
     assert not Path(out).exists()

@@ -34,9 +34,6 @@ class DistillationHook(Hook):
     def before_train(self, runner) -> None:
         """Compare the names of joints, as far as the teacher has names.
 
-        Args:
-            runner (Runner): The runner of the training process.
-
         Raises:
             UserError: If the model is no ``FastPoseDistiller``, or if joints
                 that are to be the same have other names.
@@ -68,12 +65,7 @@ class DistillationHook(Hook):
                 '; '.join(differing))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note who teaches.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            checkpoint (dict): What is going to be saved.
-        """
+        """Note who teaches."""
         model = self._model(runner)
         if model.has_teacher:
             checkpoint.setdefault('meta', {})['teacher'] = dict(
@@ -85,10 +77,6 @@ class DistillationHook(Hook):
 
         What a training starts from may be a stock checkpoint of the student,
         too.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            checkpoint (dict): What is going to be loaded.
 
         Raises:
             UserError: If student or teacher differ.
@@ -112,11 +100,7 @@ class DistillationHook(Hook):
                 'weights')
 
     def after_train(self, runner) -> None:
-        """Write the student as a stock checkpoint.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Write the student as a stock checkpoint."""
         if is_main_process():
             folder = Path(runner.work_dir)
             save_networks(runner, ['student'], folder, 'student.py')

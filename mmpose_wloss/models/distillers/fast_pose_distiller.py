@@ -144,16 +144,7 @@ class FastPoseDistiller(BaseModel):
 
     @classmethod
     def check_config(cls, component: dict, key: str, cfg: Config) -> None:
-        """Check that a training has the checkpoint of its teacher.
-
-        Args:
-            component (dict): Config of the distiller.
-            key (str): Its key.
-            cfg (Config): The whole config.
-
-        Raises:
-            MissingFile: If it is on no disk, and the teacher is needed.
-        """
+        """Check that the checkpoint of the teacher, where needed, is there."""
         data, file = cfg.get('train_dataloader'), component['teacher_checkpoint']
         needed = component.get('alpha', 0.5) > 0 or any(
             components_of_class(data, 'UnlabeledPoseDataset'))
@@ -172,11 +163,7 @@ class FastPoseDistiller(BaseModel):
         return self._teacher[0]
 
     def load_teacher(self) -> None:
-        """Load the teacher, unless that is done.
-
-        Raises:
-            UserError: As of :class:`FrozenTeacher`.
-        """
+        """Load the teacher, unless that is done."""
         if self._teacher:
             return
         # what it draws at first must not change what the student draws
@@ -208,19 +195,7 @@ class FastPoseDistiller(BaseModel):
                 inputs: Tensor,
                 data_samples: SampleList | None = None,
                 mode: str = 'tensor') -> dict | SampleList | Output:
-        """As a stock pose estimator's; all but the loss is the student's.
-
-        Args:
-            inputs (Tensor): Images in shape [B, 3, H, W].
-            data_samples (list[:obj:`PoseDataSample`], optional): Their
-                samples. ``metainfo['labeled']`` says which are labeled; where
-                it is absent, they are.
-            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            dict, list or Tensor: The losses, the samples with predictions, or
-            what the student's head gives.
-        """
+        """As a stock pose estimator's; all but the loss is the student's."""
         if mode == 'loss':
             if isinstance(inputs, list):
                 inputs = torch.stack(inputs)
@@ -233,6 +208,8 @@ class FastPoseDistiller(BaseModel):
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
             data_samples (list[:obj:`PoseDataSample`]): Their samples.
+                ``metainfo['labeled']`` says which are labeled; where it is
+                absent, they are.
 
         Returns:
             dict: The student's stock losses times :math:`1 - \\alpha` and its
@@ -327,16 +304,7 @@ class FastPoseDistiller(BaseModel):
 
 def check_criteria(head: nn.Module, criteria: list[nn.Module],
                    heatmaps: bool) -> None:
-    """Refuse what cannot compare outputs with a teacher's.
-
-    Args:
-        head (nn.Module): The student's head.
-        criteria (list[nn.Module]): The losses between student and teacher.
-        heatmaps (bool): Whether the student predicts heatmaps, and not SimCC.
-
-    Raises:
-        UserError: If a loss is not one for these outputs.
-    """
+    """Refuse losses that cannot compare a student's outputs with a teacher's."""
     if isinstance(head, MSPNHead):
         raise UserError(
             'MSPNHead has heatmaps of several sizes for each stage, but a '
@@ -388,16 +356,7 @@ def with_labels(data_samples: SampleList, labeled: list[bool]) -> SampleList:
     """The samples, of which unlabeled ones have labels without weight.
 
     So a stock head takes them all at once: they count in the size of the
-    batch and nowhere else.
-
-    Args:
-        data_samples (list[:obj:`PoseDataSample`]): Samples of a batch, at
-            least one labeled.
-        labeled (list[bool]): Which are labeled.
-
-    Returns:
-        list[:obj:`PoseDataSample`]: Labeled samples as they are, and copies
-        of the others with zeros in the place of all labels and weights.
+    batch and nowhere else. At least one must be labeled.
     """
     if all(labeled):
         return data_samples
