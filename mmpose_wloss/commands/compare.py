@@ -9,7 +9,7 @@ import re
 import statistics
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from math import nan
 from pathlib import Path
@@ -67,11 +67,6 @@ class Candidate(NamedTuple):
     config: str
     checkpoint: str
 
-    @property
-    def is_onnx(self) -> bool:
-        """Whether it is an ONNX file."""
-        return self.checkpoint.endswith('.onnx')
-
 
 def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
                      ) -> list[Candidate]:
@@ -110,6 +105,52 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
             for name, pair in zip(names, files, strict=True)]
 
 
+class _Model:
+    """A candidate with its config, and the folder of its files."""
+
+    def __init__(self, candidate: Candidate, options: dict, out: Path):
+        self.name, self.config_file, self.checkpoint = candidate
+        self.is_onnx = self.checkpoint.endswith('.onnx')
+        self.config = Config.fromfile(self.config_file)
+        self.config.merge_from_dict(dict(options))
+        for key in ('test_dataloader', 'test_evaluator'):
+            if not self.config.get(key):
+                raise UserError(f'{self.config_file} has no {key}: there is '
+                                'nothing to evaluate it on')
+        check_files(self.config, ['test'])
+        digest = hashlib.sha256(self.config.pretty_text.encode())
+        for file in (*annotation_files(self.config.test_dataloader.dataset),
+                     Path(self.checkpoint)):
+            digest.update((digest_of_file(file) if file.is_file()
+                           else str(file)).encode())
+        self.digest = digest.hexdigest()
+        self.folder = out / f'{Path(self.config_file).stem}_{self.digest[:8]}'
+
+    def measure(self, keys: Sequence[str]) -> Iterator[tuple[str, dict]]:
+        """Measure ``'network'``, ``'figures'`` and ``'onnx'``, one by one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        hook = (self.config.get('default_hooks') or {}).get('checkpoint') or {}
+        best = hook.get('save_best')
+        network = dict(main=best[0] if isinstance(best, list) and best else best)
+        if self.is_onnx:
+            config = with_onnx_file(self.config, self.checkpoint)
+            size = Path(self.checkpoint).stat().st_size
+            functions = dict(
+                network=lambda: network,
+                figures=lambda: evaluate(config, None, self.folder),
+                onnx=lambda: dict(bytes=size))
+        else:
+            model, config = load_network(self.config, self.checkpoint)
+            file = self.folder / CHECKPOINT
+            functions = dict(
+                network=lambda: dict(
+                    network, **_write_network(model, config, file)),
+                figures=lambda: evaluate(config, file, self.folder),
+                onnx=lambda: _export(model, config, self.folder / ONNX))
+        for key in keys:
+            yield key, functions[key]()
+
+
 class ModelComparison:
     """Measures models, and writes a table, a JSON file and a picture.
 
@@ -138,13 +179,8 @@ class ModelComparison:
         positive(seconds=seconds)
         whole(1, batch_size=batch_size)
         self.out = Path(out)
-        self.candidates = list(candidates)
-        self.configs = [_test_config(each, options or {})
-                        for each in self.candidates]
-        self.digests = [
-            _digest(config, candidate.checkpoint)
-            for config, candidate in zip(self.configs, self.candidates,
-                                         strict=True)]
+        self.models = [_Model(each, options or {}, self.out)
+                       for each in candidates]
         installed = find_spec('onnx') and find_spec('onnxruntime')
         self.onnx = bool(onnx and installed)
         self.notes = [NO_ONNX] if onnx and not installed else []
@@ -164,10 +200,9 @@ class ModelComparison:
 
     def _keep(self) -> None:
         write_whole(self.json_file, json.dumps(dict(
-            format=FORMAT_VERSION, compared=dict(zip(
-                [each.name for each in self.candidates], self.digests,
-                strict=True)), measured=self.known, speeds=self.speeds),
-            indent=1))
+            format=FORMAT_VERSION,
+            compared={each.name: each.digest for each in self.models},
+            measured=self.known, speeds=self.speeds), indent=1))
 
     def run(self) -> None:
         """Measure what is not known yet.
@@ -177,48 +212,23 @@ class ModelComparison:
         what is logged.
         """
         with contextlib.redirect_stdout(sys.stderr):
-            for candidate, config, digest in zip(tqdm(
-                    self.candidates), self.configs, self.digests, strict=True):
-                self._complete(candidate, config, digest)
+            for model in tqdm(self.models):
+                if not model.folder.exists():
+                    self.known[model.digest] = {}
+                row = self.known.setdefault(model.digest, {})
+                missing = [key for key in ('network', 'figures', 'onnx')
+                           if key not in row and (key != 'onnx' or self.onnx)]
+                row.update(config=model.config_file,
+                           checkpoint=model.checkpoint)
+                for key, measured in model.measure(missing) if missing else ():
+                    row[key] = measured
+                    self._keep()
             if self.speeds.get('settings') != self.settings or not (
-                    set(self.digests) <= self.speeds['models'].keys()):
+                    {each.digest for each in self.models}
+                    <= self.speeds['models'].keys()):
                 self.speeds = dict(settings=self.settings,
                                    models=self._measure_speeds())
                 self._keep()
-
-    def _complete(self, candidate: Candidate, config: Config,
-                  digest: str) -> None:
-        """Measure what is not known of a model but its speed."""
-        folder = self._folder(candidate, digest)
-        if not folder.exists():
-            self.known[digest] = {}
-        row = self.known.setdefault(digest, {})
-        missing = [key for key in ('network', 'figures', 'onnx')
-                   if key not in row and (key != 'onnx' or self.onnx)]
-        if not missing:
-            return
-        row.update(config=candidate.config, checkpoint=candidate.checkpoint)
-        folder.mkdir(parents=True, exist_ok=True)
-        if candidate.is_onnx:
-            onnx_config = with_onnx_file(config, candidate.checkpoint)
-            size = Path(candidate.checkpoint).stat().st_size
-            functions = dict(
-                network=lambda: dict(main=_main_figure(config)),
-                figures=lambda: evaluate(onnx_config, None, folder),
-                onnx=lambda: dict(bytes=size))
-        else:
-            model, stock = load_network(config, candidate.checkpoint)
-            file = folder / CHECKPOINT
-            functions = dict(
-                network=lambda: _write_network(model, stock, file),
-                figures=lambda: evaluate(stock, file, folder),
-                onnx=lambda: _export(model, stock, folder / ONNX))
-        for key in missing:
-            row[key] = functions[key]()
-            self._keep()
-
-    def _folder(self, candidate: Candidate, digest: str) -> Path:
-        return self.out / f'{Path(candidate.config).stem}_{digest[:8]}'
 
     def _measure_speeds(self) -> dict[str, dict[str, float]]:
         """Images per second of all models, in PyTorch and as ONNX."""
@@ -230,24 +240,23 @@ class ModelComparison:
                 'network(images)', num_threads=threads,
                 globals=dict(network=network, images=images))
 
-        for candidate, config, digest in zip(
-                self.candidates, self.configs, self.digests, strict=True):
-            file = candidate.checkpoint
-            if not candidate.is_onnx:
-                model, _ = load_network(config, candidate.checkpoint)
-                add(digest, 'pytorch', OutputNetwork(model).eval(),
+        for each in self.models:
+            file = each.checkpoint
+            if not each.is_onnx:
+                model, _ = load_network(each.config, each.checkpoint)
+                add(each.digest, 'pytorch', OutputNetwork(model).eval(),
                     input_size(model))
-                file = self._folder(candidate, digest) / ONNX
-            if self.onnx and 'missing' not in self.known[digest]['onnx']:
+                file = each.folder / ONNX
+            if self.onnx and 'missing' not in self.known[each.digest]['onnx']:
                 network = OnnxNetwork(file, threads=threads)
-                add(digest, 'onnx', network, network.input_size)
+                add(each.digest, 'onnx', network, network.input_size)
         times = {key: [] for key in timers}
         with torch.inference_mode():
             for _ in range(ROUNDS):
                 for key, timer in timers.items():
                     times[key] += timer.blocked_autorange(
                         min_run_time=self.settings['seconds'] / ROUNDS).times
-        models = {digest: {} for digest in self.digests}
+        models = {each.digest: {} for each in self.models}
         for (digest, kind), seconds in times.items():
             models[digest][kind] = (self.settings['batch_size'] /
                                     statistics.median(seconds))
@@ -256,10 +265,9 @@ class ModelComparison:
     @property
     def rows(self) -> list[dict]:
         """What is known of each model, in their order."""
-        return [dict(self.known[digest], name=candidate.name,
-                     speed=self.speeds['models'][digest])
-                for candidate, digest in zip(self.candidates, self.digests,
-                                             strict=True)]
+        return [dict(self.known[each.digest], name=each.name,
+                     speed=self.speeds['models'][each.digest])
+                for each in self.models]
 
     def table(self) -> str:
         """The comparison in Markdown, with the notes below."""
@@ -312,40 +320,13 @@ class ModelComparison:
         return files
 
 
-def _test_config(candidate: Candidate, options: dict) -> Config:
-    config = Config.fromfile(candidate.config)
-    config.merge_from_dict(dict(options))
-    for key in ('test_dataloader', 'test_evaluator'):
-        if not config.get(key):
-            raise UserError(f'{candidate.config} has no {key}: there is '
-                            'nothing to evaluate it on')
-    check_files(config, ['test'])
-    return config
-
-
-def _digest(config: Config, checkpoint: str) -> str:
-    digest = hashlib.sha256(config.pretty_text.encode())
-    for file in (*annotation_files(config.test_dataloader.dataset),
-                 Path(checkpoint)):
-        digest.update((digest_of_file(file) if file.is_file()
-                       else str(file)).encode())
-    return digest.hexdigest()
-
-
-def _main_figure(config: Config) -> str | None:
-    """The metric by which a config chooses its best checkpoint."""
-    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
-    best = hook.get('save_best')
-    return best[0] if isinstance(best, list) and best else best
-
-
 def _write_network(model: nn.Module, config: Config, file: Path) -> dict:
     write_checkpoint(stock_checkpoint(
         model.state_dict(), model.checkpoint_meta, config), file)
     return dict(
         parameters=sum(each.numel() for each in model.parameters()),
         gmacs=multiply_adds(model) / 1e9, input_size=list(input_size(model)),
-        bytes=file.stat().st_size, main=_main_figure(config))
+        bytes=file.stat().st_size)
 
 
 def _export(model: nn.Module, config: Config, file: Path) -> dict:
