@@ -36,12 +36,7 @@ def file_name(index: int) -> str:
 
 
 def image_entry(index: int, camera: Camera) -> dict:
-    """An entry of ``images``.
-
-    Args:
-        index (int): Number of the picture in its split, from 0.
-        camera (Camera): Its camera.
-    """
+    """An entry of ``images``: the picture of a number from 0, in its split."""
     return dict(
         id=index + 1,
         file_name=file_name(index),
@@ -52,12 +47,7 @@ def image_entry(index: int, camera: Camera) -> dict:
 
 
 def annotation_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
-    """Entries of ``annotations``, one for each person in a picture.
-
-    Args:
-        index (int): Number of the picture in its split, from 0.
-        labels (list[PersonLabel]): The people.
-    """
+    """Entries of ``annotations``, one for each person in a picture."""
     return [
         dict(
             id=(index + 1) * _IDS_PER_IMAGE + number,
@@ -77,19 +67,9 @@ def annotation_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
 
 
 def box_entries(index: int, labels: list[PersonLabel]) -> list[dict]:
-    """COCO's detection results: where people are, and nothing else.
-
-    Args:
-        index (int): Number of the picture in its split, from 0.
-        labels (list[PersonLabel]): The people.
-    """
-    return [
-        dict(
-            image_id=index + 1,
-            category_id=CATEGORY['id'],
-            bbox=label.bbox,
-            score=1.0) for label in labels
-    ]
+    """COCO's detection results: where people are, and nothing else."""
+    return [dict(image_id=index + 1, category_id=CATEGORY['id'],
+                 bbox=label.bbox, score=1.0) for label in labels]
 
 
 def content(records: Sequence[dict], info: dict, labeled: bool) -> dict:

@@ -17,12 +17,9 @@ _LEFT, _RIGHT, _MIDDLE = (20, 140, 255), (255, 120, 30), (80, 220, 80)
 
 def draw_skeleton(image: np.ndarray, keypoints: np.ndarray,
                   scale: float = 1.) -> None:
-    """Draw joints and bones: left orange, right blue, hidden joints hollow.
+    """Draw joints [17, 3] and bones into an image, so many times enlarged.
 
-    Args:
-        image (np.ndarray): BGR uint8, is drawn upon [H, W, 3].
-        keypoints (np.ndarray): x, y, visibility [17, 3].
-        scale (float): Pixels of ``image`` per pixel of ``keypoints``.
+    Left is orange, right blue; hidden joints are hollow.
     """
     points = np.round((keypoints[:, :2] + 0.5) * scale - 0.5).astype(int)
     colors = [
@@ -46,13 +43,7 @@ def draw_skeleton(image: np.ndarray, keypoints: np.ndarray,
 
 def write_contact_sheet(path: Path, folder: Path,
                         records: Sequence[dict]) -> None:
-    """Write a sheet of pictures; every other row shows the joints.
-
-    Args:
-        path (Path): The sheet, a JPEG.
-        folder (Path): Where the pictures are.
-        records (Sequence[dict]): ``image`` and ``annotations`` of each.
-    """
+    """Write a sheet of a folder's pictures; every other row shows joints."""
     rows = -(-len(records) // _COLUMNS)
     tile = _TILE
     sheet = np.full((rows * tile, _COLUMNS * tile, 3), 255, np.uint8)

@@ -56,19 +56,9 @@ def sample_key_poses(rng: np.random.Generator, count: int) -> list[Pose]:
 
 
 def pose_at(poses: Sequence[Pose], time: float) -> Pose:
-    """The pose of a body at a time, without a jolt.
-
-    Args:
-        poses (Sequence[Pose]): The body is in each for a moment, one unit of
-            time apart.
-        time (float): 0 is the first one's.
-    """
+    """The pose of a body at a time; it is in each pose one unit apart."""
     before = min(int(time), len(poses) - 1)
     after = min(before + 1, len(poses) - 1)
-    return between(poses[before], poses[after], ease(time - before))
-
-
-def ease(share: float) -> float:
-    """Start and stop slowly: 0 to 1 in 0 to 1, level at both ends."""
-    share = float(np.clip(share, 0, 1))
-    return share * share * (3 - 2 * share)
+    share = float(np.clip(time - before, 0, 1))
+    # starts and stops slowly
+    return between(poses[before], poses[after], share * share * (3 - 2 * share))

@@ -271,28 +271,20 @@ def _upside_down(rng, pose):
     pose.trunk.nod = rng.uniform(-30, 0)
 
 
-_SAMPLERS = {
-    'standing': _standing,
-    'walking': _walking,
-    'sitting': _sitting,
-    'reaching': _reaching,
-    'bending': _bending,
-    'lying': _lying,
-    'upside_down': _upside_down,
-}
+_SAMPLERS = dict(
+    standing=_standing, walking=_walking, sitting=_sitting,
+    reaching=_reaching, bending=_bending, lying=_lying,
+    upside_down=_upside_down)
 
 
 def bone_rotations(pose: Pose, rest_bones: Mapping[str, np.ndarray]
                    ) -> dict[str, np.ndarray]:
-    """Turn joint angles into rotations of the model's bones.
+    """The rotation [3, 3] of each bone that moves.
 
     Args:
         pose (Pose): The angles.
         rest_bones (Mapping[str, np.ndarray]): Heads of the bones of the body
             at rest [3], as in :attr:`BodyModel.rest_bones`.
-
-    Returns:
-        dict[str, np.ndarray]: Rotation [3, 3] of each bone that moves.
     """
     trunk = pose.trunk
     spine = _euler(trunk.flexion / 5, trunk.side_bend / 5, trunk.twist / 5)

@@ -89,9 +89,6 @@ class SceneRenderer:
                ) -> tuple[np.ndarray, Camera, list[PersonLabel]]:
         """Draw everything at random and render it.
 
-        Args:
-            rng (np.random.Generator): The only source of randomness.
-
         Returns:
             tuple[np.ndarray, Camera, list[PersonLabel]]: The picture, BGR
             uint8 [size, size, 3]; its camera; one label per person.

@@ -10,12 +10,8 @@ def background(rng: np.random.Generator, size: int,
                clothes: np.ndarray) -> np.ndarray:
     """Draw a background: muted, soft, never sharp like a person.
 
-    Args:
-        size (int): Width and height, pixels.
-        clothes (np.ndarray): Colors to stand out from, RGB 0 to 1 [N, 3].
-
-    Returns:
-        np.ndarray: RGB, 0 to 1 [size, size, 3].
+    It is RGB, 0 to 1 [size, size, 3], and stands out from the clothes'
+    colors [N, 3].
     """
     base = _contrasting(rng, clothes)
     angle = rng.uniform(0, 2 * np.pi)
@@ -65,11 +61,9 @@ def _fill(rng, mask, box):
 
 def draw_seat(rng: np.random.Generator, image: np.ndarray, hips: np.ndarray,
               feet: np.ndarray) -> None:
-    """Draw something to sit on behind a person: a box with a lit top.
+    """Draw something to sit on, a box with a lit top, into an image [H, W, 3].
 
-    Args:
-        image (np.ndarray): RGB, 0 to 1, is drawn upon [H, W, 3].
-        hips, feet (np.ndarray): Hips and ankles, pixels [2, 2].
+    Hips and feet are in pixels [2, 2].
     """
     x, y = hips.mean(axis=0)
     floor = feet[:, 1].max()
@@ -157,16 +151,7 @@ def sample_light(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def shade(color: np.ndarray, normals: np.ndarray,
           light: dict[str, np.ndarray]) -> np.ndarray:
-    """Light a matte surface.
-
-    Args:
-        color (np.ndarray): Its RGB, 0 to 1 [N, 3].
-        normals (np.ndarray): Camera coordinates [N, 3].
-        light (dict[str, np.ndarray]): From :func:`sample_light`.
-
-    Returns:
-        np.ndarray: RGB, 0 to 1 [N, 3].
-    """
+    """Light a matte surface of these colors and normals, [N, 3] each."""
     direct = np.clip(normals @ light['direction'], 0, 1)[:, None]
     # the sky is brighter than the floor
     sky = (1 - 0.3 * normals[:, 1:2]) * light['ambient']
@@ -174,14 +159,7 @@ def shade(color: np.ndarray, normals: np.ndarray,
 
 
 def expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Take the picture: softness, brightness, noise, 8 bits.
-
-    Args:
-        image (np.ndarray): RGB, 0 to 1 [H, W, 3].
-
-    Returns:
-        np.ndarray: BGR, uint8 [H, W, 3].
-    """
+    """Take the picture: softness, brightness, noise, BGR in 8 bits."""
     blur = rng.uniform(0, 0.7)
     if blur > 0.25:
         image = cv2.GaussianBlur(image, (0, 0), blur)
