@@ -35,7 +35,7 @@ from tabulate import tabulate
 from torch._dynamo.utils import counters
 
 FILE = RESULTS / 'compile.json'
-# config: the part of a batch that is labelled
+# config: the part of a batch that is labeled
 ROWS = {
     'resnet50_fmse_coco': 1.,
     'hrnet_fmse_coco': 1.,

@@ -14,7 +14,7 @@ from annypose.poses import (
 
 INDEX = {name: i for i, name in enumerate(JOINT_NAMES)}
 # Bone: its ends without the side, shortest and longest for a child of seven
-# up to a tall adult, millimetres.
+# up to a tall adult, millimeters.
 BONES = [('hip', 'knee', 220, 560), ('knee', 'ankle', 200, 550),
          ('shoulder', 'elbow', 130, 400), ('elbow', 'wrist', 120, 360)]
 
@@ -85,7 +85,7 @@ def test_mirrored_angles_give_a_mirrored_body(model):
     other = pose_body(model, mirrored).joints
     swap = [INDEX[n.replace('left', '?').replace('right', 'left').replace(
         '?', 'right')] for n in JOINT_NAMES]
-    # The model's own left and right halves differ by millimetres.
+    # The model's own left and right halves differ by millimeters.
     np.testing.assert_allclose(
         joints, other[swap] * [-1, 1, 1], atol=0.012)
 
