@@ -31,6 +31,7 @@ def register_all_modules() -> None:
         engine,
         evaluation,
         models,
+        visualization,
     )
 
 

@@ -4,7 +4,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 import mmcv
-import mmengine
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -40,12 +39,6 @@ class Pose3DImageInferencer(Pose2DInferencer):
     and ``keypoint_scores`` of a :class:`TopdownPose3DEstimator`, ``bbox`` and
     ``bbox_score``. Without camera and root depth the size of a person is a
     guess from that of its box, and the log says so once.
-
-    .. code-block:: python
-
-        inferencer = Pose3DImageInferencer(config, checkpoint)
-        for result in inferencer('people/', out_dir='predictions'):
-            people, = result['predictions']
 
     When it is called, it takes beside the arguments of MMPose's inferencers:
 
@@ -116,10 +109,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     def _inputs_to_list(self, inputs) -> Iterable:
         if isinstance(inputs, (str, Path)) and '://' not in str(inputs):
-            if Path(inputs).is_dir():
-                self._video_input = False
-                return [str(file) for file in list_images(inputs)]
-            inputs = str(existing_file(inputs))
+            inputs = (list_images(inputs) if Path(inputs).is_dir() else
+                      str(existing_file(inputs)))
         if isinstance(inputs, (list, tuple)):
             inputs = [str(one) if isinstance(one, Path) else one
                       for one in inputs]
@@ -173,9 +164,11 @@ class Pose3DImageInferencer(Pose2DInferencer):
         Without people it is one of the whole image, and ``people`` in its
         metainfo is 0.
         """
-        name, image = f'{index:06d}.jpg', input
-        if not isinstance(input, np.ndarray):
-            name, image = str(input), _read_image(str(input))
+        name = (f'{index:06d}.jpg' if isinstance(input, np.ndarray)
+                else str(input))
+        image = mmcv.imread(input)
+        if image is None:
+            raise UserError(f'{name} is broken, or no image')
         boxes = None if bboxes is None else check_boxes(bboxes, name)
         if boxes is None:
             samples = super().preprocess_single(image, index, **kwargs)
@@ -244,16 +237,6 @@ def _people(instances: InstanceData) -> list[dict]:
     return [{name: np.asarray(instances[field][index]).tolist()
              for field, name in FIELDS.items() if field in instances}
             for index in range(len(instances))]
-
-
-def _read_image(path: str) -> np.ndarray:
-    """Read an image as BGR in shape [H, W, 3]."""
-    if '://' not in path:
-        existing_file(path, 'image')
-    image = mmcv.imfrombytes(mmengine.fileio.get(path))
-    if image is None:
-        raise UserError(f'{path} is broken, or no image')
-    return image
 
 
 def _read_camera(camera: Mapping | str | Path | None) -> dict | None:

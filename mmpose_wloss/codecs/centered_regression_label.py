@@ -50,27 +50,18 @@ class CenteredRegressionLabel(RegressionLabel):
     def encode(self,
                keypoints: np.ndarray,
                keypoints_visible: np.ndarray | None = None) -> dict:
-        """Encode coordinates of the model's input.
-
-        Args:
-            keypoints (np.ndarray): Coordinates in pixels in shape [N, K, 2].
-            keypoints_visible (np.ndarray, optional): Visibilities in shape
-                [N, K]; by default all are visible.
+        """Encode pixels of the input in shape [N, K, 2].
 
         Returns:
-            dict: ``keypoint_labels`` in shape [N, K, 2], from -1 to 1 within
-            the input, and ``keypoint_weights`` in shape [N, K], float32.
+            dict: ``keypoint_labels`` [N, K, 2], from -1 to 1 within the input,
+            and ``keypoint_weights`` [N, K], float32.
         """
         encoded = super().encode(keypoints, keypoints_visible)
         encoded['keypoint_labels'] = 2 * encoded['keypoint_labels'] - 1
         return encoded
 
     def decode(self, encoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Decode a model's output.
-
-        Args:
-            encoded (np.ndarray): Coordinates in shape [N, K, 2], or [N, K, 4]
-                with their standard deviations, in the units of the labels.
+        """Decode coordinates in shape [N, K, 2], or [N, K, 4] with deviations.
 
         Returns:
             tuple[np.ndarray]: Keypoints in pixels of the input in shape

@@ -49,25 +49,9 @@ class Human36mImageDataset(BaseCocoStyleDataset):
     - ``S`` [N, 17, 4]: x, y, z in camera space and whether they are annotated;
       in meters, as MMPose writes them, or in mm: the poses' size says which
 
-    Here a protocol is a choice of subjects alone; alignment is a matter of
-    ``MPJPE``, sampling of ``frame_interval``:
-
-    ======== ======================= =======
-    protocol train                   test
-    ======== ======================= =======
-    1        S1, S5, S6, S7, S8      S9, S11
-    2        S1, S5, S6, S7, S8, S9  S11
-    ======== ======================= =======
-
-    .. code-block:: python
-
-        dataset = dict(
-            type='Human36mImageDataset',
-            data_root='data/h36m/',
-            ann_file='annotation_body3d/fps50/h36m_train.npz',
-            camera_param_file='annotation_body3d/cameras.pkl',
-            data_prefix=dict(img='images/'),
-            split='train')
+    A protocol is a choice of subjects alone: 1 trains on S1, S5, S6, S7, S8 and
+    tests on S9, S11; 2 trains on S9, too. Alignment is a matter of ``MPJPE``,
+    sampling of ``frame_interval``.
 
     A sample has ``img_id`` and ``id`` (its place in the files, from 0),
     ``img_path``, ``bbox``, ``bbox_score``, ``keypoints_visible``, the fields

@@ -25,18 +25,7 @@ class CenteredRegressionHead(RegressionHead):
                 feats: Sequence,
                 batch_data_samples: list,
                 test_cfg: dict | None = None) -> list:
-        """Predict keypoints from feature maps.
-
-        Args:
-            feats (Sequence): Feature maps, or with ``flip_test`` those of the
-                images and those of the flipped images.
-            batch_data_samples (list[PoseDataSample]): The samples.
-            test_cfg (dict, optional): ``flip_test`` and ``shift_coords`` as
-                for ``RegressionHead``.
-
-        Returns:
-            list[InstanceData]: Keypoints in pixels of the input.
-        """
+        """Predict keypoints in pixels, as ``RegressionHead`` does."""
         test_cfg = test_cfg or {}
         if not test_cfg.get('flip_test', False):
             return super().predict(feats, batch_data_samples, test_cfg)
