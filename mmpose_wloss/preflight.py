@@ -217,25 +217,3 @@ def add_hooks(cfg: Config) -> None:
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), *(
         dict(type=name) for name in dict.fromkeys(needed) if name not in there)]
     add_import(cfg)
-
-
-# old names, until nothing calls them any more
-check_data_files = check_files
-check_flip_test = check_components
-
-
-def check_annotation_files(key, dataset):
-    raise_for_missing(file for file in named_files(dataset, key)
-                      if '.data_prefix.' not in file[0])
-
-
-def find_ours(key, config, name):
-    from .common.configs import components_of_class
-    return components_of_class(config, name, key)
-
-
-def run_tool(name):
-    import sys
-
-    from .__main__ import run
-    sys.exit(run(name))
