@@ -129,11 +129,9 @@ def test_smaller_sources_are_covered_evenly_over_epochs(round_up):
 
 
 def test_a_source_smaller_than_its_share_is_taken_again():
-    sampler = sampler_of((3, 32), 16, [1, 1])
-    for batch in batches(list(sampler), 16):
+    for batch in batches(list(sampler_of((3, 32), 16, [1, 1])), 16):
         counts = Counter(index for index in batch if index < 3)
         assert sorted(counts.values()) in ([2, 3, 3], [2, 2, 4])
-        assert set(counts) == {0, 1, 2}
     assert len(sampler_of((1, 1), 64, [1, 1])) == 64
 
 

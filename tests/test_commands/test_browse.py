@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from mmpose_wloss.commands import browse
+from mmpose_wloss.common.errors import MissingFile, UserError
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
+FILES = """
+files = dict(data_root={root!r}, data_prefix=dict(img='train2017/'), indices=6,
+             ann_file='annotations/person_keypoints_train2017.json')
+train_dataloader = _base_.train_dataloader
+"""
+
+
+def test_hard_views_of_a_config_are_drawn(coco_root, tmp_path, capsys):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = {str(DEMO / 'posedual_resnet18_annypose.py')!r}" +
+        FILES.format(root=str(coco_root)) +
+        'for one in train_dataloader.dataset.datasets:\n    one.update(files)\n')
+    picture = tmp_path / 'new' / 'views.png'
+    assert browse.main([str(config), '--out', str(picture), '--count', '2']) == 0
+    assert picture.stat().st_size and str(picture) in capsys.readouterr().out
+
+    config.write_text(f"_base_ = {str(DEMO / 'resnet18_mse_annypose.py')!r}" +
+                      FILES.format(root=str(coco_root)) +
+                      'train_dataloader.dataset.update(files)\n')
+    with pytest.raises(UserError, match='TopdownPoseEstimator'):
+        browse.main([str(config), '--out', str(picture)])
+    with pytest.raises(MissingFile, match='none.py'):
+        browse.main(['none.py'])
