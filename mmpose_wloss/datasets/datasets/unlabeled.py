@@ -235,20 +235,13 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
             data_list = (self._detected_boxes(content) if self.bbox_file else
                          self._annotated_boxes(content))
         elif folder:
-            data_list = [self._sample(index, str(path), index) for index, path in
-                         enumerate(list_images(folder, recursive=True))]
+            data_list = [self._sample(index, path.relative_to(folder), index)
+                         for index, path in enumerate(list_images(folder, True))]
         else:
             raise UserError('there is nothing to load: give an ann_file, or as '
                             "data_prefix['img'] a folder to take every image of")
-        if self.sample_interval == 1:
-            return data_list
-        kept = [sample for sample in data_list
-                if sample['img_id'] % self.sample_interval == 0]
-        if not kept:
-            raise UserError(f'sample_interval={self.sample_interval} leaves none of '
-                            f'the {len(data_list)} boxes: it divides the id of none '
-                            'of their images')
-        return kept
+        return [sample for sample in data_list if self.sample_interval == 1
+                or sample['img_id'] % self.sample_interval == 0]
 
     def _annotated_boxes(self, content: dict) -> list[dict]:
         annotations = content.get('annotations') or []
@@ -264,12 +257,6 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                 data_list.append(self._sample(
                     image['id'], image['file_name'], annotation['id'], box,
                     annotation.get('category_id', 1)))
-        if not data_list:
-            raise UserError(
-                f'none of the {len(annotations)} annotations of {self.ann_file} is '
-                "of a 'person', no crowd, with a box in an image of the file. Give a "
-                'bbox_file with the boxes of a detector too, or leave ann_file out '
-                "to take every image in data_prefix['img'] whole")
         return data_list
 
     def _detected_boxes(self, content: dict) -> list[dict]:
@@ -301,26 +288,30 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                 data_list.append(self._sample(
                     box['image_id'], images[box['image_id']]['file_name'], index,
                     corners[None], score=box['score']))
-        if not data_list:
-            raise UserError(f'{self.bbox_file} has no box with an area and '
-                            'category_id 1, a person')
         return data_list
 
-    def _sample(self, image_id, file: str, sample_id, box: np.ndarray | None = None,
-                category_id: int = 1, score: float = 1.) -> dict:
+    def _sample(self, image_id, file: str | Path, sample_id,
+                box: np.ndarray | None = None, category_id: int = 1,
+                score: float = 1.) -> dict:
         sample = dict(img_id=image_id, id=sample_id, category_id=np.array(category_id),
                       img_path=osp.join(self.data_prefix['img'], file),
                       bbox_score=np.array([score], np.float32))
         return sample if box is None else dict(sample, bbox=box)
 
     def filter_data(self) -> list[dict]:
-        """The samples whose score is at least ``filter_cfg['bbox_score_thr']``."""
+        """The samples whose score is at least ``filter_cfg['bbox_score_thr']``.
+
+        Raises:
+            UserError: If there is none.
+        """
         data_list = super().filter_data()
         if not data_list:
-            best = max(info['bbox_score'].item() for info in self.data_list)
-            raise UserError(f'filter_cfg {self.filter_cfg} leaves none of the '
-                            f'{len(self.data_list)} boxes, whose highest score is '
-                            f'{best:.3g}')
+            raise UserError(
+                f'no box is left of {self.bbox_file or self.ann_file}: each is of a '
+                'crowd, of no person (category 1 of detections), without an area in '
+                f'its image, or left out by sample_interval={self.sample_interval} or '
+                f'filter_cfg={self.filter_cfg}. Without boxes, give a bbox_file of a '
+                'detector, or a folder without ann_file to take its images whole')
         return data_list
 
     def get_data_info(self, idx: int) -> dict:
