@@ -153,13 +153,6 @@ def test_metrics_that_cannot_be_wrapped(kind, metrics, named):
         evaluate(wrapped(kind, metrics), people())
 
 
-def test_padding_is_cut(kind):
-    evaluator = Evaluator(wrapped(kind, PCK))
-    evaluate(evaluator, people())
-    evaluator.process([*people(), *people()[:2]])
-    assert evaluator.evaluate(10) == evaluate(wrapped(kind, PCK), people())
-
-
 RANKS = '''
 import json, sys
 import torch

@@ -163,7 +163,7 @@ def _restrict(metric: CocoMetric, part: str, records: list[dict],
         missing = set(people) - {one['id'] for one in annotations}
         if missing:
             raise UserError(
-                f'annotation {min(missing)} is not in {metric.ann_file}, or '
+                f'annotation {missing.pop()} is not in {metric.ann_file}, or '
                 'of another image there: give CocoMetric the ann_file of the '
                 'evaluated data set')
         annotations = [
