@@ -1,28 +1,46 @@
+import json
 from pathlib import Path
 
 from mmpose_wloss.commands import demo, render
+
+import torch
+from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_networks_are_trained_and_compared(demo_configs, tmp_path, monkeypatch,
                                            capsys):
-    rendered = []
+    rendered, trained = [], []
+
+    def train(trainings, processes):
+        """Write what trainings leave, with random weights."""
+        trained.append((len(trainings), processes))
+        for training in trainings:
+            log = training.work_dir / '0' / 'vis_data' / 'scalars.json'
+            log.parent.mkdir(parents=True)
+            log.write_text('\n'.join(json.dumps(dict(
+                dict.fromkeys(demo.FIGURES, 0.25), step=epoch))
+                for epoch in (1, 2)))
+            with DefaultScope.overwrite_default_scope('mmpose'):
+                state = MODELS.build(training.config.model).state_dict()
+            torch.save(dict(meta={}, state_dict=state),
+                       training.work_dir / 'epoch_2.pth')
+
     monkeypatch.setattr(render, 'main', rendered.append)
+    monkeypatch.setattr(demo, 'run_trainings', train)
     monkeypatch.setattr(demo, 'CONFIGS', {
         'MSE': demo_configs['mse'], 'focal MSE': demo_configs['fmse']})
     work = tmp_path / 'work'
     for _ in range(2):
-        assert demo.main(['--work-dir', str(work)]) == 0
-        logs = {file: file.stat().st_mtime_ns
-                for file in work.glob('*/output.txt')}
-    assert rendered == [['dataset', '--workers', '2']] * 2
-    # nothing was trained again
-    assert len(logs) == 2 and max(logs.values()) < min(
-        file.stat().st_mtime_ns for file in work.glob('*.md'))
+        assert demo.main(['--work-dir', str(work), '--processes', '3']) == 0
+    assert rendered == [['dataset', '--workers', '3']] * 2
+    # nothing is trained again
+    assert trained == [(2, 3), (0, 3)]
     report = (work / 'report.md').read_text()
     for text in (report, capsys.readouterr().out):
-        assert '| MSE ' in text and '| focal MSE ' in text
+        assert '| MSE ' in text and '| focal MSE ' in text and ' 0.250 ' in text
     for name in ('ap', 'pck', 'predictions', 'heatmaps'):
         assert f'({name}.png)' in report
         assert (work / f'{name}.png').stat().st_size > 1000
