@@ -95,12 +95,8 @@ def distill(teacher, checkpoint, **arguments):
 
 FMSE = dict(type='FocusMSELoss', gamma=1., delta=1.)
 REST = 'annotations/person_keypoints_train2017_first1000_rest.json'
-DETECTED = dict(
-    ann_file='annotations/image_info_unlabeled2017.json',
-    bbox_file='data/coco/person_detection_results/'
-    'COCO_unlabeled2017_detections_person_faster_rcnn.json',
-    filter_cfg=dict(bbox_score_thr=0.5), data_prefix=dict(img='unlabeled2017/'))
-# parent, the function that makes the recipe of it, and where it differs further
+# parent, the function that makes the recipe of it, and where it differs further:
+# in the schedule, in files, or in the augmentation
 MADE = {
     'hrnet_fmse_coco': focus(HRNET, **FMSE),
     'hrnet_wahr_coco': focus(HRNET, type='WeightAdaptiveMSELoss', gamma=0.01),
@@ -131,12 +127,11 @@ MADE = {
         semi(REST, [dict(type='HardAffine')], method='PoseCons', batch_size=64),
         SCHEDULE),
     'posedual_rtmpose-s_coco1k': (
-        RTMPOSE, semi(REST, labels=REST.replace('_rest', ''), batch_size=64),
-        # Albumentation, of the labeled images
+        RTMPOSE, semi(REST, batch_size=64),
         SCHEDULE | LABELS | {'train_dataloader.num_workers'}),
     'posedual_hrnetw48_384x288_coco_unlabeled': (
         f'{HEATMAP}/coco/td-hm_hrnet-w48_8xb32-210e_coco-384x288.py',
-        semi(DETECTED, batch_size=16),
+        semi('unlabeled.json', batch_size=16),
         SCHEDULE | LABELS | GROUND_TRUTH_BOXES | {'model.network.test_cfg'}),
     'posedual_res18_mpii_aic': (
         f'{HEATMAP}/mpii/td-hm_res50_8xb64-210e_mpii-256x256.py', semi('aic'),
@@ -159,22 +154,16 @@ MADE = {
         {'model.teacher.backbone.mobile'}),
     'hourglass_mobile_s2_fpd_unlabeled_annypose': (
         'hourglass_mobile_s2_annypose', distill(
-            'hourglass_s4_annypose', 'epoch_14', batch_size=32, images=dict(
-                ann_file='annotations/image_info_unlabeled.json',
-                bbox_file='data/annypose/annotations/'
-                'person_boxes_unlabeled.json',
-                data_prefix=dict(img='unlabeled/'), indices=2185)),
-        {'model.teacher.backbone.mobile'}),
+            'hourglass_s4_annypose', 'epoch_14', images='unlabeled.json',
+            batch_size=32),
+        LABELS | {'model.teacher.backbone.mobile'}),
 }
-# where a step of training takes long
-LARGE = [name for name in CONFIGS if name not in (
+# with large networks, or nearly as others
+SLOW = [name for name in CONFIGS if name not in (
     'hrnet_wloss_wflw', 'integral3d_i1_d64_res50_h36m') and (
-    name.endswith(('_h36m', '_coco_unlabeled')) or name.startswith((
-        'hrnet', 'posedual_hrnet', 'hourglass_fmse', 'hourglass_s8')))]
-# differ from another in the data or in a number
-ALIKE = ['posedual_res18_coco5k', 'posedual_res18_coco10k', 'hourglass_s2_mpii',
-         'posecons_res18_coco1k_jointcutout', 'posedual_res18_coco1k',
-         'multiaugs_posedual_res18_coco1k', 'integral3d_i1_d8_annypose']
+    name.endswith(('_h36m', '_coco_unlabeled', 'coco5k', 'coco10k')) or
+    name.startswith(('hrnet', 'posedual_hrnet', 'hourglass_fmse', 'hourglass_s',
+                     'posedual_res18_coco', 'multiaugs_posedual')))]
 
 
 def differences(config: dict, parent: dict, prefix: str = '') -> set:
@@ -233,7 +222,7 @@ def test_a_recipe_is_what_its_function_makes(name):
 def test_a_model_builds_and_decodes_as_the_labels_are_encoded(name):
     init_default_scope('mmpose')
     config = load(name)
-    if name in LARGE + ALIKE:
+    if name in SLOW:
         with torch.device('meta'):
             MODELS.build(config.model)
     head = network_of(config).head
@@ -318,8 +307,8 @@ def write_what_it_reads(config: Config, folder: Path) -> None:
 
 
 @pytest.mark.parametrize('name', [
-    pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
-    for name in CONFIGS if name not in ALIKE and name != 'dekr_balanced_coco'])
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    for name in CONFIGS if name != 'dekr_balanced_coco'])
 def test_a_recipe_trains_and_predicts(name, roots, tmp_path):
     config = load(name)
     network = network_of(config)

@@ -19,9 +19,7 @@ from mmpose_wloss.recipes import (
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmpose.registry import MODELS
 
 BODY = 'mmpose::body_2d_keypoint'
@@ -137,8 +135,6 @@ def test_recipes_compose():
     before = semi_supervised(weigh_poses(focus_heatmaps(base), 'w.npz'), 'my')
     for key in ('model', 'train_dataloader', 'default_hooks'):
         assert after[key] == before[key]
-    assert [step.type for step in after.labeled.pipeline][-2:] == [
-        'GenerateTarget', 'PoseDensityWeights']
 
 
 @pytest.mark.parametrize('recipe', [
@@ -180,26 +176,3 @@ def test_which_losses_weigh_samples_linearly(name):
         weights = weights[..., None].expand(-1, -1, 2)
     one, two = (float(loss(*inputs, scale * weights)) for scale in (1, 2))
     assert math.isclose(two, 2 * one, rel_tol=1e-4) is (name in LINEAR_LOSSES)
-
-
-@pytest.mark.parametrize('recipe', ['semi', 'distill'])
-def test_a_result_trains(recipe, coco_root, tmp_path):
-    init_default_scope('mmpose')
-    base = load_base(SMALL)
-    base.model.backbone.init_cfg = None
-    images = coco_root / 'train2017'
-    if recipe == 'semi':
-        config = semi_supervised(base, images, batch_size=2)
-    else:
-        torch.save(MODELS.build(base.model).state_dict(), tmp_path / 't.pth')
-        config = distill(base, base.model, str(tmp_path / 't.pth'), images,
-                         batch_size=2)
-    loader = config.train_dataloader
-    loader.update(num_workers=0, persistent_workers=False)
-    loader.dataset.datasets[0].data_root = str(coco_root)
-    model = MODELS.build(config.model)
-    model.init_weights()
-    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
-    losses = model.train().train_step(
-        batch, OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
-    assert math.isfinite(losses['loss'])

@@ -50,7 +50,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     common.add_argument('--force', action='store_true',
                         help='overwrite the file')
     common.add_argument('--options', nargs='+', action=DictAction, default={},
-                        help='other arguments of the recipe, key=value')
+                        help='other arguments of the recipe, '
+                        'key=value, also key.of.dict=value')
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument('--boxes', help='boxes of a detector in the images of '
                       '--images, an annotation file')
@@ -92,7 +93,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def made(args: argparse.Namespace) -> Config:
     """The config that the arguments of :func:`parse` ask for."""
-    cfg, options = load_base(args.base), dict(args.options)
+    cfg, nested = load_base(args.base), Config()
+    nested.merge_from_dict(args.options)
+    options = nested.to_dict()
     if args.recipe in ('semi', 'distill'):
         options |= dict(images=images_of(args), labels=args.labels,
                         batch_size=args.batch_size)

@@ -20,8 +20,10 @@ DEKR = f'{BODY}/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py'
 BOXES = dict(ann_file='images.json', bbox_file='boxes.json', data_root='',
              data_prefix=dict(img='my'))
 COMMANDS = {
-    f'semi {STOCK} --images my/images --batch-size 16': lambda cfg:
-        semi_supervised(cfg, 'my/images', batch_size=16),
+    f'semi {STOCK} --images my/images --batch-size 16 --options '
+    'teacher.type=ExponentialMovingAverage teacher.momentum=0.01': lambda cfg:
+        semi_supervised(cfg, 'my/images', batch_size=16, teacher=dict(
+            type='ExponentialMovingAverage', momentum=0.01)),
     f'semi {STOCK} --images images.json --boxes boxes.json --image-folder my '
     '--labels few.json --method PoseCons --options teacher=eval': lambda cfg:
         semi_supervised(cfg, BOXES, 'PoseCons', 'few.json', teacher='eval'),
