@@ -257,15 +257,22 @@ def test_every_stage_and_every_path_is_taught():
 
 
 def test_joints_without_weight_are_not_taught():
-    """Joints that the unlabeled data set does not define."""
-    network = heatmap_network()
-    data = batch_for(network)
-    for sample in data['data_samples'][3:]:
-        sample.gt_instance_labels.keypoint_weights[:, :2] = 0
-    model = build(network, supervised_weight=0.)
-    total(losses_of(model, data)).backward()
-    grad = model.networks['first'].head.final_layer.weight.grad
-    assert (grad[:2] == 0).all() and (grad[2:] != 0).any()
+    """Joints that the unlabeled data set does not define: two of them, or all."""
+    data = batch_for(heatmap_network())
+    for count in (2, KEYPOINTS):
+        for sample in data['data_samples'][3:]:
+            sample.gt_instance_labels.keypoint_weights[:, :count] = 0
+        model = build(supervised_weight=0.)
+        losses = losses_of(model, data)
+        total(losses).backward()
+        grad = model.networks['first'].head.final_layer.weight.grad
+        assert (grad[:count] == 0).all() and (grad[count:] != 0).any() == (count == 2)
+    # nobody visible
+    assert losses['first.peak_unlabeled'] == losses['first.loss_consistency'] == 0
+    for sample in data['data_samples']:
+        sample.gt_instance_labels.keypoint_weights[:] = 0
+    assert all(value.isfinite().all() for name, value in losses_of(
+        build(), data).items() if torch.is_tensor(value))
 
 
 @pytest.mark.parametrize('network', ['MSRA', 'RTMPose'])
