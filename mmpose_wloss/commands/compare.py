@@ -96,7 +96,7 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
         stems = [Path(config).stem for config, _ in files]
         names = [stem if stems.count(stem) == 1 else
                  f'{stem} {Path(checkpoint).parent.name}/'
-                 f'{Path(checkpoint).stem}'
+                 f'{Path(checkpoint).name}'
                  for stem, (_, checkpoint) in zip(stems, files, strict=True)]
     if len(names) != len(files) or len(set(names)) < len(names):
         raise UserError(f'--name must give each of the {len(files)} models a '

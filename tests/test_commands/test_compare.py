@@ -247,7 +247,7 @@ def test_pairs_and_names(tmp_path):
     assert one.checkpoint == 'https://example.org/x.pth'
     names = [each.name for each in parse(
         '@a.py:@x.pth', '@a.py:@work:1/x.pth', '@b.py:@x.pth')]
-    assert names == [f'a {tmp_path.name}/x', 'a work:1/x', 'b']
+    assert names == [f'a {tmp_path.name}/x.pth', 'a work:1/x.pth', 'b']
     assert [each.name for each in parse(
         '@a.py:@x.pth', '@b.py:@x.pth', names=['one', 'two'])] == ['one', 'two']
 
