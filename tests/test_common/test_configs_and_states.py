@@ -9,7 +9,7 @@ from mmpose_wloss.common.configs import (
     is_of_class,
 )
 from mmpose_wloss.common.errors import UserError
-from mmpose_wloss.common.state_dicts import check_fits, differences
+from mmpose_wloss.common.state_dicts import check_fits, differences, load_strictly
 
 import pytest
 import torch
@@ -50,3 +50,13 @@ def test_states_that_do_not_fit_are_told_by_key_and_shape():
         check_fits(small, large, 'it.pth', 'do this')
     assert str(error.value).endswith('do this')
     assert 'extra: absent' in str(error.value)
+
+
+def test_states_of_wrapped_models_load():
+    model = nn.Linear(2, 3)
+    state = {f'module.{key}': value + 1
+             for key, value in model.state_dict().items()}
+    load_strictly(model, state, 'it.pth', 'do this')
+    assert torch.equal(model.weight, state['module.weight'])
+    with pytest.raises(UserError, match='weight: absent'):
+        load_strictly(model, dict(bias=torch.zeros(3)), 'it.pth', 'do this')
