@@ -24,6 +24,7 @@ from mmpose.registry import (
     METRICS,
     MODELS,
     TRANSFORMS,
+    VISUALIZERS,
 )
 
 from .common.configs import add_import, components
@@ -31,7 +32,7 @@ from .common.errors import MissingFile
 
 CONFIGS = 'configs'
 REGISTRIES = (DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS, MODELS,
-              TRANSFORMS)
+              TRANSFORMS, VISUALIZERS)
 # relative to data_root, and relative to the working directory
 FILE_KEYS = ('ann_file',)
 OWN_FILE_KEYS = ('bbox_file', 'headbox_file')

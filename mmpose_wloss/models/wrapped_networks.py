@@ -11,16 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
-from mmpose.registry import (
-    DATASETS,
-    EVALUATORS,
-    HOOKS,
-    KEYPOINT_CODECS,
-    METRICS,
-    MODELS,
-    TRANSFORMS,
-    VISUALIZERS,
-)
+from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from ..common.configs import components, is_of_class
@@ -28,6 +19,7 @@ from ..common.errors import UserError
 from ..common.files import existing_file, replaced_whole
 from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
+from ..preflight import class_of
 
 # where a state has each network; the average of a single one is called 'ema'
 NETWORK_PREFIXES = {
@@ -42,11 +34,9 @@ NETWORK_PREFIXES = {
 NETWORK_KEYS = ('network', 'student')
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper',
                  'param_scheduler', 'auto_scale_lr', 'load_from', 'resume')
-# what a test builds, and out of what
+# what a test builds
 TEST_KEYS = ('model', 'val_dataloader', 'test_dataloader', 'val_evaluator',
              'test_evaluator', 'default_hooks', 'visualizer')
-REGISTRIES = (DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS, MODELS,
-              TRANSFORMS, VISUALIZERS)
 KEPT_META = ('epoch', 'iter', 'dataset_meta', 'mmengine_version', 'seed')
 
 
@@ -121,13 +111,8 @@ def stock_config(config: Config) -> Config:
 
 
 def _is_of_this_package(component: dict) -> bool:
-    kind = component.get('type')
-    kinds = [kind]
-    if isinstance(kind, str):
-        name = kind.rpartition('.')[2]
-        kinds = [registry.module_dict.get(name) for registry in REGISTRIES]
-    return any(getattr(kind, '__module__', '').startswith('mmpose_wloss.')
-               for kind in kinds)
+    return getattr(class_of(component), '__module__', '').startswith(
+        'mmpose_wloss.')
 
 
 def write_checkpoint(content: dict, path: str | Path) -> None:
