@@ -48,8 +48,9 @@ def write(tmp_path, coco_root):
     return write_annotations
 
 
-def test_a_sample_is_what_the_file_says(coco_root, content):
-    data = dataset(coco_root)
+@pytest.mark.parametrize('roots', [(11, 12), (5, )])
+def test_a_sample_is_what_the_file_says(coco_root, content, roots):
+    data = dataset(coco_root, root_joints=roots)
     stock = dataset(coco_root, type='CocoDataset')
     assert len(data) == len(stock) == 6
     for info, other, annotation in zip(data, stock, content['annotations'],
@@ -58,7 +59,7 @@ def test_a_sample_is_what_the_file_says(coco_root, content):
         for key in ('bbox', 'bbox_score', 'keypoints_visible'):
             assert np.array_equal(info[key], other[key])
         pose = np.array(annotation['keypoints_3d'])
-        root = pose[[11, 12]].mean(0)
+        root = pose[list(roots)].mean(0)
         assert info['keypoints'].shape == (1, 17, 3)
         assert np.array_equal(info['keypoints'][..., :2], other['keypoints'])
         np.testing.assert_allclose(info['keypoints'][0, :, 2],
@@ -66,21 +67,13 @@ def test_a_sample_is_what_the_file_says(coco_root, content):
         np.testing.assert_allclose(info['lifting_target'][0], pose - root,
                                    atol=1e-3)
         assert info['lifting_target_visible'].tolist() == [[1] * 17]
-        assert info['root_joints'] == (11, 12)
+        assert info['root_joints'] == roots
         np.testing.assert_allclose(info['root_depth'], root[2])
         assert {key: value.tolist()
                 for key, value in info['camera_param'].items()} == CAMERA
         for key in ('keypoints', 'keypoints_visible', 'lifting_target',
                     'lifting_target_visible'):
             assert info[key].dtype == np.float32
-
-
-def test_another_root(coco_root, content):
-    info = dataset(coco_root, root_joints=[5])[2]
-    pose = np.array(content['annotations'][2]['keypoints_3d'])
-    np.testing.assert_allclose(info['lifting_target'][0], pose - pose[5],
-                               atol=1e-3)
-    assert info['root_joints'] == (5, )
 
 
 @pytest.mark.parametrize('value', [None, 'missing'])

@@ -8,12 +8,10 @@ from mmpose_wloss.datasets.poses import collect_poses
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from mmpose.datasets.datasets import Human36mDataset
 from mmpose.evaluation.metrics import MPJPE
-from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS, MODELS
 
 TRAIN = 'annotation_body3d/fps50/h36m_train.npz'
@@ -153,19 +151,6 @@ def test_flipped_samples_keep_the_depth_of_their_joints(h36m_root):
     # MMPose mirrors boxes about w / 2 and joints about (w - 1) / 2
     torch.testing.assert_close(flipped[..., 0], 1 - whole[:, indices, 0],
                                atol=0.02, rtol=0)
-
-
-def test_a_batch_reaches_the_model(h36m_root):
-    data = dataset(h36m_root, pipeline=[
-        *PIPELINE[:2], dict(type='RandomFlip'),
-        dict(type='RandomBBoxTransform'), *PIPELINE[2:]])
-    np.random.seed(0)
-    batch = PoseDataPreprocessor(mean=[0.] * 3, std=[1.] * 3)(
-        pseudo_collate([data[index] for index in range(4)]), True)
-    assert batch['inputs'].shape == (4, 3, 64, 64)
-    labels = torch.cat([sample.gt_instance_labels.keypoint_labels
-                        for sample in batch['data_samples']])
-    assert labels.shape == (4, 17, 3) and labels.isfinite().all()
 
 
 def test_the_truth_has_no_error_in_mpjpe(h36m_root):

@@ -1,5 +1,3 @@
-import copy
-
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.models.heads import soft_argmax
 from mmpose_wloss.models.heads.integral_pose3d_head import MODES, TERMS
@@ -12,6 +10,7 @@ from mmengine.structures import InstanceData
 from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from torch import Tensor
 
 JOINTS = 5
 SIZE = (12, 16, 8)
@@ -39,21 +38,20 @@ def features(seed=0):
                         generator=torch.Generator().manual_seed(seed)), )
 
 
-def samples(seed=0, count=2, **changes):
-    """Samples with labels; changes are of the labels and weights."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.rand(count, JOINTS, 3, generator=generator)
-    weights = torch.ones(count, JOINTS)
-    for name, value in changes.items():
-        dict(labels=labels, weights=weights)[name][:] = value
+def some_labels() -> Tensor:
+    return torch.rand(2, JOINTS, 3, generator=torch.Generator().manual_seed(0))
+
+
+def samples(labels: Tensor | None = None, weights: Tensor | None = None):
+    """Samples with these labels [2, K, 3] and weights [2, K]."""
     batch = []
-    for label, weight in zip(labels, weights, strict=True):
-        instances = InstanceData()
-        instances.keypoint_labels = label[None]
-        instances.keypoint_weights = weight[None]
+    for label, weight in zip(
+            some_labels() if labels is None else labels,
+            torch.ones(2, JOINTS) if weights is None else weights, strict=True):
         sample = PoseDataSample(metainfo=dict(
             flip_indices=[1, 0, 2, 4, 3], input_size=(48, 64)))
-        sample.gt_instance_labels = instances
+        sample.gt_instance_labels = InstanceData(
+            keypoint_labels=label[None], keypoint_weights=weight[None])
         batch.append(sample)
     return batch
 
@@ -61,12 +59,9 @@ def samples(seed=0, count=2, **changes):
 @pytest.mark.parametrize('stage2', [None, STAGE2], ids=['one', 'two_stages'])
 @pytest.mark.parametrize('mode', MODES)
 def test_every_term_is_its_definition(mode, stage2):
-    head = build(mode=mode, stage2=stage2)
-    batch = samples()
-    labels = torch.cat([each.gt_instance_labels.keypoint_labels
-                        for each in batch])
-    head.eval()  # of its batch norm
-    losses = head.loss(features(), batch)
+    head = build(mode=mode, stage2=stage2).eval()
+    labels = some_labels()
+    losses = head.loss(features(), samples())
     heatmaps, volume = head.forward(features())
     assert heatmaps.shape == (2, JOINTS, 16, 12)
     assert volume.shape == (2, JOINTS, 8, 16, 12)
@@ -104,18 +99,15 @@ def test_all_parameters_learn():
 
 
 def test_invisible_joints_have_no_term():
-    whole, head = samples(), build()
-    head.eval()
-    for sample in whole:
-        sample.gt_instance_labels.keypoint_weights[:, 2] = 0
-    other = copy.deepcopy(whole)
-    for sample in other:
-        sample.gt_instance_labels.keypoint_labels[:, 2] = np.nan
-    losses = [head.loss(features(), batch) for batch in (whole, other)]
-    assert losses[0].keys() == losses[1].keys()
-    for name in losses[0]:
-        torch.testing.assert_close(losses[0][name], losses[1][name])
-    nobody = head.loss(features(), samples(weights=0))
+    head, other, weights = build().eval(), some_labels(), torch.ones(2, JOINTS)
+    weights[:, 2] = 0
+    other[:, 2] = np.nan
+    losses, expected = (head.loss(features(), samples(labels, weights))
+                        for labels in (other, None))
+    assert losses.keys() == expected.keys()
+    for name in losses:
+        torch.testing.assert_close(losses[name], expected[name])
+    nobody = head.loss(features(), samples(weights=0 * weights))
     total = sum(value for name, value in nobody.items() if 'loss' in name)
     assert total == 0
     total.backward()
@@ -124,44 +116,33 @@ def test_invisible_joints_have_no_term():
 
 
 def test_joints_outside_the_depth_range_are_learned_in_2d_and_counted():
-    head = build(mode='I1')
-    head.eval()
-    batch = samples()
-    for sample in batch:
-        sample.gt_instance_labels.keypoint_labels[:, 0, 2] = 1.2
-        sample.gt_instance_labels.keypoint_labels[:, 1, 2] = -0.1
-        # not annotated: not counted
-        sample.gt_instance_labels.keypoint_labels[:, 2, 2] = np.nan
-    losses = head.loss(features(), batch)
+    head, labels, weights = build().eval(), some_labels(), torch.ones(2, JOINTS)
+    # the last is not annotated, and not counted
+    labels[:, :3, 2] = torch.tensor([1.2, -0.1, np.nan])
+    losses = head.loss(features(), samples(labels))
     assert losses['joints_outside_depth_range'] == 4
     assert all(value.isfinite().all() for value in losses.values())
-    invisible = copy.deepcopy(batch)
-    for sample in invisible:
-        sample.gt_instance_labels.keypoint_weights[:, :3] = 0
-    without = head.loss(features(), invisible)
+    weights[:, :3] = 0
+    without = head.loss(features(), samples(labels, weights))
     for name in TERMS:
         same = torch.isclose(losses[f'loss_{name}'], without[f'loss_{name}'])
         assert same == (name in ('heatmap3d', 'depth_from_volume'))
 
 
 def test_the_log_tells_how_far_joints_are_off(monkeypatch):
-    head = build()
-    batch = samples()
-    labels = torch.cat([each.gt_instance_labels.keypoint_labels
-                        for each in batch])
-    labels = labels.clone()
-    labels[0, 0, 0] += 0.06 if labels[0, 0, 0] < 0.5 else -0.06
-    labels[1, 1, 2] += 0.1 if labels[1, 1, 2] < 0.5 else -0.1
+    head, places = build(), some_labels()
+    places[0, 0, 0] += 0.06 if places[0, 0, 0] < 0.5 else -0.06
+    places[1, 1, 2] += 0.1 if places[1, 1, 2] < 0.5 else -0.1
     monkeypatch.setattr(
         'mmpose_wloss.models.heads.integral_pose3d_head.soft_argmax',
-        lambda maps, beta: (labels * head.bins)[..., :maps.ndim - 2])
-    losses = head.loss(features(), batch)
+        lambda maps, beta: (places * head.bins)[..., :maps.ndim - 2])
+    losses = head.loss(features(), samples())
     torch.testing.assert_close(losses['acc_pose'], torch.tensor(0.9))
     torch.testing.assert_close(losses['depth_error'], torch.tensor(20.),
                                atol=1e-3, rtol=0)
-    for mode in ('I1', 'H1'):
+    for mode in MODES:
         assert 'acc_pose' not in build(mode=mode).loss(
-            features(), batch, dict(compute_acc=False))
+            features(), samples(), dict(compute_acc=False))
 
 
 def test_predictions_are_places_in_pixels_and_mm():
