@@ -115,7 +115,8 @@ class BalancedHead(BaseModule):
     def __setattr__(self, name: str, value: Any) -> None:
         # hooks switch what a head has, as `model.head.use_aux_loss`
         head = self.__dict__.get('_modules', {}).get('head')
-        if name not in self.__dict__ and hasattr(head, name):
+        ours = name in self.__dict__ or hasattr(type(self), name)
+        if hasattr(head, name) and not ours:
             setattr(head, name, value)
         else:
             super().__setattr__(name, value)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from mmpose_wloss.models.heads import balanced_head
+from mmpose_wloss.models.module_contexts import recorded
 
 import pytest
 import torch
@@ -155,6 +156,13 @@ def test_what_it_has_not_is_the_heads():
     assert model.head.num_keypoints == 3 and 'num_keypoints' not in vars(model)
     model.test_cfg = dict(flip_test=True)
     assert model.test_cfg == dict(flip_test=True)
+    # and as others record what goes through
+    with recorded(model, 'forward') as outside, recorded(
+            model.head, 'forward') as inside:
+        (features, ), samples = batch(DEKR)
+        model.forward((features, ))
+        model.loss((features, ), samples)
+    assert len(outside) == 1 and len(inside) == 2
     with pytest.raises(AttributeError, match='no_such_thing'):
         model.no_such_thing  # noqa: B018
 
