@@ -2,11 +2,9 @@
 
 import copy
 import json
-import logging
 
 import numpy as np
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.structures import PoseDataSample
@@ -84,31 +82,11 @@ class FakeDensity:
         return np.where(visible.sum(1) > 8, poses[:, 0, 0], np.nan)
 
 
-class LogLines(logging.Handler):
-    """What is logged meanwhile, as (level, message)."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append((record.levelno, record.getMessage()))
-
-    def __enter__(self):
-        MMLogger.get_current_instance().addHandler(self)
-        return self
-
-    def __exit__(self, *_):
-        MMLogger.get_current_instance().removeHandler(self)
-
-    def messages(self, level=logging.INFO):
-        return [text for number, text in self.lines if number == level]
-
-    def table(self):
-        """Cells of the only table, with the lines below it."""
-        text, = [text for text in self.messages() if '|--' in text]
-        lines = [line for line in text.splitlines() if line.startswith('|')]
-        assert len(set(map(len, lines))) == 1
-        cells = [[cell.strip() for cell in line.strip('|').split('|')]
-                 for line in lines]
-        return cells, text.splitlines()[-1]
+def table_in(messages):
+    """Cells of the only table that was logged, and the line below it."""
+    text, = [text for text in messages if '|--' in text]
+    lines = [line for line in text.splitlines() if line.startswith('|')]
+    assert len(set(map(len, lines))) == 1
+    cells = [[cell.strip() for cell in line.strip('|').split('|')]
+             for line in lines]
+    return cells, text.splitlines()[-1]

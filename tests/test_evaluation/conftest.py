@@ -1,8 +1,8 @@
 from mmpose_wloss.evaluation.metrics import pose_rarity_metric
 
 import pytest
-from evaluated_people import FakeDensity, LogLines
-from mmengine.logging import MessageHub
+from evaluated_people import FakeDensity
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 
@@ -18,6 +18,8 @@ def evaluation(monkeypatch):
 
 
 @pytest.fixture
-def log():
-    with LogLines() as lines:
-        yield lines
+def log(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)

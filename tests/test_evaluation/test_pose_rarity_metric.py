@@ -6,7 +6,15 @@ from mmpose_wloss.evaluation.metrics import PoseRarityMetric
 
 import numpy as np
 import pytest
-from evaluated_people import COCO, META, PCK, evaluate, person, write_coco
+from evaluated_people import (
+    COCO,
+    META,
+    PCK,
+    evaluate,
+    person,
+    table_in,
+    write_coco,
+)
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub
@@ -54,7 +62,7 @@ def test_mpjpe(log):
     assert result['error'] == pytest.approx(result['MPJPE'])
     assert result['low/error'] == pytest.approx(54.5)
     assert result['slope'] == pytest.approx(1., abs=1e-6)
-    (head, *_), below = log.table()
+    (head, *_), below = table_in(log.messages)
     assert 'error (MPJPE)' in head and 'MPJPE per unit' in below
 
     aligned = dict(MPJPE, mode='p-mpjpe')
@@ -115,15 +123,6 @@ def test_coco_metric_of_a_bin_holds_its_people_only(tmp_path):
         assert result['low/coco/AP'] == expected['coco/AP'] < 1
 
 
-def test_groups():
-    result = evaluate(rarity([COCO, PCK], group_by='pose_class'), crowd())
-    walking = crowd()[1::2]
-    assert result['pose_class=walking/people'] == len(walking)
-    assert result['pose_class=walking/PCK'] == evaluate(PCK, walking)['PCK']
-    with pytest.raises(UserError, match='mood.*pose_class'):
-        evaluate(rarity(PCK, group_by='mood'), crowd())
-
-
 def test_neither_order_nor_random_state_matters():
     samples = crowd()
     expected = evaluate(rarity([COCO, PCK]), samples)
@@ -142,26 +141,23 @@ def test_an_empty_bin_has_no_figure():
     samples = [person(number, density=60. + number, error=3.)
                for number in range(5)]
     result = evaluate(rarity([COCO, PCK]), samples)
-    assert result['rare/people'] == result['middle/people'] == 0
     assert [key for key in result if key.startswith('rare/')] == [
         'rare/people']
     assert all(np.isfinite(value) for value in result.values())
 
 
-def test_people_without_density_belong_to_all_only():
+@pytest.mark.parametrize('metric', [COCO, PCK])
+def test_people_without_density_belong_to_all_only(metric):
+    # of the second there is nothing to measure an error at, either
     samples = [*crowd(), person(200, 5., 8., visible=4),
                person(201, 5., 8., visible=0)]
-    for metric in (COCO, PCK):
-        result = evaluate(rarity(metric), samples)
-        assert result['people'] == 42
-        assert result['without_density'] == 2
-        assert sum(result[f'{name}/people']
-                   for name in ('rare', 'middle', 'common')) == 40
-        assert all(np.isfinite(value) for value in result.values())
-    # one has an error, the other has nothing to measure it at
-    errors = [evaluate(rarity(PCK), samples[:count])['error']
-              for count in (40, 41)]
-    assert result['error'] == errors[1] != errors[0]
+    known, one, both = (evaluate(rarity(metric), samples[:count])
+                        for count in (40, 41, 42))
+    assert both['people'] == 42 and both['without_density'] == 2
+    assert sum(both[f'{name}/people']
+               for name in ('rare', 'middle', 'common')) == 40
+    assert all(np.isfinite(value) for value in both.values())
+    assert both['error'] == one['error'] != known['error']
 
 
 def test_too_few_people():
@@ -216,23 +212,30 @@ def test_scores_are_kept_from_one_validation_to_the_next():
     assert density.scored == 2
 
 
-def test_the_table(log):
+def test_groups_and_the_table(log):
     samples = [*crowd(),
                person(200, 5., 8., visible=4, pose_class='lying')]
     result = evaluate(rarity([COCO, PCK], group_by='pose_class'), samples)
-    rows, below = log.table()
+    assert result['pose_class=walking/people'] == 20
+    assert result['pose_class=walking/PCK'] == evaluate(
+        PCK, samples[1:40:2])['PCK']
+    rows, below = table_in(log.messages)
     # nobody is large
     assert rows[0] == [
         'poses', 'people', 'error (% of the box)', 'coco/AP', 'coco/AP .5',
         'coco/AP .75', 'coco/AP (M)', 'coco/AR', 'coco/AR .5', 'PCK']
-    assert [row[0] for row in rows[2:]] == [
-        'all', 'rare (0–10 %)', 'middle (10–50 %)', 'common (50–100 %)',
-        'pose_class=lying', 'pose_class=walking', 'without density']
-    assert rows[2][1] == '41' and rows[-1][1] == '1'
+    assert [row[:2] for row in rows[2:]] == [
+        ['all', '41'], *([label, str(result[f'{name}/people'])]
+                         for label, name in (
+            ('rare (0–10 %)', 'rare'), ('middle (10–50 %)', 'middle'),
+            ('common (50–100 %)', 'common'), 2 * ('pose_class=lying', ),
+            2 * ('pose_class=walking', ))), ['without density', '1']]
     assert rows[2][3] == f'{result["coco/AP"]:.3f}'
     for text, value in ((rows[3][2], result['rare/error']),
                         (below.split(': ')[1], result['slope'])):
         assert float(text.split(' [')[0]) == pytest.approx(value, rel=0.1)
+    with pytest.raises(UserError, match='mood.*pose_class'):
+        evaluate(rarity(PCK, group_by='mood'), samples)
 
 
 def test_the_picture(tmp_path):
@@ -273,7 +276,7 @@ def test_each_network_has_its_table_and_picture(tmp_path, log):
     assert result['second/slope'] == 0
     names = {path.name for path in tmp_path.rglob('*.png')}
     assert names == {'pose_rarity_first_0.png', 'pose_rarity_second_0.png'}
-    assert sum('network second' in text for text in log.messages()) == 1
+    assert sum('network second' in text for text in log.messages) == 1
 
 
 def test_the_density_has_to_fit(monkeypatch):
