@@ -33,11 +33,11 @@ class PoseRarityMetric(MetricWrapper):
 
     The wrapped metric is computed on all samples, under its own names, and
     again on the people of each bin of training density, as
-    ``'rare/coco/AP'``. How common a person's pose is says the density of the
-    training poses (``python -m mmpose_wloss density fit``) at the true joints.
-    The bounds of the bins are quantiles of the training poses' own log
-    density, so a bin holds the given share of these, not of the evaluated
-    ones. A bin without people has ``people`` 0 and no other figure.
+    ``'rare/coco/AP'``. The density of the training poses (``python -m
+    mmpose_wloss density fit``) at the true joints says how common a person's
+    pose is. Quantiles of the training poses' own log density bound the bins,
+    so a bin holds the given share of these, not of the evaluated ones. A bin
+    without people has ``people`` 0 and no other figure.
 
     Beside the wrapped figures there are ``'people'``, their number, and
     ``'error'``, the mean over people of
@@ -48,11 +48,11 @@ class PoseRarityMetric(MetricWrapper):
 
     over the visible joints V, with the longer side l of the true box: percent
     of the box. Where a 3D metric is wrapped (``MPJPE``), it is the person's
-    own MPJPE with the metric's alignment, in the data set's unit.
-    ``'slope'`` is that of the least-squares line of e over log density, with
-    its 95 % bootstrap interval ``'slope_low'`` to ``'slope_high'``. Below 0,
-    rare poses are worse. ``'without_density'`` counts people with too few
-    visible joints for a density, who belong to all but to no bin.
+    own MPJPE with the metric's alignment, in the data set's unit. The
+    least-squares line of e over log density has the ``'slope'``, with the 95 %
+    bootstrap interval ``'slope_low'`` to ``'slope_high'``. Below 0, rare poses
+    are worse. ``'without_density'`` counts people with too few visible joints
+    for a density, who belong to all but to no bin.
 
     A table goes to the log, and a picture to the current visualizer, with the
     epoch as its step (the iteration, where a training does not count epochs).
@@ -94,7 +94,7 @@ class PoseRarityMetric(MetricWrapper):
         self.artifact = PoseDensityArtifact.load(file)
         self.labels, self.bounds = {'': 'all'}, {}
         trained = self.artifact.held_out
-        for name, shares in (bins or BINS).items():
+        for name, shares in (BINS if bins is None else bins).items():
             if not re.fullmatch(r'[^\s/=]+', str(name)):
                 raise UserError("a bin's name must have neither spaces nor / "
                                 f'nor =, but one is {name!r}')
