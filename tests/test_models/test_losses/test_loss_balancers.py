@@ -364,11 +364,11 @@ def test_adaptive_gives_terms_of_any_unit_gradients_of_one_size():
 
 def test_manual_ratios_change_by_epoch(clock):
     balancer = build(MANUAL, schedule={
-        20: dict(pixels=0.), 5: dict(millimeters=0.3)})
+        20: dict(pixels=0.), 5: dict(millimeters=0.3), 0: dict(pixels=7.)})
     terms = dict(pixels=torch.tensor(2.), millimeters=torch.tensor(3.))
-    for epoch, ratios in ((None, (1., 0.1)), (0, (1., 0.1)), (4, (1., 0.1)),
-                          (5, (1., 0.3)), (19, (1., 0.3)), (20, (0., 0.3)),
-                          (99, (0., 0.3)), (0, (1., 0.1))):
+    for epoch, ratios in ((None, (7., 0.1)), (0, (7., 0.1)), (4, (7., 0.1)),
+                          (5, (7., 0.3)), (19, (7., 0.3)), (20, (0., 0.3)),
+                          (99, (0., 0.3)), (0, (7., 0.1))):
         if epoch is not None:
             clock.update_info('epoch', epoch)
         result = balancer(terms)
@@ -376,13 +376,6 @@ def test_manual_ratios_change_by_epoch(clock):
         assert weights == pytest.approx(ratios), epoch
         assert result['loss_pixels'] == ratios[0] * 2
     assert not balancer.state_dict()
-
-
-def test_manual_schedule_from_the_first_epoch(clock):
-    result = build(MANUAL, schedule={0: dict(pixels=7.)})(
-        dict(pixels=torch.tensor(2.), millimeters=torch.tensor(3.)))
-    assert result['weight_pixels'] == 7
-    assert result['weight_millimeters'] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize('change, message', [
@@ -402,30 +395,18 @@ def test_wrong_ratios(change, message):
 # What the papers promise, on two tasks of scales 1 : 100
 
 
-@pytest.fixture(scope='module')
-def toy():
+def test_grad_norm_makes_gradients_meet():
     path = ROOT / 'docs' / 'draw_loss_balancers.py'
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def last(history, name, count=50):
-    """Its mean over the last steps, of the small task and the large one."""
-    return [sum(history[f'{name}_{task}'][-count:]) / count
-            for task in ('small', 'large')]
-
-
-def test_grad_norm_makes_gradients_meet(toy):
+    toy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(toy)
     history = toy.train(dict(type='GradNormBalancer', alpha=0.), 400)
-    assert history['grad_norm_large'][0] > 50 * history['grad_norm_small'][0]
-    small, large = last(history, 'grad_norm')
-    assert small == pytest.approx(large, rel=0.1)
-    for weights in zip(history['weight_small'], history['weight_large'],
-                       strict=True):
-        assert sum(weights) == pytest.approx(2, rel=1e-5)
-        assert min(weights) > 0
+    small, large = (np.array(history[f'grad_norm_{task}'])
+                    for task in ('small', 'large'))
+    assert large[0] > 50 * small[0]
+    assert small[-50:].mean() == pytest.approx(large[-50:].mean(), rel=0.1)
+    weights = np.array([history['weight_small'], history['weight_large']])
+    assert weights.sum(0) == pytest.approx(2, rel=1e-5) and (weights > 0).all()
 
 
 def test_grad_norm_prefers_what_trains_slowly():
@@ -481,8 +462,8 @@ def test_grad_norm_balances_the_others_of_what_nobody_sees():
 
 
 @pytest.mark.parametrize('bad', [
-    lambda features: features.sum() * float('nan'),
-    lambda features: features.sum() * float('inf'),
+    lambda features: features.sum() * NAN,
+    lambda features: features.sum() * math.inf,
     # whose gradient alone is infinite
     lambda features: (features - features.detach()).sqrt().sum() + 1,
 ], ids=['nan', 'inf', 'gradient'])
@@ -525,27 +506,8 @@ def test_task_priority_keeps_the_average_of_what_nobody_sees():
     balancer(dict(terms, millimeters=torch.tensor(2.)), kpis=dict(pixels=0.7))
     before = balancer.averages.clone()
     balancer(dict(terms, millimeters=torch.tensor(0.)),
-             kpis=dict(pixels=float('nan')))
+             kpis=dict(pixels=NAN))
     assert torch.equal(balancer.averages, before)
-
-
-def test_task_priority_prefers_the_harder_task(toy):
-    history = toy.train(toy.BALANCERS['task priority'], 300)
-    progress = [1 - (error / history[f'error_{task}'][0])**2 for task, error in
-                zip(('small', 'large'), last(history, 'error'), strict=True)]
-    weights = last(history, 'weight')
-    # at the start alike, whatever their scales
-    assert history['weight_small'][0] == history['weight_large'][0] > 6
-    assert progress[0] < progress[1] and weights[0] > weights[1]
-
-
-def test_uncertainty_gives_equal_shares(toy):
-    history = toy.train(toy.BALANCERS['uncertainty'], 100)
-    small, large = (
-        np.multiply(history[f'weight_{task}'], history[f'raw_{task}'])
-        for task in ('small', 'large'))
-    assert [small[0], large[0]] == pytest.approx([0.5, 0.5], rel=1e-4)
-    assert (0.1 < large / small).all() and (large / small < 10).all()
 
 
 def test_uncertainty_is_its_equation():
