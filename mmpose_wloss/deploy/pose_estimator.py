@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..common.errors import UserError
 from ..models.wrapped_networks import stock_config
+from .images import input_size
 from .network import SIMCC, OnnxNetwork
 
 
@@ -87,26 +88,41 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
             metainfo=metainfo or network.get('metainfo'))
         self.backbone.check_fits(
             dict(network, data_preprocessor=data_preprocessor))
-        _check_codec(self.backbone, self.head.decoder)
+        self._check_codec()
         self.head.multi_stage = self.backbone.multi_stage
         # an old config's head brings one, which is in the file too
         self.neck = None
         # distributed tests refuse a model without any
         self.no_weight = nn.Parameter(torch.zeros(()))
 
-    def loss(self, inputs: Tensor, data_samples: list) -> dict:
-        """Refuse to train.
+    def _check_codec(self) -> None:
+        """Check that the codec decodes outputs of the file's sizes."""
+        network, codec = self.backbone, self.head.decoder
+        sizes = [('input_size', network.input_size, input_size(self))]
+        if network.output_names == SIMCC:
+            lengths = tuple(shape[1] for shape in network.output_shapes)
+            sizes.append(('simcc_split_ratio, which gives lengths of', lengths,
+                          [size * codec.simcc_split_ratio
+                           for size in codec.input_size]))
+        else:
+            shape, = network.output_shapes
+            sizes.append(('heatmap_size', shape[:0:-1], codec.heatmap_size))
+        for name, ours, theirs in sizes:
+            if ours != tuple(int(size) for size in theirs):
+                raise UserError(
+                    f'{network.file} does not fit the codec '
+                    f'{type(codec).__name__}: {name} is {tuple(ours)} in the '
+                    f'file and {tuple(theirs)} in the config')
 
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError(
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """Refuse to train: an ONNX file has no gradients."""
+        raise UserError(
             f'{self.backbone.file} cannot be trained: an ONNX file has no '
             'gradients. Train the network, and export it again')
 
     # MMEngine loads whatever fits by this, and would load nothing
     def _load_from_state_dict(self, *args, **kwargs) -> None:
-        raise NotImplementedError(
+        raise UserError(
             f'{self.backbone.file} holds the weights already, and no '
             'checkpoint can be loaded into it. Export the checkpoint, and '
             'give the new file')
@@ -134,31 +150,3 @@ def decoding_head(kind: str | type) -> type:
             return [outputs] if self.multi_stage else outputs
 
     return DecodingHead
-
-
-def _check_codec(network: OnnxNetwork, codec: object) -> None:
-    """Check that a codec decodes outputs of the file's sizes.
-
-    Raises:
-        UserError: If it does not; names what differs.
-    """
-    if codec is None:
-        raise UserError(
-            'the head of network has no `decoder`, which finds keypoints in '
-            'its outputs: add the codec to the config, '
-            'head=dict(..., decoder=codec)')
-    sizes = [('input_size', network.input_size, codec.input_size)]
-    if network.output_names == SIMCC:
-        lengths = tuple(shape[1] for shape in network.output_shapes)
-        sizes.append(('simcc_split_ratio, which gives lengths of', lengths,
-                      [size * codec.simcc_split_ratio
-                       for size in codec.input_size]))
-    else:
-        shape, = network.output_shapes
-        sizes.append(('heatmap_size', shape[:0:-1], codec.heatmap_size))
-    for name, ours, theirs in sizes:
-        if ours != tuple(int(size) for size in theirs):
-            raise UserError(
-                f'{network.file} does not fit the codec '
-                f'{type(codec).__name__}: {name} is {tuple(ours)} in the file '
-                f'and {tuple(theirs)} in the config')
