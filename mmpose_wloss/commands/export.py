@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mmengine.config import Config, DictAction
+
 from ..common.checks import whole
 from ..common.errors import UserError
 from ..deploy import export_onnx, quantize_onnx
@@ -50,22 +52,25 @@ def main(arguments: list[str] | None = None) -> int:
         help='also write 8-bit integers, as OUT_int8.onnx')
     parser.add_argument('--calibration', type=int, default=200, metavar='N',
                         help='images to calibrate with (default: 200)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        default={}, help='changes of the config, key=value')
     args = parser.parse_args(arguments)
     suffix = Path(args.out).suffix
-    if suffix == '.pth':
-        for file in export_network(args.config, args.checkpoint, args.out,
+    if suffix not in ('.pth', '.onnx'):
+        raise UserError(f'--out must end in .pth or .onnx, but it is {args.out}')
+    config = read_config(args.config, args.checkpoint)
+    config.merge_from_dict(args.cfg_options)
+    if suffix == '.onnx':
+        _export_onnx(config, args)
+    else:
+        for file in export_network(config, args.checkpoint, args.out,
                                    args.network):
             print(file)
-    elif suffix == '.onnx':
-        _export_onnx(args)
-    else:
-        raise UserError(f'--out must end in .pth or .onnx, but it is {args.out}')
     return 0
 
 
-def _export_onnx(args: argparse.Namespace) -> None:
+def _export_onnx(given: Config, args: argparse.Namespace) -> None:
     whole(1, calibration=args.calibration)
-    given = read_config(args.config, args.checkpoint)
     model, config = load_network(given, args.checkpoint, args.network)
     if args.int8:
         # the stock config has no training set

@@ -19,7 +19,7 @@ from ..common.errors import UserError
 from ..common.files import existing_file, replaced_whole
 from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
-from ..preflight import class_of
+from ..preflight import check_config_path, class_of
 
 # where a state has each network; the average of a single one is called 'ema'
 NETWORK_PREFIXES = {
@@ -131,7 +131,8 @@ def read_config(config: str | Config | None, checkpoint: str) -> Config:
     if isinstance(config, Config):
         return config
     if config is not None:
-        return Config.fromfile(existing_file(config, 'config'))
+        check_config_path(config)
+        return Config.fromfile(config)
     meta = _read(checkpoint).get('meta') or {}
     if 'cfg' not in meta:
         raise UserError(f'{checkpoint} does not hold the config that it was '

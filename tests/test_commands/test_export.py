@@ -53,7 +53,8 @@ def run(*arguments) -> int:
 def test_a_network_as_mmpose_has_it(training, tmp_path, coco_root):
     _, checkpoint = training
     out = tmp_path / 'out' / 'second.pth'
-    assert run(checkpoint, '--network', 'second', '--out', out) == 0
+    assert run(checkpoint, '--network', 'second', '--out', out,
+               '--cfg-options', 'test_dataloader.batch_size=3') == 0
     assert {file.name for file in out.parent.iterdir()} == {
         'second.pth', 'second.py'}
     stock = init_model(str(out.with_suffix('.py')), str(out), 'cpu')
@@ -62,6 +63,7 @@ def test_a_network_as_mmpose_has_it(training, tmp_path, coco_root):
     assert state.keys() == expected.keys() == stock.state_dict().keys()
     assert all(torch.equal(state[key], expected[key]) for key in state)
     config = Config.fromfile(out.with_suffix('.py'))
+    assert config.test_dataloader.batch_size == 3
     assert 'custom_imports' not in config  # MMPose alone can run it
     assert config.val_evaluator[0].type == 'PCKAccuracy'
     # MMPose's own inferencer takes it, and finds the same joints
