@@ -71,9 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
         depth, mode = _depth_and_mode(stage)
         print(f'{number}/{len(stages)} d2 {depth}, {mode}, {state}: '
               f'{stage.work_dir}')
-    missing = [stage for stage in stages if not stage.done()]
-    if missing:
-        run_trainings(missing, processes=1, threads=args.threads)
+    run_trainings([stage for stage in stages if not stage.done()],
+                  processes=1, threads=args.threads)
     table = write_report(stages, args.work_dir)
     print(f'\n{table}\n\nwritten: {args.work_dir}/curriculum.md')
     return 0
