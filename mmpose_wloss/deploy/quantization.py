@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -54,6 +55,13 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    images = list(images)
+    if not images:
+        raise UserError('there is no image to calibrate on')
+    for image in images:
+        network.check_size(image)
+    inputs = ({network.input_name: image.contiguous().numpy()}
+              for image in images)
     with tempfile.TemporaryDirectory() as folder, _quiet(), \
             replaced_whole(out) as partial:
         prepared = str(Path(folder, 'prepared.onnx'))
@@ -63,7 +71,8 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
         sums = [node.name for node in onnx.load(prepared).graph.node
                 if node.op_type in IN_FLOAT and node.name]
         quantize_static(
-            prepared, str(partial), _calibration(network, images),
+            prepared, str(partial),
+            SimpleNamespace(get_next=lambda: next(inputs, None)),
             quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             nodes_to_exclude=sums,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
@@ -71,29 +80,6 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
         onnx.helper.set_model_props(content, network.metadata)
         onnx.save(content, str(partial))
     return out
-
-
-def _calibration(network: OnnxNetwork, images: Iterable[Tensor]) -> object:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    images = list(images)
-    if not images:
-        raise UserError('there is no image to calibrate on')
-    for image in images:
-        network.check_size(image)
-
-    class Reader(CalibrationDataReader):
-        """Gives the images one by one, as onnxruntime asks for them."""
-
-        def __init__(self):
-            self.images = iter(images)
-
-        def get_next(self) -> dict | None:
-            image = next(self.images, None)
-            return (None if image is None else
-                    {network.input_name: image.contiguous().numpy()})
-
-    return Reader()
 
 
 @contextlib.contextmanager

@@ -11,12 +11,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 class ModelPoint(NamedTuple):
     """What a model reaches and what it costs; ``nan`` is not drawn.
 
-    Args:
-        name (str): Its name.
-        accuracy (float): The figure that it is judged by.
-        gmacs (float): Multiply-adds for an image, in 1e9.
-        pytorch (float): Images per second in PyTorch.
-        onnx (float): Images per second of its ONNX file.
+    Speeds in PyTorch and as an ONNX file are images per second, ``gmacs`` 1e9
+    multiply-adds for an image.
     """
 
     name: str

@@ -23,31 +23,12 @@ ADVICE = ('teacher must be the config that teacher_checkpoint was trained with. 
           'PoseCons, PoseDual or FastPoseDistiller')
 
 
-def model_config(source: str | dict) -> dict:
-    """The model's config out of a config file, or as it is.
-
-    Args:
-        source (str or dict): Path of a config file, the name of a stock one
-            such as ``'mmpose::body_2d_keypoint/…/….py'``, or a model's config.
-
-    Raises:
-        MissingFile: If there is no such file.
-        UserError: If the file configures no model.
-    """
-    if isinstance(source, dict):
-        return source
-    config = (get_config(source) if '::' in source else
-              Config.fromfile(existing_file(source, 'config')))
-    if 'model' not in config:
-        raise UserError(f'{source} configures no model')
-    return config.model
-
-
 def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
     """Build a pose estimator that only predicts, and load its weights.
 
     Args:
-        source (str or dict): As in :func:`model_config`.
+        source (str or dict): Path of a config file, the name of a stock one
+            such as ``'mmpose::body_2d_keypoint/…/….py'``, or a model's config.
         checkpoint (str): Path or URL of its checkpoint.
 
     Returns:
@@ -65,8 +46,14 @@ def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
             'model.teacher_checkpoint=…')
     if '://' not in checkpoint:
         existing_file(checkpoint, 'teacher_checkpoint')
+    if isinstance(source, str):
+        config = (get_config(source) if '::' in source else
+                  Config.fromfile(existing_file(source, 'config')))
+        if 'model' not in config:
+            raise UserError(f'{source} configures no model')
+        source = config.model
     init_default_scope('mmpose')
-    teacher = MODELS.build(model_config(source))
+    teacher = MODELS.build(source)
     if not getattr(teacher, 'with_head', False):
         raise UserError('the teacher must be a pose estimator with a head, '
                         f'but it is a {type(teacher).__name__} without one')
@@ -83,7 +70,7 @@ class FrozenTeacher(nn.Module):
     trained, and what it predicts is brought to the student's joints and sizes.
 
     Args:
-        source (str or dict): As in :func:`model_config`.
+        source (str or dict): As of :func:`load_teacher`.
         checkpoint (str): Path or URL of the teacher's checkpoint.
         student (nn.Module): The stock pose estimator that it teaches.
         preprocessor (nn.Module): The preprocessor of the student's images.

@@ -11,31 +11,27 @@ from ..heads.keypoint_outputs import KeypointOutputs, Output, SimCCOutputs
 
 
 class Axis(NamedTuple):
-    """How bins lie along one axis of an image.
-
-    Attributes:
-        length (int): Number of bins.
-        step (float): Pixels of the image from one bin to the next.
-        origin (float): Where bin 0 lies, in bins right of pixel 0.
-        pixels (int): Pixels of the image.
-    """
+    """How bins lie along one axis of an image of so many pixels."""
 
     length: int
+    # pixels of the image from one bin to the next
     step: float
+    # where bin 0 lies, in bins right of pixel 0
     origin: float
     pixels: int
 
 
 def axes(outputs: KeypointOutputs) -> tuple[Axis, Axis]:
     """The axes x and y of a head's outputs."""
-    sizes = outputs.decoder.input_size
+    codec = outputs.decoder
     if isinstance(outputs, SimCCOutputs):
-        ratio = outputs.decoder.simcc_split_ratio
+        ratio = codec.simcc_split_ratio
         return tuple(Axis(int(np.around(size * ratio)), 1 / ratio, 0., size)
-                     for size in sizes)
-    return tuple(
-        Axis(int(length), step, outputs.origin, size) for length, step, size in
-        zip(outputs.decoder.heatmap_size, outputs.scale, sizes, strict=True))
+                     for size in codec.input_size)
+    return tuple(Axis(int(length), step, outputs.origin, size)
+                 for length, step, size in zip(
+                     codec.heatmap_size, outputs.scale, codec.input_size,
+                     strict=True))
 
 
 def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
@@ -186,11 +182,7 @@ def sampled(values: Tensor, matrix: Tensor | None) -> Tensor:
 
 
 def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
-    """Refuse a teacher whose outputs the student's cannot be made of.
-
-    Raises:
-        UserError: If that is so.
-    """
+    """Refuse a teacher whose outputs the student's cannot be made of."""
     if isinstance(student, SimCCOutputs):
         return
     if isinstance(teacher, SimCCOutputs):
