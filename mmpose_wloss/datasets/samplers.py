@@ -27,15 +27,6 @@ class EpochMultiSourceSampler(MultiSourceSampler):
     of a source follows from the seed, the source and p alone, also in a training
     that resumes. The ranks take turns in one common order.
 
-    .. code-block:: python
-
-        train_dataloader = dict(
-            batch_size=32,
-            sampler=dict(
-                type='EpochMultiSourceSampler',
-                batch_size=32,
-                source_ratio=[1, 1]))
-
     Args:
         dataset (CombinedDataset): The data set; its data sets are the sources.
         batch_size (int): Samples in a batch of one rank.

@@ -133,16 +133,6 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
     pipeline begins, loaded by the ``LoadImage`` of this pipeline or a default one; a
     ``LoadImage`` of a wrapper's pipeline takes it over.
 
-    .. code-block:: python
-
-        unlabeled = dict(
-            type='UnlabeledPoseDataset',
-            data_root='data/coco',
-            ann_file='annotations/image_info_unlabeled2017.json',
-            bbox_file='data/coco/unlabeled2017_boxes.json',
-            data_prefix=dict(img='unlabeled2017/'),
-            filter_cfg=dict(bbox_score_thr=0.5))
-
     Args:
         ann_file (str): Annotation file, relative to ``data_root``.
         bbox_file (str, optional): Detected boxes; as in MMPose not relative to

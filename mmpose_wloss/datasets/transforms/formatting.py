@@ -12,31 +12,14 @@ class PackSemiSupervisedPoseInputs(PackPoseInputs):
     It stands at the end of the pipeline of a ``CombinedDataset``, in place of
     ``PackPoseInputs``; the pipelines of the data sets in it end before.
 
-    .. code-block:: python
-
-        dataset = dict(
-            type='CombinedDataset',
-            metainfo=dict(from_file='configs/_base_/datasets/coco.py'),
-            datasets=[labeled, unlabeled],
-            pipeline=[dict(type='PackSemiSupervisedPoseInputs')])
-
     A labeled sample is packed as ``PackPoseInputs`` does it. Of an unlabeled one,
     which has ``labeled=False``, the image is packed, the metainfo without
     ``raw_ann_info``, the box, and as only label
     ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's data set
-    defines, 0 for one that it lacks.
+    defines (``keypoints_visible``), 0 for one that it lacks.
 
     The metainfo of both says ``labeled`` and, where images could not be loaded and
     this sample came in their place, ``unreadable_images``: their files.
-
-    Required Keys:
-
-        - img
-        - keypoints_visible (of an unlabeled sample), in shape [1, K] or, from
-          ``KeypointConverter``, [1, K, 2]
-        - flip_indices (optional)
-        - labeled (optional)
-        - unreadable_images (optional)
 
     Args:
         meta_keys (Sequence[str]): As in ``PackPoseInputs``.
