@@ -1,10 +1,14 @@
 """Short trainings: begun, killed, resumed and compared."""
 
 import copy
+import os
 import random
+
+from mmpose_wloss.compat.process_groups import end_process_groups
 
 import pytest
 import torch
+import torch.multiprocessing
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
@@ -57,3 +61,17 @@ def weights(runner):
 def same(first, second):
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first)
+
+
+def in_two_processes(function, port, *arguments):
+    """Call a function as each of two ranks, which need not import all anew."""
+    torch.multiprocessing.start_processes(
+        _run_rank, (function, port, arguments), nprocs=2, start_method='fork')
+
+
+def _run_rank(rank, function, port, arguments):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2',
+                      MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    torch.distributed.init_process_group('gloo')
+    function(*arguments)
+    end_process_groups()

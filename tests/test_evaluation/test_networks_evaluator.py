@@ -1,18 +1,15 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
 
 import numpy as np
 import pytest
+from mmengine.dist import get_rank
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.registry import EVALUATORS, METRICS
 from mmpose.structures import PoseDataSample
+from small_trainings import in_two_processes
 
 
 @METRICS.register_module()
@@ -86,32 +83,12 @@ def test_a_model_without_these_networks(evaluator):
         evaluator.process(stock)
 
 
-RANK = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from mmengine.dist import get_rank, init_dist
-import torch
-from mmpose_wloss.compat.process_groups import end_process_groups
-torch.distributed.init_process_group('gloo')
-from test_networks_evaluator import EVALUATORS, samples, init_default_scope
-init_default_scope('mmpose')
-evaluator = EVALUATORS.build(dict(
-    type='NetworksEvaluator', metrics=[dict(type='MeanScore')]))
-evaluator.dataset_meta = dict(dataset_name='any')
-if get_rank() == 0:
-    evaluator.process(samples('first', first=.25, second=.5))
-assert evaluator.evaluate(3) == {
-    'first/score': .25, 'second/score': .5, 'score': .25}, get_rank()
-end_process_groups()
-"""
+def evaluate_on_one_rank(evaluator):
+    if get_rank() == 0:
+        evaluator.process(samples('first', first=.25, second=.5))
+    assert evaluator.evaluate(3) == {
+        'first/score': .25, 'second/score': .5, 'score': .25}
 
 
-def test_a_process_without_samples(tmp_path, free_port):
-    (tmp_path / 'rank.py').write_text(RANK)
-    done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         f'--master_port={free_port}', tmp_path / 'rank.py',
-         str(Path(__file__).parent)], text=True, timeout=120,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=dict(os.environ, OMP_NUM_THREADS='1'))
-    assert done.returncode == 0, done.stdout[-2000:]
+def test_a_process_without_samples(evaluator, free_port):
+    in_two_processes(evaluate_on_one_rank, free_port, evaluator)

@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import mmpose_wloss.engine.hooks  # noqa: F401
@@ -14,7 +12,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-from small_trainings import Killed, train
+from small_trainings import Killed, in_two_processes, train
 
 COUNT = 8
 PIPELINE = [
@@ -137,32 +135,16 @@ def test_nothing_to_tell(folder, tmp_path):
     assert 'cannot be loaded' not in log_of(tmp_path / 'work')
 
 
-RANK = """
-import sys
-from pathlib import Path
-sys.path[:0] = sys.argv[1], str(Path(sys.argv[1]).parents[1])
-import torch
-from mmpose_wloss.compat.process_groups import end_process_groups
-torch.distributed.init_process_group('gloo')
-import test_unreadable_images_hook as here
-runner = here.train_on(
-    Path(sys.argv[2]), Path(sys.argv[3]), launcher='pytorch', model_wrapper_cfg=dict(
-        type='MMDistributedDataParallel', device_ids=None))
-seen = runner.message_hub.get_info('unreadable_images')
-assert (seen['samples'], seen['replaced']) == (16, 4), seen
-assert len(seen['files']) == 2, seen
-end_process_groups()
-"""
+def train_on_one_rank_of_two(folder, work_dir):
+    runner = train_on(
+        folder, work_dir, launcher='pytorch', model_wrapper_cfg=dict(
+            type='MMDistributedDataParallel', device_ids=None))
+    seen = runner.message_hub.get_info('unreadable_images')
+    assert (seen['samples'], seen['replaced'], len(seen['files'])) == (16, 4, 2)
 
 
 def test_processes_add_up_what_they_met(folder, tmp_path, free_port):
-    (tmp_path / 'rank.py').write_text(RANK)
-    done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         f'--master_port={free_port}', tmp_path / 'rank.py',
-         Path(__file__).parent, folder, tmp_path / 'work'], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout[-3000:]
+    in_two_processes(train_on_one_rank_of_two, free_port, folder, tmp_path / 'work')
     assert written(folder, tmp_path / 'work') == doubled(EPOCH)
     for name in ('3.png', '4.png'):
         assert log_of(tmp_path / 'work').count(
