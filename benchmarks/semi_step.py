@@ -154,7 +154,9 @@ def peak_memory(function, device: torch.device) -> int:
     # CPU tensors alone; events of the profiler's own are not among them
     changes = [event for event in profile.profiler.kineto_results.events()
                if event.name() == '[memory]']
-    changes.sort(key=lambda event: event.start_us())
+    # torch 2.1 counts microseconds
+    start = 'start_ns' if hasattr(changes[0], 'start_ns') else 'start_us'
+    changes.sort(key=lambda event: getattr(event, start)())
     there = peak = 0
     for event in changes:
         there += event.nbytes()
