@@ -221,15 +221,6 @@ def test_an_interrupted_comparison_goes_on(models, tmp_path, evaluated,
     assert len(evaluated) == 1
 
 
-def test_without_onnxruntime_its_columns_are_left_out(
-        models, tmp_path, evaluated, monkeypatch):
-    monkeypatch.setattr(compare_command, 'find_spec', lambda name: None)
-    comparison = compare(models[:1], tmp_path / 'out')
-    assert 'pip install' in comparison.table()
-    assert 'ONNX (' not in comparison.table()
-    assert comparison.write()[-1].exists()
-
-
 def test_pairs_and_names(tmp_path):
     for name in ('a.py', 'b.py', 'x.pth', 'work:1/a.py', 'work:1/x.pth'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -298,10 +289,12 @@ def test_what_does_not_fit_is_refused(models, tmp_path):
             compare(models, out)
 
 
-def test_the_command(models, tmp_path, evaluated, capsys):
+def test_the_command_without_onnx(models, tmp_path, evaluated, capsys,
+                                  monkeypatch):
+    monkeypatch.setattr(compare_command, 'find_spec', lambda name: None)
     assert compare_command.main([
         models[1], '--name', 'ours', '--seconds', '0.03',
-        '--out', str(tmp_path / 'out'), '--no-onnx', '--cfg-options',
+        '--out', str(tmp_path / 'out'), '--cfg-options',
         'test_dataloader.batch_size=2']) == 0
     printed = capsys.readouterr()
     # nothing but the tables goes to stdout
@@ -309,3 +302,4 @@ def test_the_command(models, tmp_path, evaluated, capsys):
     assert printed.out.strip() == (
         tmp_path / 'out' / 'models.md').read_text().strip()
     assert 'models.png' in printed.err
+    assert 'ONNX (' not in printed.out and 'pip install' in printed.out
