@@ -20,6 +20,7 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, MODELS
 
+from .common.checks import one_of
 from .common.configs import add_import, components, components_of_class, is_of_class
 from .common.errors import UserError
 from .datasets import UnlabeledPoseDataset
@@ -79,6 +80,7 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
     Raises:
         UserError: If the model or its data cannot be trained so.
     """
+    one_of(('PoseDual', 'PoseCons'), method=method)
     cfg = _begin(cfg)
     _check_outputs(cfg, method)
     cfg.model = dict(type=method, network=cfg.model,
@@ -193,7 +195,7 @@ def focus_heatmaps(cfg: Config,
         UserError: If the head has no such loss.
     """
     cfg = _begin(cfg)
-    loss = dict(type=loss) if isinstance(loss, str) else dict(loss)
+    loss = _component(loss)
     head = _network(cfg).get('head') or {}
     head = head.head if is_of_class(head, 'BalancedHead') else head
     if is_of_class(head.get('decoder'), 'MegviiHeatmap'):
@@ -231,8 +233,7 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
     cfg = _begin(cfg)
     if balancer == 'UncertaintyBalancer':
         balancer = dict(type=balancer, log_variance='first_batch')
-    elif isinstance(balancer, str):
-        balancer = dict(type=balancer)
+    balancer = _component(balancer)
     network = _network(cfg)
     head = network.get('head')
     terms = terms or TERMS.get(_type(head))
@@ -262,6 +263,14 @@ def _complete(cfg: Config, *hooks: str) -> Config:
                             *(dict(type=name) for name in hooks)]
     # all dicts in it become MMEngine's
     return Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
+
+
+def _component(config: str | Mapping) -> dict:
+    """The config of a registered model or loss, given by its type or whole."""
+    config = dict(type=config) if isinstance(config, str) else dict(config)
+    if MODELS.get(config['type']) is None:
+        raise UserError(f'no {config["type"]} is registered')
+    return config
 
 
 def _type(config: Any) -> str:

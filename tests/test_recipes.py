@@ -142,8 +142,12 @@ def test_recipes_compose():
     lambda cfg: semi_supervised(distill(cfg, TEACHER), 'my'),
     lambda cfg: weigh_poses(weigh_poses(cfg)),
     lambda cfg: distill(cfg, 'configs/hourglass_s8_mpii.py'),
-    lambda cfg: balance(cfg, terms=None),
-], ids=['distill(semi)', 'semi(distill)', 'twice', 'no checkpoint', 'one loss'])
+    lambda cfg: balance(cfg),
+    lambda cfg: balance(cfg, 'Nothing', ['loss_kpt', 'loss_vis']),
+    lambda cfg: focus_heatmaps(cfg, 'Nothing'),
+    lambda cfg: semi_supervised(cfg, 'my', 'Nothing'),
+], ids=['distill(semi)', 'semi(distill)', 'twice', 'no checkpoint', 'one loss',
+        'no balancer', 'no loss', 'no method'])
 def test_what_makes_no_sense_is_refused(recipe):
     with pytest.raises(UserError):
         recipe(load_base(SMALL))

@@ -11,6 +11,8 @@ STYLE = dict(based_on_style='pep8', split_before_named_assigns=False)
 FIRST = ('custom_imports', 'pose_density', 'batch_size', 'model')
 LAST = ('labeled', 'unlabeled', 'train_dataloader', 'val_evaluator',
         'test_evaluator', 'default_hooks', 'custom_hooks')
+# which others name, so they are written whole
+WHOLE = ('labeled', 'unlabeled')
 # a shorter value is written rather than named
 NAMED = 40
 
@@ -72,7 +74,8 @@ class _Writer:
             value = config[key]
             if key in self.base and value == self.base[key]:
                 continue
-            whole = key not in self.base or not isinstance(value, dict)
+            whole = (key not in self.base or not isinstance(value, dict) or
+                     key in WHOLE and self.base[key].keys() <= value.keys())
             text = (self.expression(value, key) if whole
                     else self.overlay(value, self.base[key]))
             same = [name for name, other in statements.items() if other == text]
@@ -133,17 +136,16 @@ class _Writer:
         return f'dict({", ".join([name, *changed])})'
 
     def _list(self, value: list) -> str:
-        """A list, which may begin as one of the base does."""
-        def same(part: Any) -> int:
-            if not isinstance(part, list) or not isinstance(part[0], dict):
-                return 0
+        """A list, which may begin as another one does."""
+        def same(part: list) -> int:
             return next((count for count, pair in enumerate(zip(
                 value, part, strict=False)) if pair[0] != pair[1]),
                 min(len(value), len(part)))
 
-        name, part = max(self.parts, key=lambda part: same(part[1]))
-        count = same(part)
-        left = len(part) - count
+        lists = [(name, part) for name, part in [*self.own.items(), *self.parts]
+                 if isinstance(part, list) and part and isinstance(part[0], dict)]
+        name, part = max(lists, key=lambda part: same(part[1]), default=('', []))
+        count, left = same(part), len(part) - same(part)
         if count < 2 and left:
             count = 0
         elif left:
