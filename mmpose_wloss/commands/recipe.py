@@ -4,7 +4,6 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -17,6 +16,8 @@ from ..preflight import check_config_path
 
 TRAIN = 'python -m mmpose_wloss train {}'
 FIT = 'python -m mmpose_wloss density fit {}'
+RECIPES = dict(semi=recipes.semi_supervised, distill=recipes.distill,
+               weigh=recipes.weigh_poses, balance=recipes.balance)
 
 
 def load_base(base: str) -> Config:
@@ -32,6 +33,8 @@ def load_base(base: str) -> Config:
         # as a config would that has it as its base
         return Config.fromstring(f'_base_ = {base!r}\n', '.py')
     except (OSError, ValueError) as error:
+        if '::' not in base:
+            raise
         raise MissingFile(f'there is no stock config {base}') from error
 
 
@@ -93,31 +96,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def made(args: argparse.Namespace) -> Config:
     """The config that the arguments of :func:`parse` ask for."""
-    cfg, nested = load_base(args.base), Config()
-    nested.merge_from_dict(args.options)
+    given = {key: value for key, value in vars(args).items()
+             if value is not None and key not in ('base', 'out', 'force')}
+    recipe, nested = given.pop('recipe'), Config()
+    nested.merge_from_dict(given.pop('options'))
     options = nested.to_dict()
-    if args.recipe in ('semi', 'distill'):
-        options |= dict(images=images_of(args), labels=args.labels,
-                        batch_size=args.batch_size)
-    if args.recipe == 'semi':
-        return recipes.semi_supervised(cfg, method=args.method, **options)
-    if args.recipe == 'distill':
-        return recipes.distill(cfg, args.teacher, args.checkpoint, **options)
-    if args.recipe == 'weigh':
-        return recipes.weigh_poses(cfg, args.file, **options)
-    if args.recipe == 'focus':
-        return recipes.focus_heatmaps(cfg, dict(type=args.loss, **options))
-    return recipes.balance(cfg, args.balancer, args.terms, **options)
-
-
-def images_of(args: argparse.Namespace) -> str | Mapping | None:
-    """The unlabeled images, as the recipes take them."""
-    if not (args.boxes or args.image_folder):
-        return args.images
-    images = dict(ann_file=args.images, bbox_file=args.boxes)
-    if args.image_folder:
-        images |= dict(data_root='', data_prefix=dict(img=args.image_folder))
-    return {key: value for key, value in images.items() if value is not None}
+    boxes, folder = given.pop('boxes', None), given.pop('image_folder', None)
+    if boxes or folder:
+        given['images'] = dict(ann_file=given['images'])
+        if boxes:
+            given['images']['bbox_file'] = boxes
+        if folder:
+            given['images'] |= dict(data_root='', data_prefix=dict(img=folder))
+    if recipe == 'focus':
+        return recipes.focus_heatmaps(
+            load_base(args.base), dict(type=args.loss, **options))
+    return RECIPES[recipe](load_base(args.base), **{**given, **options})
 
 
 def main(arguments: list[str] | None = None) -> int:
