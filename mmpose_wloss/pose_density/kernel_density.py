@@ -27,8 +27,8 @@ BLOCKS = {'cpu': 512, 'cuda': 8192}
 SMALLEST_EXPONENT = -87.
 # below it float32 loses digits
 SMALLEST_SUM = 1e-30
-# points at once, of those that are computed in logarithms
-LOGARITHMS = 64
+# pairs at once, of those that are computed in logarithms
+LOGARITHMS = 2**18
 # poses over which the likelihood of a bandwidth is averaged
 LIKELIHOOD_POSES = 4096
 
@@ -186,13 +186,20 @@ def log_kernel_sums(points: np.ndarray,
         logarithms = np.log(sums)
         spread = squares / sums**2 if moments else None
     small = np.flatnonzero(sums < SMALLEST_SUM)
-    for start in range(0, len(small), LOGARITHMS):
-        rows = small[start:start + LOGARITHMS]
-        logarithms[rows], of_rows = _log_sums(
-            points[torch.from_numpy(rows)], images, kernel,
-            None if own is None else own[rows])
-        if moments:
-            spread[rows] = of_rows
+    step = max(1, LOGARITHMS // len(images[0]))
+    parts = [small[start:start + step]
+             for start in range(0, len(small), step)]
+
+    def in_logarithms(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _log_sums(points[torch.from_numpy(rows)], images, kernel,
+                         None if own is None else own[rows])
+
+    with _threads(points.device.type) as pool:
+        for rows, (sums, squares) in zip(parts, pool(in_logarithms, parts),
+                                         strict=True):
+            logarithms[rows] = sums
+            if moments:
+                spread[rows] = squares
     return (logarithms, spread) if moments else logarithms
 
 
