@@ -84,7 +84,7 @@ def check_linear(name: str, loss: Callable[[Tensor], Tensor],
         apart = float(loss(first)) + float(loss(second))
         ratio = float(loss(first + second)) / apart if apart else math.nan
         # of a loss that knows no such values nothing can be told
-        if math.isnan(ratio) or abs(ratio - 1) < TOLERANCE:
+        if not math.isfinite(ratio) or abs(ratio - 1) < TOLERANCE:
             continue
         what = ('does not look at its target weights, or divides by them: set '
                 'use_target_weight=True, or use another loss'
