@@ -27,17 +27,12 @@ def whole_frames(frames: Sequence[np.ndarray],
 class BoxesFile:
     """Boxes from a JSON file, called with frames and the first one's number.
 
-    The file holds either a list with the boxes of each frame, or a dict of
-    them by the frame's number, ``{"0": [[left, top, right, bottom], …], …}``;
-    in frames that the dict leaves out there is nobody. A box may have a score
-    as a fifth number.
+    The file holds a list with the boxes of each frame, or a dict of them by the
+    frame's number, ``{"0": [[left, top, right, bottom], …], …}``, which may leave
+    out frames with nobody. A box may have a score as a fifth number.
 
     Args:
         path (str): The file.
-
-    Attributes:
-        boxes (dict[int, np.ndarray]): In shape [N, 5], by the frame's number.
-        per_frame (bool): Whether it has a list for every frame.
 
     Raises:
         MissingFile: If it is not there.
@@ -46,16 +41,15 @@ class BoxesFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path)
+        self.path = path
         content = read_json(path)
         self.per_frame = isinstance(content, list)
         if self.per_frame:
             content = dict(enumerate(content))
         if not isinstance(content, dict) or not all(
                 str(number).isdecimal() for number in content):
-            raise UserError(
-                f'{path} must hold a list with the boxes of each frame, or '
-                '{"frame number from 0": boxes, …}')
+            raise UserError(f'{path} must hold a list with the boxes of each '
+                            'frame, or {"frame number from 0": boxes, …}')
         self.boxes = {
             int(number): check_boxes(boxes, f'frame {number} in {path}')
             for number, boxes in content.items()}
@@ -82,8 +76,7 @@ class PersonDetector:
 
     Raises:
         MissingFile: If a file is not there.
-        UserError: If the checkpoint is not one of the config, or the detector
-            knows no people.
+        UserError: If the checkpoint does not fit, or knows no people.
     """
 
     def __init__(self, config: str, checkpoint: str,
@@ -101,17 +94,15 @@ class PersonDetector:
                     'cuda' if torch.cuda.is_available() else 'cpu'))
         needed = self.model.state_dict()
         given = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
-        given = given.get('state_dict', given)
         given = {key.removeprefix('module.'): value
-                 for key, value in given.items()}
+                 for key, value in given.get('state_dict', given).items()}
         check_fits({key: given[key] for key in given if key in needed}, needed,
                    checkpoint, 'Take the config that it was trained with')
-        classes = self.model.dataset_meta['classes']
+        classes = list(self.model.dataset_meta['classes'])
         if 'person' not in classes:
-            raise UserError(
-                f'the detector {config} knows no class "person", but '
-                f'{", ".join(classes[:5])}{", …" if len(classes) > 5 else ""}')
-        self.label = list(classes).index('person')
+            raise UserError(f'the detector {config} knows no class "person", but '
+                            f'{", ".join(classes[:5])}')
+        self.label = classes.index('person')
 
     def __call__(self, frames: Sequence[np.ndarray],
                  first: int = 0) -> list[np.ndarray]:
@@ -134,11 +125,9 @@ def person_boxes(source: str, checkpoint: str | None = None,
     """What finds the people, by what a command names.
 
     Args:
-        source (str): ``'whole'``, a ``.json`` file, or the ``.py`` config of
-            a detector.
-        checkpoint (str, optional): The detector's checkpoint.
-        device (str, optional): The detector's device.
-        score_thr (float): The detector's lowest score.
+        source (str): ``'whole'``, a ``.json`` file, or a detector's ``.py`` config.
+        checkpoint, device, score_thr: Of the detector, as for
+            :class:`PersonDetector`.
 
     Raises:
         UserError: If it is none of them, or a detector has no checkpoint.

@@ -24,8 +24,7 @@ class TopdownPredictor:
     """Predicts 2D keypoints of the people in many images at once.
 
     It does for several images what ``mmpose.apis.inference_topdown`` does for
-    one: the config's own test pipeline cuts out each box, and the model's
-    ``test_step`` gets batches that mix the people of different images.
+    one; batches mix the people of different images.
 
     .. code-block:: python
 
@@ -37,8 +36,8 @@ class TopdownPredictor:
         config (str | Config): Config of a top-down 2D pose estimator, or of a
             training with several networks.
         checkpoint (str, optional): Its checkpoint.
-        onnx_file (str, optional): In place of a checkpoint: the same network
-            as :func:`export_onnx` wrote it; it runs on the CPU.
+        onnx_file (str, optional): In place of a checkpoint, what
+            :func:`export_onnx` wrote; it runs on the CPU.
         device (str, optional): None takes a GPU, if there is one.
         batch_size (int): How many people go through the network at once.
         network (str, optional): Which network of a training checkpoint, as
@@ -47,7 +46,6 @@ class TopdownPredictor:
             time; ``True`` does as the config says.
 
     Attributes:
-        model (nn.Module): The pose estimator.
         metainfo (dict): Meta information of the config's test set.
         joints (tuple[str]): Names of the joints.
         weights (Path): The checkpoint or ONNX file.
@@ -76,16 +74,17 @@ class TopdownPredictor:
                 raise UserError(f'{onnx_file} holds one network, which runs on '
                                 f'the CPU, not {network or device}')
             self.weights = existing_file(onnx_file)
-            config = _onnx_config(config, onnx_file)
+            config = stock_config(config if isinstance(config, Config) else
+                                  Config.fromfile(config))
+            config.model = dict(type='OnnxPoseEstimator', network=config.model,
+                                onnx_file=str(onnx_file))
             with DefaultScope.overwrite_default_scope('mmpose'):
                 self.model = MODELS.build(config.model)
             device = 'cpu'
         if not isinstance(self.model, TopdownPoseEstimator) or hasattr(
                 self.model, 'crop_extent'):
-            raise UserError(
-                f'the model {type(self.model).__name__} predicts no 2D '
-                'keypoints of one person in a box: take the config of a '
-                'TopdownPoseEstimator')
+            raise UserError(f'{type(self.model).__name__} predicts no 2D keypoints '
+                            'in a box: take the config of a TopdownPoseEstimator')
         self.model.to(device).eval()
         if not flip_test:
             self.model.test_cfg = dict(self.model.test_cfg, flip_test=False)
@@ -105,9 +104,8 @@ class TopdownPredictor:
 
         Args:
             images (Sequence[np.ndarray]): BGR uint8, each [H, W, 3].
-            boxes (Sequence): Of each image the boxes of its people, left,
-                top, right, bottom in pixels, and perhaps a score, in shape
-                [N, 4] or [N, 5]; empty without people.
+            boxes (Sequence): The people of each image: left, top, right, bottom
+                in pixels, and perhaps a score, [N, 4] or [N, 5], or empty.
 
         Returns:
             list[InstanceData]: The people of each image in the order of its
@@ -116,8 +114,7 @@ class TopdownPredictor:
             [N].
 
         Raises:
-            UserError: If there are more or fewer images than lists of boxes,
-                or a box is none.
+            UserError: If numbers of images and boxes differ, or a box is none.
         """
         if len(images) != len(boxes):
             raise UserError(
@@ -146,11 +143,3 @@ class TopdownPredictor:
                     np.split(np.concatenate(keypoints), ends),
                     np.split(np.concatenate(scores), ends), boxes,
                     strict=False)]
-
-
-def _onnx_config(config: str | Config, onnx_file: str) -> Config:
-    config = stock_config(
-        config if isinstance(config, Config) else Config.fromfile(config))
-    config.model = dict(type='OnnxPoseEstimator', network=config.model,
-                        onnx_file=str(onnx_file))
-    return config

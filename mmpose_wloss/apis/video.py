@@ -27,15 +27,10 @@ USUAL_FPS = 25.
 
 
 class VideoSummary(NamedTuple):
-    """What came of a video.
+    """What came of a video: numbers of frames and of people in them.
 
-    Attributes:
-        frames (int): How many were predicted on.
-        people (int): How many poses are in them.
-        seconds (float): Time for all.
-        predicting (float): Seconds of it for crops and the network.
-        files (list[Path]): The video with skeletons, and the keypoints.
-        notes (list[str]): What is amiss with the video.
+    ``predicting`` are the seconds for crops and the network; ``notes`` say what is
+    amiss with the video; ``files`` are that with skeletons and the keypoints.
     """
     frames: int
     people: int
@@ -65,8 +60,8 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
     Args:
         predictor (TopdownPredictor): The model.
         video (str): The video.
-        out (str): A folder, or the video file to write; its ending says the
-            format, one of mp4, mov, mkv, avi, webm.
+        out (str): A folder, or the video file to write, which ends in .mp4, .mov,
+            .mkv, .avi or .webm.
         boxes (Callable): What finds the boxes of consecutive frames.
         kpt_thr (float): Joints with a lower score are not drawn; they are in
             the JSON file.
@@ -74,12 +69,16 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
 
     Raises:
         MissingFile: If there is no such video.
-        UserError: If the video cannot be read, boxes do not fit, or it
-            cannot be written like that.
+        UserError: If the video cannot be read or written like that, or boxes
+            do not fit.
     """
     if max_frames is not None:
         checks.whole(1, max_frames=max_frames)
-    target = _target(out, video)
+    target = Path(out)
+    if target.suffix.lower() not in CODECS:
+        target = target / f'{Path(video).stem}.mp4'
+    if target.resolve() == Path(video).resolve():
+        raise UserError(f'{target} is the video that is read: choose another --out')
     files = [target, target.with_suffix('.json')]
     start, predicting, people_in_all = time.perf_counter(), 0., 0
     reader = VideoReader(video)
@@ -90,7 +89,10 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
         joints=list(predictor.joints), model=dict(
             weights=predictor.weights.name, sha256=digest_of_file(predictor.weights),
             flip_test=predictor.flip_test))
-    painter = _painter(reader.size, predictor.metainfo)
+    # lines that are seen on large frames, too
+    width = max(1, round(min(reader.size) / 200))
+    painter = PoseLocalVisualizer('video', line_width=width, radius=width + 1)
+    painter.set_dataset_meta(predictor.metainfo)
     total = min(reader.announced or math.inf, max_frames or math.inf)
     with replaced_whole(*files) as (video_file, json_file), \
             open(json_file, 'w') as keypoints, tqdm(
@@ -122,24 +124,6 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
         print_log(note, 'current')
     return VideoSummary(writer.written, people_in_all,
                         time.perf_counter() - start, predicting, files, notes)
-
-
-def _target(out: str, video: str) -> Path:
-    target = Path(out)
-    if target.suffix.lower() not in CODECS:
-        target = target / f'{Path(video).stem}.mp4'
-    if target.resolve() == Path(video).resolve():
-        raise UserError(f'{target} is the video that is read: choose another '
-                        '--out')
-    return target
-
-
-def _painter(size: tuple[int, int], metainfo: dict) -> PoseLocalVisualizer:
-    """MMPose's visualizer, with lines that are seen on large frames too."""
-    width = max(1, round(min(size) / 200))
-    painter = PoseLocalVisualizer('video', line_width=width, radius=width + 1)
-    painter.set_dataset_meta(metainfo)
-    return painter
 
 
 def _draw(painter: PoseLocalVisualizer, frame: np.ndarray,

@@ -11,13 +11,8 @@ from ..common.errors import UserError
 from ..common.files import existing_file
 
 # what OpenCV's packages can encode, by a file's ending
-CODECS = {
-    '.avi': 'MJPG',
-    '.mkv': 'mp4v',
-    '.mov': 'mp4v',
-    '.mp4': 'mp4v',
-    '.webm': 'VP90',
-}
+CODECS = {'.avi': 'MJPG', '.mkv': 'mp4v', '.mov': 'mp4v', '.mp4': 'mp4v',
+          '.webm': 'VP90'}
 
 
 class VideoReader:
@@ -43,9 +38,8 @@ class VideoReader:
         self._capture = cv2.VideoCapture(str(path))
         _, self._first = self._capture.read()
         if self._first is None:
-            raise UserError(
-                f'{path} cannot be read as a video: it is none, empty, broken, '
-                'or of a codec that OpenCV does not know')
+            raise UserError(f'{path} cannot be read as a video: it is empty, broken '
+                            'or of a codec that OpenCV does not know')
         fps, announced = (self._capture.get(key) for key in (
             cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
         self.fps = fps if 0 < fps < math.inf else None
@@ -58,10 +52,9 @@ class VideoReader:
         frame = self._first
         while frame is not None:
             if frame.shape[1::-1] != self.size:
-                raise UserError(
-                    f'frame {self.read} of {self.path} has '
-                    f'{frame.shape[1]}×{frame.shape[0]} pixels, those before '
-                    f'it {self.size[0]}×{self.size[1]}')
+                raise UserError('frame {} of {} has {}×{} pixels, those before it '
+                                '{}×{}'.format(self.read, self.path,
+                                               *frame.shape[1::-1], *self.size))
             self.read += 1
             yield frame
             _, frame = self._capture.read()
@@ -71,8 +64,7 @@ class VideoWriter:
     """Writes a video file, frame by frame.
 
     Args:
-        path (str): The file; its ending says the format, one of
-            :data:`CODECS`.
+        path (str): The file; its ending is one of :data:`CODECS`.
         fps (float): Frames per second.
         size (tuple[int, int]): Width and height in pixels. Encoders want even
             numbers: of odd ones the last column or row is left out.
@@ -89,10 +81,9 @@ class VideoWriter:
         self._writer = cv2.VideoWriter(
             str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
         if not self._writer.isOpened():
-            raise UserError(
-                f'OpenCV cannot write {path} with codec {codec} at {fps:g} '
-                'frames per second: the folder cannot be written, or its '
-                'encoder is not in this build')
+            raise UserError(f'OpenCV cannot write {path} with codec {codec} at '
+                            f'{fps:g} frames per second: the folder cannot be '
+                            'written, or this build has no such encoder')
 
     def write(self, frame: np.ndarray) -> None:
         """Write a frame, BGR uint8 in shape [H, W, 3]."""

@@ -74,8 +74,8 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
 
     Args:
         pairs (Sequence[str]): ``CONFIG.py:CHECKPOINT`` of each.
-        names (Sequence[str], optional): Their names; ``None``: the configs',
-            with the checkpoints' where that leaves two alike.
+        names (Sequence[str], optional): Their names; by default the configs',
+            with the checkpoints' where several have one config.
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
@@ -92,12 +92,11 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
         if '://' not in checkpoint:
             existing_file(checkpoint, 'checkpoint')
         files.append((config, checkpoint))
-    if not names:
-        stems = [Path(config).stem for config, _ in files]
-        names = [stem if stems.count(stem) == 1 else
-                 f'{stem} {Path(checkpoint).parent.name}/'
-                 f'{Path(checkpoint).name}'
-                 for stem, (_, checkpoint) in zip(stems, files, strict=True)]
+    stems = [Path(config).stem for config, _ in files]
+    names = names or [
+        stem if stems.count(stem) == 1 else
+        f'{stem} {"/".join(Path(checkpoint).parts[-2:])}'
+        for stem, (_, checkpoint) in zip(stems, files, strict=True)]
     if len(names) != len(files) or len(set(names)) < len(names):
         raise UserError(f'--name must give each of the {len(files)} models a '
                         f'name of its own, but they are {", ".join(names)}')
@@ -132,23 +131,21 @@ class _Model:
         hook = (self.config.get('default_hooks') or {}).get('checkpoint') or {}
         best = hook.get('save_best')
         network = dict(main=best[0] if isinstance(best, list) and best else best)
+        file = self.folder / CHECKPOINT
         if self.is_onnx:
-            config = with_onnx_file(self.config, self.checkpoint)
-            size = Path(self.checkpoint).stat().st_size
-            functions = dict(
-                network=lambda: network,
-                figures=lambda: evaluate(config, None, self.folder),
-                onnx=lambda: dict(bytes=size))
+            file, config = None, with_onnx_file(self.config, self.checkpoint)
         else:
             model, config = load_network(self.config, self.checkpoint)
-            file = self.folder / CHECKPOINT
-            functions = dict(
-                network=lambda: dict(
-                    network, **_write_network(model, config, file)),
-                figures=lambda: evaluate(config, file, self.folder),
-                onnx=lambda: _export(model, config, self.folder / ONNX))
         for key in keys:
-            yield key, functions[key]()
+            if key == 'figures':
+                yield key, evaluate(config, file, self.folder)
+            elif key == 'network':
+                yield key, network if self.is_onnx else dict(
+                    network, **_write_network(model, config, file))
+            elif self.is_onnx:
+                yield key, dict(bytes=Path(self.checkpoint).stat().st_size)
+            else:
+                yield key, _export(model, config, self.folder / ONNX)
 
 
 class ModelComparison:
@@ -192,9 +189,8 @@ class ModelComparison:
             content = read_json(self.json_file)
         if not (isinstance(content, dict)
                 and content.get('format') == FORMAT_VERSION):
-            raise UserError(
-                f'{self.json_file} is not of format {FORMAT_VERSION}, which '
-                'this version writes: take another folder by --out')
+            raise UserError(f'{self.json_file} is not of format {FORMAT_VERSION}: '
+                            'take another folder by --out')
         self.known: dict[str, dict] = content.get('measured', {})
         self.speeds: dict = content.get('speeds', {})
 
@@ -208,18 +204,16 @@ class ModelComparison:
         """Measure what is not known yet.
 
         Speeds are measured in turn, at the end, so that what else the machine
-        does meets all models alike. A progress bar goes to stderr, and so does
-        what is logged.
+        does meets all models alike. Logs and a progress bar go to stderr.
         """
+        keys = ['network', 'figures', 'onnx'][:2 + self.onnx]
         with contextlib.redirect_stdout(sys.stderr):
             for model in tqdm(self.models):
                 if not model.folder.exists():
                     self.known[model.digest] = {}
                 row = self.known.setdefault(model.digest, {})
-                missing = [key for key in ('network', 'figures', 'onnx')
-                           if key not in row and (key != 'onnx' or self.onnx)]
-                row.update(config=model.config_file,
-                           checkpoint=model.checkpoint)
+                row.update(config=model.config_file, checkpoint=model.checkpoint)
+                missing = [key for key in keys if key not in row]
                 for key, measured in model.measure(missing) if missing else ():
                     row[key] = measured
                     self._keep()
@@ -232,25 +226,21 @@ class ModelComparison:
 
     def _measure_speeds(self) -> dict[str, dict[str, float]]:
         """Images per second of all models, in PyTorch and as ONNX."""
-        timers, threads = {}, self.settings['threads']
-
-        def add(digest: str, kind: str, network: nn.Module, size: tuple):
-            images = torch.randn(self.settings['batch_size'], 3, *size[::-1])
-            timers[digest, kind] = Timer(
-                'network(images)', num_threads=threads,
-                globals=dict(network=network, images=images))
-
+        networks, threads = {}, self.settings['threads']
         for each in self.models:
             file = each.checkpoint
             if not each.is_onnx:
                 model, _ = load_network(each.config, each.checkpoint)
-                add(each.digest, 'pytorch', OutputNetwork(model).eval(),
-                    input_size(model))
+                networks[each.digest, 'pytorch'] = (OutputNetwork(model).eval(),
+                                                    input_size(model))
                 file = each.folder / ONNX
             if self.onnx and 'missing' not in self.known[each.digest]['onnx']:
                 network = OnnxNetwork(file, threads=threads)
-                add(each.digest, 'onnx', network, network.input_size)
-        times = {key: [] for key in timers}
+                networks[each.digest, 'onnx'] = network, network.input_size
+        count, times = self.settings['batch_size'], {key: [] for key in networks}
+        timers = {key: Timer('network(images)', num_threads=threads, globals=dict(
+            network=network, images=torch.randn(count, 3, *size[::-1])))
+            for key, (network, size) in networks.items()}
         with torch.inference_mode():
             for _ in range(ROUNDS):
                 for key, timer in timers.items():
@@ -258,8 +248,7 @@ class ModelComparison:
                         min_run_time=self.settings['seconds'] / ROUNDS).times
         models = {each.digest: {} for each in self.models}
         for (digest, kind), seconds in times.items():
-            models[digest][kind] = (self.settings['batch_size'] /
-                                    statistics.median(seconds))
+            models[digest][kind] = count / statistics.median(seconds)
         return models
 
     @property
@@ -299,11 +288,9 @@ class ModelComparison:
         return text
 
     def write(self) -> list[Path]:
-        """Write table and picture beside the JSON file.
+        """Write table and picture beside the JSON file, and return the files.
 
-        Returns:
-            list[Path]: The files. There is no picture where the models have
-            no figure in common.
+        There is no picture where the models have no figure in common.
         """
         self._keep()
         files = [self.out / 'models.md', self.json_file]
@@ -338,13 +325,9 @@ def _export(model: nn.Module, config: Config, file: Path) -> dict:
 
 
 def multiply_adds(model: nn.Module) -> int:
-    """Multiply-adds of convolutions and matrices for one image.
+    """Multiply-adds of convolutions and matrices of a stock pose estimator.
 
-    Args:
-        model (nn.Module): A stock pose estimator.
-
-    Returns:
-        int: The number, as MMEngine's analysis counts it.
+    Counted by MMEngine's analysis, for one image.
     """
     width, height = input_size(model)
     analysis = FlopAnalyzer(OutputNetwork(model).eval(),
@@ -359,16 +342,7 @@ def multiply_adds(model: nn.Module) -> int:
 
 def evaluate(config: Config, checkpoint: Path | None, folder: Path
              ) -> dict[str, float]:
-    """Test a model as the ``test`` command does.
-
-    Args:
-        config (Config): Its stock config.
-        checkpoint (Path, optional): The checkpoint, if it needs one.
-        folder (Path): Work directory.
-
-    Returns:
-        dict[str, float]: The figures of the config's own evaluators.
-    """
+    """The figures of a model by its config's own evaluators, as of ``test``."""
     config = copy.deepcopy(config)
     for key in (*TRAINING_KEYS, 'val_dataloader', 'val_cfg', 'val_evaluator'):
         config.pop(key, None)
@@ -384,14 +358,7 @@ def evaluate(config: Config, checkpoint: Path | None, folder: Path
 
 
 def table_figures(row: dict) -> list[str]:
-    """The figures of a model that a table shows, the main one first.
-
-    Args:
-        row (dict): What is known of the model.
-
-    Returns:
-        list[str]: Their names, without those of parts of the samples.
-    """
+    """Names of a model's figures that the table shows, the main one first."""
     names = [name for name in row['figures']
              if name not in COUNTS and not any(
                  f'{part}/' in name for part in PARTS)]
@@ -421,28 +388,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss compare', description='Compare models: parameters, '
         'operations, accuracy, size and speed.')
-    parser.add_argument(
-        'models', nargs='+', metavar='CONFIG:CHECKPOINT',
+    add = parser.add_argument
+    add('models', nargs='+', metavar='CONFIG:CHECKPOINT',
         help='config of a model and its checkpoint, of which the student or '
         'the first network counts, or its ONNX file')
-    parser.add_argument(
-        '--name', action='append', help='what to call a model, for each in '
-        "their order. Default: the config's name")
-    parser.add_argument(
-        '--out', default='work_dirs/compare',
-        help='folder for table, figures and picture, and for what is known '
-        'already. Default: %(default)s')
-    parser.add_argument(
-        '--seconds', type=float, default=5.,
-        help='how long to measure each speed. Default: %(default)s')
-    parser.add_argument(
-        '--batch-size', type=int, default=1,
-        help='images at a time when speed is measured. Default: %(default)s')
-    parser.add_argument(
-        '--no-onnx', action='store_true', help='export and measure no ONNX')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help='keys of all configs to change, key=value')
+    add('--name', action='append', help='what to call a model, for each in '
+        "their order (default: the config's name)")
+    add('--out', default='work_dirs/compare', help='folder for table, figures and '
+        'picture, and for what is known already (default: %(default)s)')
+    add('--seconds', type=float, default=5.,
+        help='how long to measure each speed (default: %(default)s)')
+    add('--batch-size', type=int, default=1,
+        help='images at a time when speed is measured (default: %(default)s)')
+    add('--no-onnx', action='store_true', help='export and measure no ONNX')
+    add('--cfg-options', nargs='+', action=DictAction, default={},
+        metavar='KEY=VALUE', help='keys of all configs to change')
     args = parser.parse_args(arguments)
     warnings.filterwarnings('ignore', 'Use the existing "bbox_center"')
     comparison = ModelComparison(

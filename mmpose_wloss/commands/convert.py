@@ -4,7 +4,6 @@ import argparse
 import pickle
 import re
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -12,11 +11,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..common.errors import UserError
 from ..common.files import existing_file
 from ..common.state_dicts import check_fits
+from ..models.backbones import PreActHourglassNet
 from ..models.wrapped_networks import write_checkpoint
 
 # parts of names in the original code, and in ours
@@ -46,13 +46,10 @@ def read_hourglass(state: dict[str, Tensor]) -> dict:
         found = (re.match(pattern, name) for name in state)
         return 1 + max((int(match[1]) for match in found if match), default=0)
 
-    lacking = [name for name in ('res.0.0.conv2.weight', 'score.0.weight',
-                                 'conv1.weight') if name not in state]
-    if lacking:
-        raise UserError(
-            'this is no state of the original hourglass: it lacks '
-            f'{lacking[0]}, and its first names are '
-            f'{", ".join(list(state)[:3])}')
+    for name in ('res.0.0.conv2.weight', 'score.0.weight', 'conv1.weight'):
+        if name not in state:
+            raise UserError(f'this is no state of the original hourglass: it lacks '
+                            f'{name}, and begins with {", ".join(list(state)[:3])}')
     middle = state['res.0.0.conv2.weight']
     return dict(
         num_stacks=count(r'score\.(\d+)\.'),
@@ -64,9 +61,7 @@ def read_hourglass(state: dict[str, Tensor]) -> dict:
         downsample_times=count(r'hg\.0\.hg\.(\d+)\.'))
 
 
-def convert_hourglass_state(
-        state: dict[str, Tensor]
-) -> tuple['OrderedDict[str, Tensor]', dict]:
+def convert_hourglass_state(state: dict[str, Tensor]) -> tuple[dict, dict]:
     """Give the original weights the names of :class:`PreActHourglassNet`.
 
     Args:
@@ -74,8 +69,7 @@ def convert_hourglass_state(
             ``module.`` before its names.
 
     Returns:
-        tuple[OrderedDict, dict]: State of the backbone, and the
-        arguments that build it.
+        tuple[dict, dict]: State of the backbone, and the arguments that build it.
 
     Raises:
         UserError: If the state is of another network.
@@ -83,9 +77,8 @@ def convert_hourglass_state(
     state = {name.removeprefix('module.'): value
              for name, value in state.items()}
     network = read_hourglass(state)
-    converted = OrderedDict(
-        (_converted_name(name, network), value)
-        for name, value in state.items())
+    converted = {_converted_name(name, network): value
+                 for name, value in state.items()}
     # PyTorch 0.4.0 and before did not count batches, and nothing reads it
     for name in list(converted):
         if name.endswith('running_var'):
@@ -116,14 +109,13 @@ def _read(path: str) -> dict:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f'{path} holds more than tensors, numbers and text, and is not '
-            'read, because that could run code. If you trust it, '
-            'write its state_dict alone into a file, where it was trained: '
+            f'{path} holds more than tensors, numbers and text, and is not read, '
+            'because that could run code. If you trust it, write its state_dict '
+            'alone into a file, where it was trained: '
             "torch.save(dict(state_dict=torch.load(FILE)['state_dict']), OUT)"
         ) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path} cannot be read, it is cut off or no '
-                        f'checkpoint: {error}') from error
+        raise UserError(f'{path} is cut off or no checkpoint: {error}') from error
     if not isinstance(content, dict) or not content.get('state_dict'):
         raise UserError(f'{path} has no state_dict: it is no checkpoint of '
                         'the original training')
@@ -142,43 +134,36 @@ def convert_checkpoint(source: str, out: str, config: str | None = None
         source (str): Checkpoint of the original training.
         out (str): The file to write, ``.pth``.
         config (str, optional): Config of the same network, which the
-            checkpoint is to hold, so that MMPose's inferencer needs no other.
+            checkpoint is to hold for MMPose's inferencer.
 
     Returns:
         dict: The network, as :func:`read_hourglass` tells it.
 
     Raises:
         MissingFile: If there is no such checkpoint or config.
-        UserError: If the checkpoint is not of the original hourglass, or the
-            config is not of the same network.
+        UserError: If it is no original hourglass, or not that of the config.
     """
     if not out.endswith('.pth'):
         raise UserError(f'OUT must end in .pth, but it is {out}')
     content = _read(source)
     state, network = convert_hourglass_state(content['state_dict'])
-    backbone = _build(dict(type='PreActHourglassNet', **network))
-    check_fits(state, backbone.state_dict(), source, 'Its names are those of '
-               f'{network}, and it must have all of their weights')
+    check_fits(state, PreActHourglassNet(**network).state_dict(), source,
+               f'Its names are those of {network}, which has more')
     meta = {key: content[key] for key in ('epoch', 'arch')
             if isinstance(content.get(key), int | str)}
     if network['out_channels'] == MPII_JOINTS:
         meta['dataset_meta'] = parse_pose_metainfo(
             dict(from_file='configs/_base_/datasets/mpii.py'))
-    state = OrderedDict(
-        (f'backbone.{name}', value) for name, value in state.items())
+    state = {f'backbone.{name}': value for name, value in state.items()}
     if config is not None:
         given = Config.fromfile(existing_file(config, 'config'))
-        check_fits(state, _build(given.model).state_dict(), source,
+        init_default_scope('mmpose')
+        check_fits(state, MODELS.build(given.model).state_dict(), source,
                    f'It has {network}, but the model of {config} is another '
                    'one: change backbone and num_stages of the head')
         meta['cfg'] = given.pretty_text
     write_checkpoint(dict(meta=meta, state_dict=state), Path(out))
     return network
-
-
-def _build(model: dict) -> nn.Module:
-    init_default_scope('mmpose')
-    return MODELS.build(model)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -193,12 +178,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss convert', description='Write a checkpoint of the '
         'original hourglass code as a stock checkpoint.')
-    parser.add_argument(
-        'source', help='checkpoint of the original training, .pth.tar')
-    parser.add_argument('out', help='file to write, .pth')
-    parser.add_argument(
-        '--config', help='config of the same network, which the checkpoint is '
-        'to hold')
+    add = parser.add_argument
+    add('source', help='checkpoint of the original training, .pth.tar')
+    add('out', help='file to write, .pth')
+    add('--config', help='config of the same network, which the checkpoint is to hold')
     args = parser.parse_args(arguments)
     network = convert_checkpoint(args.source, args.out, args.config)
     print(f'{args.out}: {network}')

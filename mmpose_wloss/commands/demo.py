@@ -17,13 +17,8 @@ from . import render
 CONFIGS = {'MSE': 'resnet18_mse_annypose.py',
            'focal MSE': 'resnet18_fmse_annypose.py'}
 # heading in the table by the metric's name
-FIGURES = {
-    'coco/AP': 'AP',
-    'coco/AP .5': 'AP50',
-    'coco/AP .75': 'AP75',
-    'coco/AR': 'AR',
-    'PCK': 'PCK@0.1'
-}
+FIGURES = {'coco/AP': 'AP', 'coco/AP .5': 'AP50', 'coco/AP .75': 'AP75',
+           'coco/AR': 'AR', 'PCK': 'PCK@0.1'}
 REPORT = '''# Focal MSE beside MSE
 
 Two networks, the same but for the loss, on the same images in the same order.
@@ -87,11 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def demo_configs() -> Path:
-    """The folder of the demo's configs, of a checkout or as installed.
-
-    Raises:
-        MissingFile: If there is none.
-    """
+    """The folder of the demo's configs, of a checkout or as installed."""
     package = Path(__file__).resolve().parents[1]
     for root in (package.parent, package / '.mim'):
         if (root / 'configs' / 'demo').is_dir():
@@ -127,9 +118,6 @@ def write_report(trainings: dict[str, Training], folder: Path) -> Path:
     Args:
         trainings (dict[str, Training]): Those that are done, by name.
         folder (Path): Where the report and its pictures go.
-
-    Returns:
-        Path: The report.
     """
     for metric, label, file in (('coco/AP', 'AP', 'ap.png'),
                                 ('PCK', 'PCK@0.1', 'pck.png')):

@@ -22,10 +22,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         int: 0.
-
-    Raises:
-        UserError: If an argument or the folder does not fit.
-        ImportError: If the body model is not installed.
     """
     parser = argparse.ArgumentParser(prog='mmpose_wloss render',
                                      description='Render people.')
@@ -64,7 +60,7 @@ def _add_dataset_arguments(add) -> None:
         help='probability of a thing in front of the people')
     add('--people', type=float, default=default.people,
         help='probability of a second person')
-    add('--class-shares', type=class_shares,
+    add('--class-shares', type=class_shares, metavar='CLASS=SHARE,…',
         default=','.join(f'{k}={v}' for k, v in DEFAULT_CLASS_SHARES.items()),
         help='probability of each class of pose; those not named get 0')
 

@@ -17,9 +17,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         int: 0.
-
-    Raises:
-        UserError: If a file or an argument does not fit. Nothing is written.
     """
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss video', description='Predict the keypoints of '
@@ -51,8 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     add('--kpt-thr', type=float, default=0.3,
         help='draw no joints with a lower score (default: %(default)s)')
     add('--max-frames', type=int, metavar='N', help='stop after N frames')
-    add('--device', help='such as cpu or cuda:0 (default: a GPU, if there is '
-        'one)')
+    add('--device', help='such as cpu or cuda:0 (default: a GPU, if there is one)')
     add('--cfg-options', nargs='+', action=DictAction, default={},
         metavar='KEY=VALUE', help='keys of the config to change')
     args = parser.parse_args(arguments)

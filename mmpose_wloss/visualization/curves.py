@@ -10,15 +10,13 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
     """Draw a figure over time, with the spread over seeds where there is one.
 
     Args:
-        curves (dict[str, Sequence[dict[int, float]]]): For each name, one
-            dictionary from epoch to value a seed.
+        curves (dict): For each name, of each seed the value by epoch.
         path (str): The picture's path; its ending decides the format.
         title (str): Title.
         ylabel (str): What the values are.
         xlabel (str): What the keys are.
     """
-    figure = Figure(figsize=(6, 4 if len(curves) < 4 else 4.8),
-                    layout='constrained')
+    figure = Figure(figsize=(6, 4.4), layout='constrained')
     axes = figure.subplots()
     for name, seeds in curves.items():
         epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
@@ -31,9 +29,6 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
                               color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
-    if len(curves) < 4:
-        axes.legend()
-    else:  # it would hide some of them
-        figure.legend(loc='outside lower center', ncols=2, fontsize=8)
+    figure.legend(loc='outside lower center', ncols=2, fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

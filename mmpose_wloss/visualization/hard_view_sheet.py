@@ -17,15 +17,14 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
                     count: int = 8, seed: int = 0) -> None:
     """Draw what a semi-supervised training makes of unlabeled images.
 
-    The first row shows the easy views, with the joints that the first student's
-    teacher predicts; each further row the hard views of one path, with these joints
-    where the student is to find them.
+    The first row shows easy views with joints that the first student's teacher
+    predicts; each further row the hard views of one path, with these joints moved.
 
     Args:
         config (Config): Config of a :class:`PoseCons` or :class:`PoseDual`.
         path (str): The picture's path.
-        checkpoint (str, optional): Checkpoint of the training. Defaults to none:
-            teachers that have not learned anything.
+        checkpoint (str, optional): Checkpoint of the training; without one the
+            teachers have not learned anything.
         count (int): How many images.
         seed (int): Seed of what is drawn at random.
 
@@ -55,10 +54,10 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
     grid = figure.subplots(len(rows), count, squeeze=False)
     for row, (name, view) in zip(grid, rows.items(), strict=True):
         view = view.for_each_student()
-        joints = view.moved_joints()
-        for index, axes in enumerate(row):
+        for index, (axes, joints) in enumerate(
+                zip(row, view.moved_joints(), strict=False)):
             axes.imshow(pixels(view, index))
-            axes.plot(*joints[index].T, 'o', markersize=3, color='#00ff66',
+            axes.plot(*joints.T, 'o', markersize=3, color='#00ff66',
                       markeredgecolor='black', markeredgewidth=0.4)
             axes.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5),
                      xticks=[], yticks=[])

@@ -18,18 +18,14 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
     ``PoseVisualizationHook`` and inferencers call it as a
     ``PoseLocalVisualizer``, with samples of a :class:`TopdownPose3DEstimator`.
     MMPose's ``Pose3dLocalVisualizer`` needs a Matplotlib below 3.10 and draws
-    one person.
-
-    People of whom ``keypoints_cam`` is known stand where they are; others
-    side by side.
+    one person. People whose ``keypoints_cam`` are known stand where they are,
+    others side by side.
 
     Args:
-        name (str): As for ``PoseLocalVisualizer``.
-        beside_truth (bool): Draw the truth of samples that have one beside
-            the prediction, even where the caller leaves it out, as
-            ``PoseVisualizationHook`` does.
+        name, *args, **kwargs: As for ``PoseLocalVisualizer``.
+        beside_truth (bool): Draw the truth, if there is one, even where the
+            caller leaves it out, as ``PoseVisualizationHook`` does.
         dpi (int): Pixels per inch; a panel is 3.6 inches wide.
-        **kwargs: As for ``PoseLocalVisualizer``.
     """
 
     def __init__(self, name: str = 'visualizer', *args,
@@ -39,25 +35,18 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
         self.dpi = dpi
 
     @master_only
-    def add_datasample(self,
-                       name: str,
-                       image: np.ndarray,
-                       data_sample: PoseDataSample,
-                       draw_gt: bool = True,
-                       draw_bbox: bool = False,
-                       show: bool = False,
-                       wait_time: float = 0,
-                       out_file: str | None = None,
-                       kpt_thr: float = 0.3,
-                       step: int = 0,
-                       **_) -> np.ndarray:
+    def add_datasample(self, name: str, image: np.ndarray,
+                       data_sample: PoseDataSample, draw_gt: bool = True,
+                       draw_bbox: bool = False, show: bool = False,
+                       wait_time: float = 0, out_file: str | None = None,
+                       kpt_thr: float = 0.3, step: int = 0, **_) -> np.ndarray:
         """Draw a sample, and show it, write it or give it to the backends.
 
         Args:
             name (str): What the image is called.
             image (np.ndarray): RGB in shape [H, W, 3].
-            data_sample (PoseDataSample): With ``pred_instances``, of one
-                person or of several (``merge_data_samples``).
+            data_sample (PoseDataSample): With ``pred_instances`` of any number
+                of people.
             draw_gt, draw_bbox, show, wait_time, out_file, kpt_thr, step: As
                 for ``PoseLocalVisualizer``.
 

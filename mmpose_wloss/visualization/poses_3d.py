@@ -55,36 +55,29 @@ class PoseView(NamedTuple):
                   boxes: bool = False, **view) -> 'PoseView':
         """The prediction of a :class:`TopdownPose3DEstimator`.
 
-        Joints with a score below ``kpt_thr`` are left out. The sample's truth,
-        if it has one in 3D, and boxes are taken too on request; ``view`` is
-        ``window`` and ``caption``.
+        Joints with a score below ``kpt_thr`` are left out. ``truth``, if there
+        is one in 3D, and ``boxes`` are drawn on request; ``view`` is ``window``
+        and ``caption``.
         """
         found = sample.pred_instances
-        places = _places(found)
-        true = None
+        if 'keypoints_cam' in found:
+            places = (found.keypoints_cam - found.keypoints).mean(1, keepdims=True)
+        else:
+            columns = np.asarray(found.transformed_keypoints)[..., 0].mean(1)
+            places = np.zeros((len(columns), 1, 3))
+            places[np.argsort(columns), 0, 0] = DISTANCE * np.arange(len(columns))
         if truth and 'lifting_target' in sample.get('gt_instances', ()):
             target = sample.gt_instances
-            true = Poses3D(np.asarray(target.keypoints)[..., :2],
-                           np.asarray(target.lifting_target) + places,
-                           np.asarray(target.lifting_target_visible) > 0)
-        prediction = Poses3D(
-            np.asarray(found.transformed_keypoints),
-            np.asarray(found.keypoints, np.float64) + places,
-            np.asarray(found.keypoint_scores) >= kpt_thr)
+            view['truth'] = Poses3D(
+                np.asarray(target.keypoints)[..., :2],
+                np.asarray(target.lifting_target) + places,
+                np.asarray(target.lifting_target_visible) > 0)
         if boxes:
             view['boxes'] = np.asarray(found.bboxes)
-        return cls(image, prediction, true, **view)
-
-
-def _places(instances) -> np.ndarray:
-    """Where each person's root is drawn, in shape [N, 1, 3]."""
-    if 'keypoints_cam' in instances:
-        return (instances.keypoints_cam - instances.keypoints).mean(
-            1, keepdims=True)
-    columns = np.asarray(instances.transformed_keypoints)[..., 0].mean(1)
-    places = np.zeros((len(columns), 1, 3))
-    places[np.argsort(columns), 0, 0] = DISTANCE * np.arange(len(columns))
-    return places
+        return cls(image, Poses3D(
+            np.asarray(found.transformed_keypoints),
+            np.asarray(found.keypoints, np.float64) + places,
+            np.asarray(found.keypoint_scores) >= kpt_thr), **view)
 
 
 def draw_pose_views(views: Sequence[PoseView], skeleton: Skeleton,
@@ -92,8 +85,7 @@ def draw_pose_views(views: Sequence[PoseView], skeleton: Skeleton,
                     size: float = 9.) -> Figure:
     """Draw people in the image and beside it in space, upright.
 
-    The truth is drawn in white on the image, and beside the prediction in
-    space, in the same axes.
+    The truth is white on the image, and beside the prediction in space.
 
     Args:
         views (Sequence[PoseView]): The people of each image.
@@ -127,7 +119,13 @@ def draw_pose_views(views: Sequence[PoseView], skeleton: Skeleton,
 
 def _draw_image(axes, view: PoseView, skeleton: Skeleton, width: float,
                 size: float) -> None:
-    low, high = _shown(view)
+    low, high = np.zeros(2), np.array(view.image.shape[1::-1])
+    if view.window is not None:
+        corner, other = np.reshape(view.window, (2, 2))
+        half = (0.5 + MARGIN) * (other - corner).max()
+        center = (corner + other) / 2
+        low = np.clip(center - half, 0, high - 2)
+        high = np.clip(center + half, low + 2, high)
     axes.imshow(view.image)
     if view.truth is not None:
         for points, visible in zip(view.truth.pixels, view.truth.visible,
@@ -144,18 +142,6 @@ def _draw_image(axes, view: PoseView, skeleton: Skeleton, width: float,
     axes.set(xlim=(low[0] - 0.5, high[0] - 0.5), xticks=[], yticks=[],
              ylim=(high[1] - 0.5, low[1] - 0.5))
     axes.set_title(view.caption, fontsize=9)
-
-
-def _shown(view: PoseView) -> tuple[np.ndarray, np.ndarray]:
-    """First column and row of the image that are shown, and the ends."""
-    size = np.array(view.image.shape[1::-1])
-    if view.window is None:
-        return np.zeros(2), size
-    corner, other = np.reshape(view.window, (2, 2))
-    half = (0.5 + MARGIN) * (other - corner).max()
-    center = (corner + other) / 2
-    low = np.clip(center - half, 0, size - 2)
-    return low, np.clip(center + half, low + 2, size)
 
 
 def upright(points: np.ndarray) -> np.ndarray:

@@ -21,10 +21,8 @@ class Prediction(NamedTuple):
 
     Args:
         crop (np.ndarray): The network's input, RGB in [0, 255], [H, W, 3].
-        truth (np.ndarray): True keypoints in the crop's pixels, [K, 2].
+        truth, keypoints (np.ndarray): In the crop's pixels, [K, 2].
         visible (np.ndarray): Which keypoints are annotated, [K].
-        keypoints (np.ndarray): Predicted keypoints in the crop's pixels,
-            [K, 2].
         heatmaps (np.ndarray): Predicted heatmaps, [K, h, w].
         skeleton (Skeleton): Bones of the data set.
     """
@@ -41,8 +39,7 @@ def predict(config: Config, checkpoint: str,
     """Predict on samples of a config's test set.
 
     Args:
-        config (Config): Config of a top-down heatmap model whose crops are
-            not rotated.
+        config (Config): Of a top-down heatmap model; crops are not rotated.
         checkpoint (str): Path of the checkpoint.
         samples (Sequence[int]): Indices into the test set.
     """
@@ -63,12 +60,10 @@ def predict(config: Config, checkpoint: str,
             * (crop.shape[2], crop.shape[1])
             for points in (truth.keypoints[0], found.keypoints[0]))
         predictions.append(Prediction(
-            crop=crop.numpy()[::-1].transpose(1, 2, 0),
-            truth=truth_in_crop,
-            visible=truth.keypoints_visible[0] > 0,
-            keypoints=found_in_crop,
-            heatmaps=result.pred_fields.heatmaps.numpy(),
-            skeleton=Skeleton.of_metainfo(dataset.metainfo)))
+            crop.numpy()[::-1].transpose(1, 2, 0), truth_in_crop,
+            truth.keypoints_visible[0] > 0, found_in_crop,
+            result.pred_fields.heatmaps.numpy(),
+            Skeleton.of_metainfo(dataset.metainfo)))
     return predictions
 
 
@@ -80,9 +75,8 @@ def draw_predictions(predictions: dict[str, list[Prediction]], path: str,
         predictions (dict[str, list[Prediction]]): By the model's name, on the
             same persons.
         path (str): The picture's path.
-        heatmaps (bool): Draw heatmaps in place of keypoints, the highest of
-            all joints at each pixel, in the same colors for all models. White
-            rings mark the true joints.
+        heatmaps (bool): In place of keypoints draw heatmaps, the highest of all
+            joints at each pixel, with white rings at the true joints.
     """
     rows = {'truth': next(iter(predictions.values())), **predictions}
     columns = len(rows['truth'])

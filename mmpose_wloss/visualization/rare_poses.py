@@ -15,17 +15,11 @@ def draw_error_over_density(log_density: np.ndarray, errors: np.ndarray,
     """Draw the error of each person over the training density of the pose.
 
     Args:
-        log_density (np.ndarray): Finite, in shape [N].
-        errors (np.ndarray): Finite, in shape [N].
-        bins (Mapping[str, tuple]): From and up to which log density each goes,
-            drawn shaded and named, and its :class:`Interval` of the mean
-            error, or ``None``.
+        log_density, errors (np.ndarray): Finite, in shape [N].
+        bins (Mapping[str, tuple]): Of each its lower and upper log density, and
+            the :class:`Interval` of its mean error, or ``None``.
         line (ErrorLine, optional): Regression line, drawn with its 95 % band.
-        title (str): Title.
-        unit (str): Unit of the errors.
-
-    Returns:
-        Figure: The figure.
+        title, unit (str): Title, and the unit of the errors.
     """
     figure = Figure(figsize=(7, 4.4), layout='constrained')
     axes = figure.subplots()
