@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import time
@@ -49,10 +48,9 @@ class Training:
         name (str, optional): What the folder's name begins with; by default
             the config's.
         after (Training, optional): The one whose checkpoint this takes.
-        processes (int): How many train together, each with a GPU if there are
-            any.
-        checkpoint_key (str): The key of the config that takes the checkpoint
-            of ``after``; by default this starts from it.
+        processes (int): How many train together, each with a GPU if there is one.
+        checkpoint_key (str): The config's key that takes the checkpoint of
+            ``after``; by default this starts from it.
 
     Attributes:
         config (Config): The config with the options merged.
@@ -84,8 +82,7 @@ class Training:
         self.after = after
         self.checkpoint_key = checkpoint_key
         self.processes = processes
-        self.process = None
-        self.started = None
+        self.process = self.started = None
 
     def start(self, threads: int) -> None:
         """Start the process with so many threads of computation."""
@@ -117,14 +114,13 @@ class Training:
         resumes; so the epoch is trained again. Where there is no other
         checkpoint, one figure is not worth all epochs so far.
         """
-        there = {int(re.search(r'\d+', file.stem)[0]): file
+        there = {int(file.stem.removeprefix('epoch_')): file
                  for file in self.work_dir.glob('epoch_*.pth')
                  if zipfile.is_zipfile(file)}
         validated, loop = self.validations(), self.config.train_cfg
-        whole = [epoch for epoch in there if epoch in validated or not (
-            epoch == self.epochs or (
-                epoch >= loop.get('val_begin', 1)
-                and epoch % loop.get('val_interval', 1) == 0))]
+        begin, interval = loop.get('val_begin', 1), loop.get('val_interval', 1)
+        whole = [epoch for epoch in there if epoch in validated or (
+            epoch < self.epochs and (epoch < begin or epoch % interval))]
         others = [epoch for epoch in there if epoch < self.epochs]
         return there.get(max(whole or others, default=None))
 
@@ -157,12 +153,9 @@ class Training:
 
     def validations(self) -> dict[int, dict[str, float]]:
         """The metrics after each validated epoch, by epoch."""
-        return {
-            row['step']: {
-                key: value for key, value in row.items()
-                if key not in ('step', 'time', 'data_time')
-            } for row in self.scalars() if 'epoch' not in row
-        }
+        return {row['step']: {key: value for key, value in row.items()
+                              if key not in ('step', 'time', 'data_time')}
+                for row in self.scalars() if 'epoch' not in row}
 
     def checkpoint(self) -> tuple[int, Path]:
         """Epoch and checkpoint that a training that is done ends with.
@@ -170,18 +163,16 @@ class Training:
         The best if the config has ``save_best``, of several metrics by the
         first; else the last.
         """
-        best = self.config.default_hooks.checkpoint.get('save_best') or []
-        for metric in [best] if isinstance(best, str) else best[:1]:
-            if metric == 'auto':
-                metric = next(iter(self.validations()[self.epochs]))
-            # each is better than those before; some may be left of one that
-            # was interrupted
-            files = {int(file.stem.rpartition('_')[2]): file
-                     for file in self.work_dir.glob(
-                         f'best_{metric.replace("/", "_")}_epoch_*.pth')}
-            if files:
-                return max(files.items())
-        return self.epochs, self.work_dir / f'epoch_{self.epochs}.pth'
+        best = self.config.default_hooks.checkpoint.get('save_best') or ''
+        metric = best if isinstance(best, str) else best[0]
+        if metric == 'auto':
+            metric = next(iter(self.validations()[self.epochs]))
+        # each is better than those before; an interruption may leave some
+        files = {int(file.stem.rpartition('_')[2]): file
+                 for file in self.work_dir.glob(
+                     f'best_{metric.replace("/", "_")}_epoch_*.pth')}
+        return max(files.items(), default=(
+            self.epochs, self.work_dir / f'epoch_{self.epochs}.pth'))
 
     def epoch(self) -> int:
         """The epoch that the log has come to."""
@@ -194,10 +185,8 @@ class Training:
                 (self.work_dir / f'epoch_{self.epochs}.pth').exists())
 
 
-def run_trainings(trainings: Sequence[Training],
-                  processes: int = 2,
-                  threads: int = 1,
-                  deadline: float = math.inf,
+def run_trainings(trainings: Sequence[Training], processes: int = 2,
+                  threads: int = 1, deadline: float = math.inf,
                   ended: Callable[[Training, float], None] = lambda *_: None
                   ) -> None:
     """Run trainings, some at a time, with a progress bar over their epochs.
@@ -216,9 +205,7 @@ def run_trainings(trainings: Sequence[Training],
         TrainingFailed: If one ends with an error, or waits for one that is
             not to be run; the others are stopped.
     """
-    waiting = list(trainings)
-    active: list[Training] = []
-    finished = 0
+    waiting, active, finished = list(trainings), [], 0
     with tqdm(total=sum(training.epochs for training in trainings),
               unit='epoch', desc='training',
               mininterval=1 if sys.stderr.isatty() else 60) as bar:

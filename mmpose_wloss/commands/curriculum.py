@@ -49,20 +49,17 @@ def main(arguments: list[str] | None = None) -> int:
         prog='mmpose_wloss curriculum', description='Train configs one after '
         'the other, each from the checkpoint before it.', epilog='Interrupted '
         'at any stage, the same command goes on from there.')
-    parser.add_argument('configs', nargs='+', metavar='config',
-                        help='configs with an IntegralPose3DHead, in order')
-    parser.add_argument('--work-dir', default='work_dirs/curriculum',
-                        help='where the stages and the report go (default: '
-                        '%(default)s)')
-    parser.add_argument('--gpus', type=int, default=1,
-                        help='processes that train a stage together, each '
-                        'with a GPU if there are any (default: 1)')
-    parser.add_argument('--threads', type=int, default=1,
-                        help='threads of computation of each process '
-                        '(default: 1)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        default={}, metavar='KEY=VALUE',
-                        help='keys to change in every config')
+    add = parser.add_argument
+    add('configs', nargs='+', metavar='config',
+        help='configs with an IntegralPose3DHead, in order')
+    add('--work-dir', default='work_dirs/curriculum',
+        help='where the stages and the report go (default: %(default)s)')
+    add('--gpus', type=int, default=1, help='processes that train a stage '
+        'together, each with a GPU if there are any (default: 1)')
+    add('--threads', type=int, default=1,
+        help='threads of computation of each process (default: 1)')
+    add('--cfg-options', nargs='+', action=DictAction, default={},
+        metavar='KEY=VALUE', help='keys to change in every config')
     args = parser.parse_args(arguments)
     stages = make_stages(args.configs, args.work_dir, args.cfg_options,
                          args.gpus)
@@ -98,16 +95,15 @@ def make_stages(configs: Sequence[str], work_dir: str,
         UserError: If a config cannot start from the one before, or if it
             names a file that is not there.
     """
-    before = None
-    for path in configs:
+    before, stages = None, []
+    for number, path in enumerate(configs, start=1):
         check_config_path(path)
         config = Config.fromfile(path)
         config.merge_from_dict(dict(options or {}))
         head = (config.get('model') or {}).get('head') or {}
         if not is_of_class(head, 'IntegralPose3DHead'):
-            raise UserError(
-                f'{path}: model.head is {head.get("type")}, but the stages of '
-                'a curriculum have an IntegralPose3DHead')
+            raise UserError(f'{path}: model.head is {head.get("type")}, but the '
+                            'stages of a curriculum have an IntegralPose3DHead')
         check_components(config)
         check_files(config, ['train', 'val'])
         with DefaultScope.overwrite_default_scope('mmpose'):
@@ -115,8 +111,6 @@ def make_stages(configs: Sequence[str], work_dir: str,
         if before is not None:
             _check_pair(*before, model, path)
         before = model, path
-    stages = []
-    for number, path in enumerate(configs, start=1):
         stages.append(Training(
             path, work_dir, options, f'{number}_{Path(path).stem}',
             after=stages[-1] if stages else None, processes=processes))
@@ -127,8 +121,7 @@ def _check_pair(before: nn.Module, before_path: str, after: nn.Module,
                 after_path: str) -> None:
     """Check that a model can start from the checkpoint of the one before."""
     old, new = (model.head.decoder.depth_size for model in (before, after))
-    pair = (f'{after_path} has d2 = {new}, and {before_path}, the stage before '
-            f'it, d2 = {old}')
+    pair = f'{after_path} has d2 = {new}, and {before_path} before it d2 = {old}'
     if new < old:
         raise UserError(f'{pair}: depth must not shrink from stage to stage. '
                         'Give the configs in the order of their d2')
@@ -151,46 +144,36 @@ def _state_per_bin(model: nn.Module) -> dict:
     return state
 
 
-def rows(stages: Sequence[Training]) -> list[dict]:
-    """Figures of each stage that is done, and what it started from."""
-    result = []
-    for stage in stages:
-        epoch, checkpoint = stage.checkpoint()
-        figures = stage.validations()[epoch]
-        depth, mode = _depth_and_mode(stage)
-        result.append(dict(
-            config=stage.config.filename, d2=depth, mode=mode,
-            epochs=stage.epochs, epoch=epoch,
-            **{name: figures.get(name) for name in FIGURES},
-            checkpoint=str(checkpoint),
-            starts_from=result[-1]['checkpoint'] if result else
-            stage.config.get('load_from')))
-    return result
-
-
 def write_report(stages: Sequence[Training], work_dir: str) -> str:
     """Write ``curriculum.md``, ``.json`` and ``.png``, and return the table."""
-    curves, before = {}, 0
+    rows, curves, before = [], {}, 0
     for number, stage in enumerate(stages, start=1):
-        curve = {before + epoch: figures['MPJPE'] for epoch, figures
-                 in stage.validations().items() if 'MPJPE' in figures}
+        validations = stage.validations()
+        best, checkpoint = stage.checkpoint()
+        depth, mode = _depth_and_mode(stage)
+        rows.append(dict(
+            config=stage.config.filename, d2=depth, mode=mode,
+            epochs=stage.epochs, epoch=best,
+            **{name: validations[best].get(name) for name in FIGURES},
+            checkpoint=str(checkpoint), starts_from=rows[-1]['checkpoint']
+            if rows else stage.config.get('load_from')))
+        curve = {before + epoch: figures['MPJPE']
+                 for epoch, figures in validations.items() if 'MPJPE' in figures}
         if curve:
-            depth, mode = _depth_and_mode(stage)
             curves[f'{number}: d2 {depth}, {mode}'] = [curve]
         before += stage.epochs
     report = Path(work_dir, 'curriculum.md')
     picture = report.with_suffix('.png')
     draw_curves(curves, str(picture), 'Validation MPJPE, stage by stage',
                 'MPJPE, mm', 'epoch of all stages')
-    of_stages = rows(stages)
-    columns = ('d2', 'mode', 'epochs', 'epoch', *FIGURES, 'checkpoint')
+    headings = dict(d2='d2', mode='mode', epochs='epochs', epoch='checkpoint of '
+                    'epoch', **FIGURES, checkpoint='checkpoint')
     table = tabulate(
-        [[number, *(row[name] for name in columns)]
-         for number, row in enumerate(of_stages, start=1)],
-        ['stage', 'd2', 'mode', 'epochs', 'checkpoint of epoch',
-         *FIGURES.values(), 'checkpoint'],
+        [[number, *(row[name] for name in headings)]
+         for number, row in enumerate(rows, start=1)],
+        ['stage', *headings.values()],
         tablefmt='github', floatfmt='.1f', missingval='-')
     write_whole(report.with_suffix('.json'), json.dumps(
-        dict(format=1, stages=of_stages), indent=1) + '\n')
+        dict(format=1, stages=rows), indent=1) + '\n')
     write_whole(report, REPORT.format(table=table, picture=picture.name))
     return table

@@ -21,6 +21,12 @@ def expected(predictor, images):
     return predictor.predict(images, BOXES)
 
 
+def wrapped(config):
+    config = config.copy()
+    config.model = dict(type='PoseDual', network=config.model)
+    return config
+
+
 def assert_same(one: list, two: list, atol: float = 0.05) -> None:
     assert len(one) == len(two)
     for first, second in zip(one, two, strict=True):
@@ -45,16 +51,14 @@ def test_the_same_as_mmpose_one_image_at_a_time(
     assert np.ptp(expected[0].keypoints, axis=1).min() > 5
 
 
-@pytest.mark.parametrize('batch_size', [1, 4, 5])
-def test_batches_change_nothing(expected, images, topdown_config,
-                                topdown_checkpoint, batch_size):
-    other = TopdownPredictor(topdown_config, topdown_checkpoint, device='cpu',
-                             batch_size=batch_size)
-    sizes = []
-    step = other.model.test_step
-    other.model.test_step = lambda batch: (
-        sizes.append(len(batch['inputs'])), step(batch))[1]
-    assert_same(other.predict(images, BOXES), expected)
+@pytest.mark.parametrize('batch_size', [1, 5])
+def test_batches_change_nothing(predictor, expected, images, monkeypatch,
+                                batch_size):
+    sizes, step = [], predictor.model.test_step
+    monkeypatch.setattr(predictor, 'batch_size', batch_size)
+    monkeypatch.setattr(predictor.model, 'test_step', lambda batch: (
+        sizes.append(len(batch['inputs'])), step(batch))[1])
+    assert_same(predictor.predict(images, BOXES), expected)
     assert sum(sizes) == 6 and set(sizes[:-1]) <= {batch_size}
 
 
@@ -83,22 +87,17 @@ def test_a_network_of_a_training(topdown_config, topdown_checkpoint, images,
     nested = {f'networks.{name}.{key}': value + (name == 'first')
               for name in ('first', 'second') for key, value in state.items()}
     torch.save(dict(meta={}, state_dict=nested), tmp_path / 'dual.pth')
-    config = topdown_config.copy()
-    config.model = dict(type='PoseDual', network=topdown_config.model)
-    other = TopdownPredictor(config, str(tmp_path / 'dual.pth'), device='cpu',
-                             network='second')
+    other = TopdownPredictor(wrapped(topdown_config), str(tmp_path / 'dual.pth'),
+                             device='cpu', network='second')
     assert_same(other.predict(images, BOXES), expected)
 
 
 def test_onnx_predicts_the_same(topdown_config, onnx_file, images, expected):
-    other = TopdownPredictor(topdown_config, onnx_file=onnx_file)
-    assert other.flip_test
-    assert_same(other.predict(images, BOXES), expected, atol=0.1)
     # the file knows nothing of a training that wraps the network
-    config = topdown_config.copy()
-    config.model = dict(type='PoseDual', network=topdown_config.model)
-    wrapped = TopdownPredictor(config, onnx_file=onnx_file)
-    assert_same(wrapped.predict(images, BOXES), expected, atol=0.1)
+    for config in (topdown_config, wrapped(topdown_config)):
+        other = TopdownPredictor(config, onnx_file=onnx_file)
+        assert other.flip_test
+        assert_same(other.predict(images, BOXES), expected, atol=0.1)
     for wrong in (dict(network='first'), dict(device='cuda:0')):
         with pytest.raises(ValueError, match=next(iter(wrong.values()))):
             TopdownPredictor(topdown_config, onnx_file=onnx_file, **wrong)

@@ -45,19 +45,19 @@ test_evaluator = dict(
 """
 
 
-@pytest.fixture
-def models(tmp_path, mpii_root):
+@pytest.fixture(scope='module')
+def models(tmp_path_factory, mpii_root):
     """Configs and checkpoints of two hourglasses that learned nothing."""
-    pairs = []
+    folder, pairs = tmp_path_factory.mktemp('models'), []
     for stacks, more in ((1, ''), (2, SPLIT)):
-        config = tmp_path / f'stacks{stacks}.py'
+        config = folder / f'stacks{stacks}.py'
         config.write_text(CONFIG.format(
             base=str(ROOT / 'configs' / 'hourglass_mobile_s2_mpii.py'),
             stacks=stacks, root=str(mpii_root)) + more)
         init_default_scope('mmpose')
         torch.manual_seed(stacks)
         model = MODELS.build(Config.fromfile(config).model)
-        checkpoint = tmp_path / f'stacks{stacks}.pth'
+        checkpoint = folder / f'stacks{stacks}.pth'
         # with what a training keeps beside
         torch.save(dict(state_dict=model.state_dict(), meta={},
                         optimizer=torch.zeros(100_000)), checkpoint)
@@ -96,7 +96,7 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
     pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     out = tmp_path / 'out'
-    comparison = compare(models, out)
+    compare(models[:1], out)
     # an ONNX file takes the place of the checkpoint
     config = models[0].partition(':')[0]
     file = next(out.glob('stacks1_*/model.onnx'))
@@ -104,23 +104,23 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
                          ['stacks1', 'stacks2', 'file'])
     assert comparison.write() == [
         out / 'models.md', out / 'models.json', out / 'models.png']
-    assert (out / 'models.md').read_text() == comparison.table()
+    table = (out / 'models.md').read_text()
+    assert table == comparison.table()
     assert (out / 'models.png').stat().st_size > 5000
-    cells = cells_of(comparison.table())
+    cells = cells_of(table)
     assert {'model', 'parameters (M)', 'GMACs', 'PCK', 'Ankle PCK',
             'checkpoint (MB)', 'ONNX (MB)', 'PyTorch (images/s)',
             'ONNX (images/s)'} < set(cells[0])
     one, two, onnx = comparison.rows
-    for row, compared, cell in zip((one, two), comparison.models, cells,
-                                   strict=False):
-        folder = compared.folder
-        model = MODELS.build(Config.fromfile(row['config']).model)
+    for row, cell in zip((one, two), cells, strict=False):
+        folder, = out.glob(f'{row["name"]}_*')
+        given = Path(row['checkpoint'])
         assert row['network']['parameters'] == sum(
-            each.numel() for each in model.parameters())
+            value.numel() for key, value in torch.load(given)['state_dict'].items()
+            if not key.endswith(('_mean', '_var', '_tracked')))
         # without the optimizer
         size = (folder / 'model.pth').stat().st_size
-        assert row['network']['bytes'] == size < Path(
-            row['checkpoint']).stat().st_size
+        assert row['network']['bytes'] == size < given.stat().st_size
         assert row['onnx']['bytes'] == (folder / 'model.onnx').stat().st_size
         assert row['onnx']['difference'] < 1e-4
         assert set(row['speed']) == {'pytorch', 'onnx'}
@@ -134,8 +134,8 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
     assert cells[2]['PyTorch (images/s)'] == cells[2]['GMACs'] == '–'
     assert cells[2]['ONNX (MB)'] == cells[0]['ONNX (MB)']
     # the split is told of the one that has it
-    assert '\nstacks2:\n\n| images of ' in comparison.table()
-    assert '\nstacks1:\n' not in comparison.table()
+    assert '\nstacks2:\n\n| images of ' in table
+    assert '\nstacks1:\n' not in table
     assert 'single_person/PCK' in two['figures']
 
 
@@ -155,35 +155,31 @@ def test_multiply_adds_are_those_of_convolutions_and_matrices():
     assert multiply_adds(model) == backbone.by_operator()['conv'] + head
 
 
-def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated):
-    out = tmp_path / 'out'
+def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated,
+                                             monkeypatch):
+    out, models = tmp_path / 'out', models[:1]
+    # interrupted, it goes on
+    with monkeypatch.context() as context:
+        context.setattr(compare_command, 'Timer', None)
+        with pytest.raises(TypeError):
+            compare(models, out, onnx=False)
     before = compare(models, out, onnx=False)
-    before.write()
-    assert len(evaluated) == 2
-    again = compare(models, out, onnx=False)
-    assert len(evaluated) == 2 and again.rows == before.rows
-
-    # under other names, or with one more, or with other settings
-    renamed = compare(models, out, names=['first', 'second'], onnx=False)
-    assert len(evaluated) == 2
-    assert [row['figures'] for row in renamed.rows] == [
-        row['figures'] for row in before.rows]
-    quick = ModelComparison(parse_candidates(models[:1]), str(out),
-                            seconds=.05, batch_size=2, onnx=False)
-    quick.run()
-    assert len(evaluated) == 2
+    renamed = compare(models, out, names=['another'], onnx=False)
+    assert renamed.rows == [dict(before.rows[0], name='another')]
+    quick = compare(models, out, batch_size=2, onnx=False)
     assert 'batch size 2' in quick.table()
+    assert len(evaluated) == 1
 
     # another config or checkpoint is another model
-    compare(models[:1], out, onnx=False, options={'test_evaluator.thr': .3})
-    assert len(evaluated) == 3
-    checkpoint = models[0].rpartition(':')[2]
+    compare(models, out, onnx=False, options={'test_evaluator.thr': .3})
+    assert len(evaluated) == 2
+    config, checkpoint = models[0].split(':')
     content = torch.load(checkpoint)
     content['state_dict']['backbone.predictions.0.bias'] += 1.
-    torch.save(content, checkpoint)
-    compare(models[:1], out, onnx=False)
-    assert len(evaluated) == 4
-    assert len(json.loads((out / 'models.json').read_text())['measured']) == 4
+    torch.save(content, tmp_path / 'other.pth')
+    compare([f'{config}:{tmp_path / "other.pth"}'], out, onnx=False)
+    assert len(evaluated) == 3
+    assert len(json.loads((out / 'models.json').read_text())['measured']) == 3
 
 
 @pytest.mark.parametrize('files', [
@@ -209,18 +205,6 @@ test_dataloader = dict(dataset=dict(type='RepeatDataset', dataset=dict(
     assert len(digests) == 4
 
 
-def test_an_interrupted_comparison_goes_on(models, tmp_path, evaluated,
-                                           monkeypatch):
-    out = tmp_path / 'out'
-    with monkeypatch.context() as context:
-        context.setattr(compare_command, 'Timer', None)
-        with pytest.raises(TypeError):
-            compare(models[:1], out, onnx=False)
-    assert len(evaluated) == 1
-    compare(models[:1], out, onnx=False)
-    assert len(evaluated) == 1
-
-
 def test_pairs_and_names(tmp_path):
     for name in ('a.py', 'b.py', 'x.pth', 'work:1/a.py', 'work:1/x.pth'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -230,25 +214,19 @@ def test_pairs_and_names(tmp_path):
         return parse_candidates(
             [pair.replace('@', f'{tmp_path}/') for pair in pairs], **kwargs)
 
-    one, = parse('@a.py:@x.pth')
-    assert one == ('a', f'{tmp_path}/a.py', f'{tmp_path}/x.pth')
-    one, = parse('@work:1/a.py:@work:1/x.pth')
-    assert one[1:] == (f'{tmp_path}/work:1/a.py', f'{tmp_path}/work:1/x.pth')
-    one, = parse('@a.py:https://example.org/x.pth')
-    assert one.checkpoint == 'https://example.org/x.pth'
-    names = [each.name for each in parse(
-        '@a.py:@x.pth', '@a.py:@work:1/x.pth', '@b.py:@x.pth')]
-    assert names == [f'a {tmp_path.name}/x.pth', 'a work:1/x.pth', 'b']
+    url = 'https://example.org/x.pth'
+    assert parse('@a.py:@x.pth', '@work:1/a.py:@work:1/x.pth', f'@b.py:{url}') == [
+        (f'a {tmp_path.name}/x.pth', f'{tmp_path}/a.py', f'{tmp_path}/x.pth'),
+        ('a work:1/x.pth', f'{tmp_path}/work:1/a.py', f'{tmp_path}/work:1/x.pth'),
+        ('b', f'{tmp_path}/b.py', url)]
     assert [each.name for each in parse(
         '@a.py:@x.pth', '@b.py:@x.pth', names=['one', 'two'])] == ['one', 'two']
-
     for given, error, message in (
-            (['@a.py'], UserError, 'a.py'), (['@a.py:'], UserError, 'a.py:'),
-            (['@work:1/a.py:@y.pth'], MissingFile, 'y.pth'),
-            (['@c.py:@x.pth'], MissingFile, r'/c.py\b'),
-            (['@c.py:https://example.org/x.pth'], MissingFile, r'/c.py\b')):
+            ('@a.py', UserError, 'a.py'), ('@a.py:', UserError, 'a.py:'),
+            ('@work:1/a.py:@y.pth', MissingFile, 'y.pth'),
+            (f'@c.py:{url}', MissingFile, r'/c.py\b')):
         with pytest.raises(error, match=message):
-            parse(*given)
+            parse(given)
     for names in (['one'], ['one', 'one']):
         with pytest.raises(UserError, match='--name'):
             parse('@a.py:@x.pth', '@b.py:@x.pth', names=names)
@@ -283,23 +261,26 @@ def test_what_does_not_fit_is_refused(models, tmp_path):
     lacking.write_text("model = dict(type='TopdownPoseEstimator')\n")
     with pytest.raises(UserError, match='lacking.py has no test_dataloader'):
         compare([f'{lacking}:{one[1]}'], out)
+    out.mkdir(exist_ok=True)
     for text in ('[]', '{"format": 9}'):
         (out / 'models.json').write_text(text)
         with pytest.raises(UserError, match='models.json'):
             compare(models, out)
 
 
-def test_the_command_without_onnx(models, tmp_path, evaluated, capsys,
-                                  monkeypatch):
+def test_the_command_leaves_out_columns_without_onnx(
+        models, tmp_path, evaluated, capsys, monkeypatch):
     monkeypatch.setattr(compare_command, 'find_spec', lambda name: None)
-    assert compare_command.main([
-        models[1], '--name', 'ours', '--seconds', '0.03',
-        '--out', str(tmp_path / 'out'), '--cfg-options',
-        'test_dataloader.batch_size=2']) == 0
-    printed = capsys.readouterr()
-    # nothing but the tables goes to stdout
-    assert printed.out.startswith('| model |')
-    assert printed.out.strip() == (
-        tmp_path / 'out' / 'models.md').read_text().strip()
-    assert 'models.png' in printed.err
-    assert 'ONNX (' not in printed.out and 'pip install' in printed.out
+    for more, note in ([], True), (['--no-onnx'], False):
+        assert compare_command.main([
+            models[0], '--name', 'ours', '--seconds', '0.03', '--out',
+            str(tmp_path / 'out'), *more, '--cfg-options',
+            'test_dataloader.batch_size=2']) == 0
+        printed = capsys.readouterr()
+        # nothing but the tables goes to stdout
+        assert printed.out.startswith('| model |')
+        assert printed.out.strip() == (
+            tmp_path / 'out' / 'models.md').read_text().strip()
+        assert ('pip install' in printed.out) == note
+        assert 'ONNX (' not in printed.out
+        assert 'models.png' in printed.err

@@ -1,7 +1,7 @@
 """A checkpoint of the original code's names predicts the same after conversion."""
 
 import argparse
-from collections import OrderedDict
+import math
 from pathlib import Path
 
 from mmpose_wloss.commands.convert import (
@@ -29,13 +29,11 @@ def original_state(stacks=2, blocks=1, feats=128, mobile=True, joints=16,
                  stem=64, depth=4, seed=0):
     """A state with the names and shapes of the original code."""
     generator = torch.Generator().manual_seed(seed)
-    state = OrderedDict()
+    state = {}
 
     def draw(name, *shape):
-        kind = name.rsplit('.')[-1]
-        scale = shape[1:].numel()**-.5 if len(shape := torch.Size(shape)
-                                             ) == 4 else 1.
-        low, high = RANDOM[kind]
+        low, high = RANDOM[name.rpartition('.')[2]]
+        scale = math.prod(shape[1:])**-.5
         state[name] = scale * (low + (high - low) * torch.rand(
             shape, generator=generator))
 
@@ -184,10 +182,7 @@ def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path, capsys):
     content = torch.load(out, map_location='cpu')
     assert set(content) == {'meta', 'state_dict'}
     assert (content['meta']['epoch'], content['meta']['arch']) == (90, 'hg')
-    joints = content['meta']['dataset_meta']['keypoint_id2name']
     # the original order, as its pairs of left and right have it
-    assert [joints[index] for index in (0, 5, 9, 10, 15)] == [
-        'right_ankle', 'left_ankle', 'head_top', 'right_wrist', 'left_wrist']
     pairs = content['meta']['dataset_meta']['flip_indices']
     assert pairs == [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10]
     held = Config.fromstring(content['meta']['cfg'], '.py')
@@ -198,12 +193,10 @@ def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path, capsys):
 
 
 def test_checkpoints_of_the_first_pytorch_that_had_none_count_no_batches():
-    state = OrderedDict(
-        (name, value) for name, value in original_state(**SMALL).items()
-        if 'num_batches' not in name)
-    converted, network = convert_hourglass_state(state)
-    PreActHourglassNet(**network).load_state_dict(
-        converted, strict=True)
+    converted, network = convert_hourglass_state({
+        name: value for name, value in original_state(**SMALL).items()
+        if 'num_batches' not in name})
+    PreActHourglassNet(**network).load_state_dict(converted, strict=True)
 
 
 def test_other_networks_are_refused(tmp_path):
@@ -225,21 +218,19 @@ def test_other_networks_are_refused(tmp_path):
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path):
-    out = str(tmp_path / 'out.pth')
-    whole = Path(save(tmp_path, original_state(**SMALL)))
-    with pytest.raises(MissingFile, match='nowhere.pth.tar'):
-        convert_checkpoint('nowhere.pth.tar', out)
-    with pytest.raises(MissingFile, match='nowhere.py'):
-        convert_checkpoint(str(whole), out, 'nowhere.py')
-    with pytest.raises(UserError, match='out.tar'):
-        convert_checkpoint(str(whole), 'out.tar')
-    cut = tmp_path / 'cut.pth.tar'
-    cut.write_bytes(whole.read_bytes()[:2000])
-    with pytest.raises(UserError, match='cut.pth.tar'):
-        convert_checkpoint(str(cut), out)
-    torch.save([1], cut)
-    with pytest.raises(UserError, match='state_dict'):
-        convert_checkpoint(str(cut), out)
+    out, cut, other = (str(tmp_path / name) for name in (
+        'out.pth', 'cut.pth.tar', 'other.pth.tar'))
+    whole = save(tmp_path, original_state(**SMALL))
+    Path(cut).write_bytes(Path(whole).read_bytes()[:2000])
+    torch.save([1], other)
+    for arguments, error, named in (
+            (('nowhere.pth.tar', out), MissingFile, 'nowhere.pth.tar'),
+            ((whole, out, 'nowhere.py'), MissingFile, 'nowhere.py'),
+            ((whole, 'out.tar'), UserError, 'out.tar'),
+            ((cut, out), UserError, 'cut.pth.tar'),
+            ((other, out), UserError, 'state_dict')):
+        with pytest.raises(error, match=named):
+            convert_checkpoint(*arguments)
     # anything else may run code when it is read
     with pytest.raises(UserError, match='trust'):
         convert_checkpoint(save(tmp_path, original_state(**SMALL),

@@ -2,7 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
-from mmpose_wloss.commands.curriculum import main, make_stages, rows
+from mmpose_wloss.commands.curriculum import main, make_stages
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.trainings import Training, run_trainings
 
@@ -114,7 +114,7 @@ def test_interrupted_it_ends_with_the_same_weights(stages, configs, options,
     assert list(second.validations()) == [1] and not second.done()
 
     run_trainings(parts[1:])
-    assert rows(parts)[1]['MPJPE'] == rows(stages)[1]['MPJPE']
+    assert second.validations() == stages[1].validations()
     one, other = weights(stages[1]), weights(second)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
