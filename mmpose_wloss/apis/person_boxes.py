@@ -17,8 +17,7 @@ from ..common.state_dicts import check_fits
 PersonBoxes = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
 
 
-def whole_frames(frames: Sequence[np.ndarray],
-                 first: int = 0) -> list[np.ndarray]:
+def whole_frames(frames: Sequence[np.ndarray], first: int = 0) -> list[np.ndarray]:
     """Each whole frame [H, W, 3] as one person's box [1, 5], with score 1."""
     return [np.array([[0, 0, frame.shape[1], frame.shape[0], 1]], np.float32)
             for frame in frames]
@@ -126,8 +125,7 @@ def person_boxes(source: str, checkpoint: str | None = None,
 
     Args:
         source (str): ``'whole'``, a ``.json`` file, or a detector's ``.py`` config.
-        checkpoint, device, score_thr: Of the detector, as for
-            :class:`PersonDetector`.
+        checkpoint, device, score_thr: Of the detector, as for :class:`PersonDetector`.
 
     Raises:
         UserError: If it is none of them, or a detector has no checkpoint.

@@ -67,8 +67,7 @@ class TopdownPredictor:
         if onnx_file is None:
             self.weights = Path(checkpoint)
             self.model, config = load_network(config, checkpoint, network)
-            device = device or (
-                'cuda' if torch.cuda.is_available() else 'cpu')
+            device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         else:
             if network is not None or device not in (None, 'cpu'):
                 raise UserError(f'{onnx_file} holds one network, which runs on '
@@ -109,9 +108,8 @@ class TopdownPredictor:
 
         Returns:
             list[InstanceData]: The people of each image in the order of its
-            boxes, with ``keypoints`` in pixels [N, K, 2],
-            ``keypoint_scores`` [N, K], ``bboxes`` [N, 4] and ``bbox_scores``
-            [N].
+            boxes, with ``keypoints`` in pixels [N, K, 2], ``keypoint_scores`` [N, K],
+            ``bboxes`` [N, 4] and ``bbox_scores`` [N].
 
         Raises:
             UserError: If numbers of images and boxes differ, or a box is none.

@@ -9,7 +9,8 @@ import re
 import statistics
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from math import nan
 from pathlib import Path
@@ -85,8 +86,7 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
     for pair in pairs:
         match = re.fullmatch(r'(.+\.py):(.+)', pair)
         if not match:
-            raise UserError(
-                f'a model must be CONFIG.py:CHECKPOINT, but it is {pair}')
+            raise UserError(f'a model must be CONFIG.py:CHECKPOINT, but it is {pair}')
         config, checkpoint = match.groups()
         check_config_path(config)
         if '://' not in checkpoint:
@@ -100,8 +100,7 @@ def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
     if len(names) != len(files) or len(set(names)) < len(names):
         raise UserError(f'--name must give each of the {len(files)} models a '
                         f'name of its own, but they are {", ".join(names)}')
-    return [Candidate(name, *pair)
-            for name, pair in zip(names, files, strict=True)]
+    return [Candidate(name, *pair) for name, pair in zip(names, files, strict=True)]
 
 
 class _Model:
@@ -125,27 +124,43 @@ class _Model:
         self.digest = digest.hexdigest()
         self.folder = out / f'{Path(self.config_file).stem}_{self.digest[:8]}'
 
-    def measure(self, keys: Sequence[str]) -> Iterator[tuple[str, dict]]:
-        """Measure ``'network'``, ``'figures'`` and ``'onnx'``, one by one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    @cached_property
+    def loaded(self) -> tuple[nn.Module, Config]:
+        """The network with its weights, and its stock config."""
+        return load_network(self.config, self.checkpoint)
+
+    def network(self) -> dict:
+        """The figure it is judged by, and what it costs without being run."""
         hook = (self.config.get('default_hooks') or {}).get('checkpoint') or {}
         best = hook.get('save_best')
-        network = dict(main=best[0] if isinstance(best, list) and best else best)
-        file = self.folder / CHECKPOINT
+        result = dict(main=best[0] if isinstance(best, list) and best else best)
         if self.is_onnx:
-            file, config = None, with_onnx_file(self.config, self.checkpoint)
-        else:
-            model, config = load_network(self.config, self.checkpoint)
-        for key in keys:
-            if key == 'figures':
-                yield key, evaluate(config, file, self.folder)
-            elif key == 'network':
-                yield key, network if self.is_onnx else dict(
-                    network, **_write_network(model, config, file))
-            elif self.is_onnx:
-                yield key, dict(bytes=Path(self.checkpoint).stat().st_size)
-            else:
-                yield key, _export(model, config, self.folder / ONNX)
+            return result
+        (model, config), file = self.loaded, self.folder / CHECKPOINT
+        write_checkpoint(stock_checkpoint(
+            model.state_dict(), model.checkpoint_meta, config), file)
+        return dict(
+            result, parameters=sum(each.numel() for each in model.parameters()),
+            gmacs=multiply_adds(model) / 1e9, input_size=list(input_size(model)),
+            bytes=file.stat().st_size)
+
+    def figures(self) -> dict[str, float]:
+        """The figures of the config's own evaluators."""
+        if self.is_onnx:
+            return evaluate(with_onnx_file(self.config, self.checkpoint), None,
+                            self.folder)
+        return evaluate(self.loaded[1], self.folder / CHECKPOINT, self.folder)
+
+    def onnx(self) -> dict:
+        """Size of the ONNX file, or why there is none."""
+        if self.is_onnx:
+            return dict(bytes=Path(self.checkpoint).stat().st_size)
+        file = self.folder / ONNX
+        try:
+            export = export_onnx(*self.loaded, file)
+        except UnsupportedOutputs as error:
+            return dict(missing=str(error))
+        return dict(bytes=file.stat().st_size, difference=export.difference)
 
 
 class ModelComparison:
@@ -157,13 +172,12 @@ class ModelComparison:
 
     Args:
         candidates (Sequence[Candidate]): The models.
-        out (str): Folder for table, JSON file, picture, and a folder of each
-            model with its checkpoint, its ONNX file and the logs.
+        out (str): Folder for table, JSON file and picture, and for the
+            checkpoint, the ONNX file and the logs of each model.
         options (dict, optional): Keys of all configs to change.
         seconds (float): How long to measure each speed, in three rounds.
         batch_size (int): Images of a batch whose speed is measured.
-        onnx (bool): Whether to export and measure ONNX files, where onnx and
-            onnxruntime are installed.
+        onnx (bool): Measure ONNX files, too, if the packages are installed.
 
     Raises:
         MissingFile: If data of a model's test are not there.
@@ -176,19 +190,16 @@ class ModelComparison:
         positive(seconds=seconds)
         whole(1, batch_size=batch_size)
         self.out = Path(out)
-        self.models = [_Model(each, options or {}, self.out)
-                       for each in candidates]
+        self.models = [_Model(each, options or {}, self.out) for each in candidates]
         installed = find_spec('onnx') and find_spec('onnxruntime')
         self.onnx = bool(onnx and installed)
         self.notes = [NO_ONNX] if onnx and not installed else []
         self.settings = dict(batch_size=batch_size, seconds=seconds,
                              threads=torch.get_num_threads(), onnx=self.onnx)
         self.json_file = self.out / 'models.json'
-        content = dict(format=FORMAT_VERSION)
-        if self.json_file.exists():
-            content = read_json(self.json_file)
-        if not (isinstance(content, dict)
-                and content.get('format') == FORMAT_VERSION):
+        content = (read_json(self.json_file) if self.json_file.exists() else
+                   dict(format=FORMAT_VERSION))
+        if not (isinstance(content, dict) and content.get('format') == FORMAT_VERSION):
             raise UserError(f'{self.json_file} is not of format {FORMAT_VERSION}: '
                             'take another folder by --out')
         self.known: dict[str, dict] = content.get('measured', {})
@@ -213,10 +224,11 @@ class ModelComparison:
                     self.known[model.digest] = {}
                 row = self.known.setdefault(model.digest, {})
                 row.update(config=model.config_file, checkpoint=model.checkpoint)
-                missing = [key for key in keys if key not in row]
-                for key, measured in model.measure(missing) if missing else ():
-                    row[key] = measured
-                    self._keep()
+                model.folder.mkdir(parents=True, exist_ok=True)
+                for key in keys:
+                    if key not in row:
+                        row[key] = getattr(model, key)()
+                        self._keep()
             if self.speeds.get('settings') != self.settings or not (
                     {each.digest for each in self.models}
                     <= self.speeds['models'].keys()):
@@ -230,10 +242,9 @@ class ModelComparison:
         for each in self.models:
             file = each.checkpoint
             if not each.is_onnx:
-                model, _ = load_network(each.config, each.checkpoint)
+                model, file = each.loaded[0], each.folder / ONNX
                 networks[each.digest, 'pytorch'] = (OutputNetwork(model).eval(),
                                                     input_size(model))
-                file = each.folder / ONNX
             if self.onnx and 'missing' not in self.known[each.digest]['onnx']:
                 network = OnnxNetwork(file, threads=threads)
                 networks[each.digest, 'onnx'] = network, network.input_size
@@ -263,14 +274,14 @@ class ModelComparison:
         rows = self.rows
         # heading, part of a row, key, unit
         columns = [('parameters (M)', 'network', 'parameters', 1e6),
-                   ('GMACs', 'network', 'gmacs', 1)]
-        columns += dict.fromkeys((name, 'figures', name, 1) for row in rows
-                                 for name in table_figures(row))
-        columns += [('checkpoint (MB)', 'network', 'bytes', 1e6),
-                    ('PyTorch (images/s)', 'speed', 'pytorch', 1)]
-        if self.onnx:
-            columns[-1:-1] = [('ONNX (MB)', 'onnx', 'bytes', 1e6)]
-            columns.append(('ONNX (images/s)', 'speed', 'onnx', 1))
+                   ('GMACs', 'network', 'gmacs', 1),
+                   *dict.fromkeys((name, 'figures', name, 1) for row in rows
+                                  for name in table_figures(row)),
+                   ('checkpoint (MB)', 'network', 'bytes', 1e6),
+                   ('ONNX (MB)', 'onnx', 'bytes', 1e6),
+                   ('PyTorch (images/s)', 'speed', 'pytorch', 1),
+                   ('ONNX (images/s)', 'speed', 'onnx', 1)]
+        columns = [one for one in columns if self.onnx or 'ONNX' not in one[0]]
         cells = [['model', *(column[0] for column in columns)]] + [
             [row['name'], *(_written(row[part].get(key), unit)
                             for _, part, key, unit in columns)]
@@ -282,8 +293,7 @@ class ModelComparison:
                    for row in rows if self.onnx and 'missing' in row['onnx'])]
         text = markdown_table(cells) + '\n\n' + '\n'.join(notes) + '\n'
         for row in rows:
-            split = people_split_table(row['figures'])
-            if split:
+            if split := people_split_table(row['figures']):
                 text += f'\n{row["name"]}:\n\n{split}\n'
         return text
 
@@ -307,31 +317,13 @@ class ModelComparison:
         return files
 
 
-def _write_network(model: nn.Module, config: Config, file: Path) -> dict:
-    write_checkpoint(stock_checkpoint(
-        model.state_dict(), model.checkpoint_meta, config), file)
-    return dict(
-        parameters=sum(each.numel() for each in model.parameters()),
-        gmacs=multiply_adds(model) / 1e9, input_size=list(input_size(model)),
-        bytes=file.stat().st_size)
-
-
-def _export(model: nn.Module, config: Config, file: Path) -> dict:
-    try:
-        export = export_onnx(model, config, file)
-    except UnsupportedOutputs as error:
-        return dict(missing=str(error))
-    return dict(bytes=file.stat().st_size, difference=export.difference)
-
-
 def multiply_adds(model: nn.Module) -> int:
     """Multiply-adds of convolutions and matrices of a stock pose estimator.
 
     Counted by MMEngine's analysis, for one image.
     """
-    width, height = input_size(model)
     analysis = FlopAnalyzer(OutputNetwork(model).eval(),
-                            torch.zeros(1, 3, height, width))
+                            torch.zeros(1, 3, *input_size(model)[::-1]))
     analysis.unsupported_ops_warnings(False)
     analysis.uncalled_modules_warnings(False)
     with warnings.catch_warnings(), torch.no_grad():
@@ -340,8 +332,7 @@ def multiply_adds(model: nn.Module) -> int:
     return int(sum(counted[name] for name in MULTIPLY_ADDS))
 
 
-def evaluate(config: Config, checkpoint: Path | None, folder: Path
-             ) -> dict[str, float]:
+def evaluate(config: Config, checkpoint: Path | None, folder: Path) -> dict[str, float]:
     """The figures of a model by its config's own evaluators, as of ``test``."""
     config = copy.deepcopy(config)
     for key in (*TRAINING_KEYS, 'val_dataloader', 'val_cfg', 'val_evaluator'):

@@ -74,11 +74,9 @@ def convert_hourglass_state(state: dict[str, Tensor]) -> tuple[dict, dict]:
     Raises:
         UserError: If the state is of another network.
     """
-    state = {name.removeprefix('module.'): value
-             for name, value in state.items()}
+    state = {name.removeprefix('module.'): value for name, value in state.items()}
     network = read_hourglass(state)
-    converted = {_converted_name(name, network): value
-                 for name, value in state.items()}
+    converted = {_converted_name(name, network): value for name, value in state.items()}
     # PyTorch 0.4.0 and before did not count batches, and nothing reads it
     for name in list(converted):
         if name.endswith('running_var'):
@@ -122,8 +120,7 @@ def _read(path: str) -> dict:
     return content
 
 
-def convert_checkpoint(source: str, out: str, config: str | None = None
-                       ) -> dict:
+def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict:
     """Write a checkpoint of the original code as a stock checkpoint.
 
     The weights are the same numbers under the names of

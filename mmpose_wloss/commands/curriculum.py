@@ -61,8 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     add('--cfg-options', nargs='+', action=DictAction, default={},
         metavar='KEY=VALUE', help='keys to change in every config')
     args = parser.parse_args(arguments)
-    stages = make_stages(args.configs, args.work_dir, args.cfg_options,
-                         args.gpus)
+    stages = make_stages(args.configs, args.work_dir, args.cfg_options, args.gpus)
     for number, stage in enumerate(stages, start=1):
         state = 'done' if stage.done() else f'{stage.epochs} epochs'
         depth, mode = _depth_and_mode(stage)
@@ -139,8 +138,7 @@ def _state_per_bin(model: nn.Module) -> dict:
     state = {key: value for key, value in model.state_dict().items()
              if not key.startswith('head.balancer.')}
     for key in ('head.volume_layer.weight', 'head.volume_layer.bias'):
-        state[key] = state[key].unflatten(
-            0, (-1, model.head.decoder.depth_size))[:, 0]
+        state[key] = state[key].unflatten(0, (-1, model.head.decoder.depth_size))[:, 0]
     return state
 
 

@@ -14,8 +14,7 @@ from ..trainings import Training, run_trainings
 from ..visualization import draw_curves, draw_predictions, predict
 from . import render
 
-CONFIGS = {'MSE': 'resnet18_mse_annypose.py',
-           'focal MSE': 'resnet18_fmse_annypose.py'}
+CONFIGS = {'MSE': 'resnet18_mse_annypose.py', 'focal MSE': 'resnet18_fmse_annypose.py'}
 # heading in the table by the metric's name
 FIGURES = {'coco/AP': 'AP', 'coco/AP .5': 'AP50', 'coco/AP .75': 'AP75',
            'coco/AR': 'AR', 'PCK': 'PCK@0.1'}
@@ -128,8 +127,7 @@ def write_report(trainings: dict[str, Training], folder: Path) -> Path:
         }, folder / file, f'Validation {label}', label)
     init_default_scope('mmpose')
     config = next(iter(trainings.values())).config
-    samples = one_of_each_class(
-        DATASETS.build(config.test_dataloader.dataset), 8)
+    samples = one_of_each_class(DATASETS.build(config.test_dataloader.dataset), 8)
     predictions = {
         name: predict(training.config,
                       training.work_dir / f'epoch_{training.epochs}.pth',

@@ -57,8 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     onnx = Path(args.weights).suffix == '.onnx'
-    boxes = person_boxes(args.boxes, args.det_checkpoint, args.device,
-                         args.det_thr)
+    boxes = person_boxes(args.boxes, args.det_checkpoint, args.device, args.det_thr)
     predictor = TopdownPredictor(
         config, None if onnx else args.weights,
         onnx_file=args.weights if onnx else None, device=args.device,

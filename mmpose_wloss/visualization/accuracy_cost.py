@@ -22,8 +22,7 @@ class ModelPoint(NamedTuple):
     onnx: float = nan
 
 
-def draw_accuracy_cost(points: Sequence[ModelPoint], path: str,
-                       ylabel: str) -> None:
+def draw_accuracy_cost(points: Sequence[ModelPoint], path: str, ylabel: str) -> None:
     """Draw accuracy over operations and over speed, both on log scales.
 
     Args:
@@ -35,8 +34,7 @@ def draw_accuracy_cost(points: Sequence[ModelPoint], path: str,
     left, right = figure.subplots(1, 2, sharey=True)
     for index, point in enumerate(points):
         color = f'C{index % 10}'
-        left.plot(point.gmacs, point.accuracy, 'o', color=color,
-                  label=point.name)
+        left.plot(point.gmacs, point.accuracy, 'o', color=color, label=point.name)
         right.plot(point.pytorch, point.accuracy, 'o', color=color)
         right.plot([point.pytorch, point.onnx], 2 * [point.accuracy],
                    color=color, linewidth=.8, alpha=.5)

@@ -20,8 +20,7 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
     axes = figure.subplots()
     for name, seeds in curves.items():
         epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
-        values = np.array([[seed[epoch] for epoch in epochs]
-                           for seed in seeds])
+        values = np.array([[seed[epoch] for epoch in epochs] for seed in seeds])
         label = name if len(seeds) == 1 else f'{name} ({len(seeds)} seeds)'
         line, = axes.plot(epochs, values.mean(0), marker='o', label=label)
         if len(seeds) > 1:

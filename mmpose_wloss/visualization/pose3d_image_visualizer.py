@@ -15,11 +15,10 @@ from .skeleton import Skeleton
 class Pose3DImageVisualizer(PoseLocalVisualizer):
     """Draws 3D poses of images: in the image, and upright in space beside it.
 
-    ``PoseVisualizationHook`` and inferencers call it as a
-    ``PoseLocalVisualizer``, with samples of a :class:`TopdownPose3DEstimator`.
-    MMPose's ``Pose3dLocalVisualizer`` needs a Matplotlib below 3.10 and draws
-    one person. People whose ``keypoints_cam`` are known stand where they are,
-    others side by side.
+    ``PoseVisualizationHook`` and inferencers call it as a ``PoseLocalVisualizer``, with
+    samples of a :class:`TopdownPose3DEstimator`. MMPose's ``Pose3dLocalVisualizer``
+    needs a Matplotlib below 3.10 and draws one person. People whose ``keypoints_cam``
+    are known stand where they are, others side by side.
 
     Args:
         name, *args, **kwargs: As for ``PoseLocalVisualizer``.

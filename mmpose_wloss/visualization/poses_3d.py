@@ -103,8 +103,7 @@ def draw_pose_views(views: Sequence[PoseView], skeleton: Skeleton,
                            wspace=0.02, hspace=TITLE / PANEL)
     for index, view in enumerate(views):
         first = 1 + panels * index
-        _draw_image(figure.add_subplot(*grid, first), view, skeleton, width,
-                    size)
+        _draw_image(figure.add_subplot(*grid, first), view, skeleton, width, size)
         cube = _cube(view)
         for place, (name, poses) in enumerate(
                 (('prediction', view.prediction), ('truth', view.truth)),
@@ -128,10 +127,8 @@ def _draw_image(axes, view: PoseView, skeleton: Skeleton, width: float,
         high = np.clip(center + half, low + 2, high)
     axes.imshow(view.image)
     if view.truth is not None:
-        for points, visible in zip(view.truth.pixels, view.truth.visible,
-                                   strict=True):
-            skeleton.draw(axes, points, visible, 2.5 * width, size, TRUTH,
-                          zorder=1.5)
+        for points, visible in zip(view.truth.pixels, view.truth.visible, strict=True):
+            skeleton.draw(axes, points, visible, 2.5 * width, size, TRUTH, zorder=1.5)
     for points, visible in zip(view.prediction.pixels, view.prediction.visible,
                                strict=True):
         skeleton.draw(axes, points, visible, width, size)

@@ -1,4 +1,5 @@
 import os
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -19,6 +20,15 @@ def model():
     pytest.importorskip('anny', reason='the body model is not installed')
     from annypose.body import BodyModel
     return BodyModel()
+
+
+@pytest.fixture
+def without_anny(monkeypatch):
+    """As if the package of the body model was not installed."""
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr('importlib.metadata.version', version)
 
 
 @pytest.fixture(scope='session')

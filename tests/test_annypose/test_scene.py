@@ -39,11 +39,16 @@ def stand(renderer, pose, yaw=0., target=(SIZE / 2, SIZE / 2),
         pose.pose_class)
 
 
-def look(renderer, *persons, obstacle=None):
+def render(renderer, *persons, obstacle=None):
     if obstacle is None:
         obstacle = np.zeros((SIZE, SIZE), bool)
     image, _, labels = renderer.render_people(
         np.random.default_rng(0), CAMERA, list(persons), obstacle)
+    return image, labels
+
+
+def look(renderer, *persons, obstacle=None):
+    image, labels = render(renderer, *persons, obstacle=obstacle)
     assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
     return [dict(zip(JOINT_NAMES, label.keypoints, strict=True))
             for label in labels]
@@ -159,22 +164,15 @@ def test_a_body_fills_the_extent_asked_for(renderer):
 
 def test_the_picture_shows_the_person(renderer):
     person = stand(renderer, OPEN)
-    image, _, (label, ) = renderer.render_people(
-        np.random.default_rng(0), CAMERA, [person],
-        np.zeros((SIZE, SIZE), bool))
+    image, (label, ) = render(renderer, person)
     # in a white coat the same person changes the picture where it is seen
-    coat = dataclasses.replace(
-        person.appearance, **dict.fromkeys(('shirt', 'stripes'), np.ones(3)))
-    other, _, _ = renderer.render_people(
-        np.random.default_rng(0), CAMERA,
-        [dataclasses.replace(person, appearance=coat)],
-        np.zeros((SIZE, SIZE), bool))
+    coat = dataclasses.replace(person.appearance, shirt=np.ones(3),
+                               stripes=np.ones(3))
+    other, _ = render(renderer, dataclasses.replace(person, appearance=coat))
     shirt = (np.abs(image.astype(int) - other).sum(axis=2) > 150) & (
         label.visible)
     assert 0.15 < shirt.sum() / label.visible.sum() < 0.7
     x, y, width, height = label.bbox
     rows, columns = np.nonzero(label.visible)
-    assert columns.min() == pytest.approx(x, abs=2)
-    assert columns.max() == pytest.approx(x + width, abs=2)
-    assert rows.min() == pytest.approx(y, abs=2)
-    assert rows.max() == pytest.approx(y + height, abs=2)
+    assert [columns.min(), rows.min(), columns.max(), rows.max()
+            ] == pytest.approx([x, y, x + width, y + height], abs=2)

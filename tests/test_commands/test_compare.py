@@ -112,9 +112,9 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
             'checkpoint (MB)', 'ONNX (MB)', 'PyTorch (images/s)',
             'ONNX (images/s)'} < set(cells[0])
     one, two, onnx = comparison.rows
-    for row, cell in zip((one, two), cells, strict=False):
-        folder, = out.glob(f'{row["name"]}_*')
-        given = Path(row['checkpoint'])
+    for row, compared, cell in zip((one, two), comparison.models, cells,
+                                   strict=False):
+        folder, given = compared.folder, Path(row['checkpoint'])
         assert row['network']['parameters'] == sum(
             value.numel() for key, value in torch.load(given)['state_dict'].items()
             if not key.endswith(('_mean', '_var', '_tracked')))

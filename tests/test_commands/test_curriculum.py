@@ -1,14 +1,20 @@
 import json
+import multiprocessing
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+from mmpose_wloss.commands import train
 from mmpose_wloss.commands.curriculum import main, make_stages
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.trainings import Training, run_trainings
+from mmpose_wloss.visualization import Pose3DImageVisualizer
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 GROWTH = "model = dict(head=dict(depth_growth='interpolate'))"
@@ -45,6 +51,26 @@ def options(coco_root) -> dict:
             f'{key}.ann_file': f'annotations/person_keypoints_{split}.json',
             f'{key}.data_prefix.img': f'{split}/'}
     return places
+
+
+@pytest.fixture(scope='module', autouse=True)
+def forked_trainings():
+    """Processes that train are forked: they import nothing anew."""
+    def start(command, stdout, **_):
+        def run():
+            sys.stdout = sys.stderr = stdout
+            for kind in (MMLogger, MessageHub, Pose3DImageVisualizer):
+                kind._instance_dict.clear()  # as in a new process
+            sys.exit(train.main(command[command.index('train') + 1:]))
+
+        process = multiprocessing.get_context('fork').Process(target=run)
+        process.start()
+        return SimpleNamespace(poll=lambda: process.exitcode)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmpose_wloss.trainings.subprocess',
+                      SimpleNamespace(Popen=start, STDOUT=None))
+        yield
 
 
 @pytest.fixture(scope='module')
