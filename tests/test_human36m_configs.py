@@ -1,5 +1,6 @@
 """The recipes of Human3.6M are stages of one curriculum, and a baseline."""
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ STAGES = ('h1_d4', 'i1_d8', 'manual_d8', 'i1_d16', 'manual_d16', 'i1_d32',
           'i1_d64', 'manual_d64')
 
 
+@cache
 def load(name: str) -> Config:
     return Config.fromfile(CONFIGS / f'integral3d_{name}_h36m.py')
 

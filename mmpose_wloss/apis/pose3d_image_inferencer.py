@@ -7,7 +7,6 @@ import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.structures import InstanceData
 from mmpose.apis import Pose2DInferencer
 from mmpose.registry import INFERENCERS
 from mmpose.structures import PoseDataSample
@@ -40,28 +39,25 @@ class Pose3DImageInferencer(Pose2DInferencer):
     ``bbox_score``. Without camera and root depth the size of a person is a
     guess from that of its box, and the log says so once.
 
-    When it is called, it takes beside the arguments of MMPose's inferencers:
+    A call takes these beside the arguments of MMPose's inferencers:
 
-    - ``bboxes``: a list for each image with the boxes of its people, left,
-      top, right, bottom in pixels, and perhaps a score; an empty one if nobody
-      is in it. Without them, or where an image has ``None``, a detector finds
-      people, if there is one; else the whole image is one person's box.
+    - ``bboxes``: for each image a list of its people's boxes, left, top,
+      right, bottom in pixels, and perhaps a score. Without them, or where an
+      image has ``None``, a detector finds people, if there is one; else the
+      whole image is one person's box.
     - ``camera``: as :func:`camera_parameters` takes it; a dict or a JSON file
       of one, or a list with one for each image
     - ``root_depth``: the distance of the root along the optical axis in mm; a
-      number, or a list with one for each image, of which each is a number or
-      has one for each box
+      number, or a list with a number, or one for each box, for each image
 
     Args:
         model (str | Config): Config of a :class:`TopdownPose3DEstimator`.
-        weights (str, optional): Checkpoint. Without it the weights are
-            random.
+        weights (str, optional): Checkpoint, without which weights are random.
         *args, **kwargs: As for ``Pose2DInferencer``: a device and a detector.
 
     Raises:
-        UserError: If the model has no 3D head, if the checkpoint is not one
-            of this model, or in a call, if an image cannot be read, or boxes,
-            camera or root depth do not fit.
+        UserError: If the model has no 3D head, the checkpoint is not one of
+            this model, or in a call an image or another argument does not fit.
         MissingFile: If a file is not there.
     """
 
@@ -150,19 +146,18 @@ class Pose3DImageInferencer(Pose2DInferencer):
                 inputs, *lists.values(), fillvalue=missing)):
             if one is missing or any(value is missing for value in values):
                 raise error
-            of_image = dict(given, **dict(zip(lists, values, strict=True)))
+            given.update(zip(lists, values, strict=True))
             yield self.collate_fn(self.preprocess_single(
-                one, index, **of_image, **kwargs)), [one]
+                one, index, **given, **kwargs)), [one]
 
     def preprocess_single(self, input: str | np.ndarray, index: int,
                           bboxes: Sequence | None = None,
                           camera: dict | None = None,
                           root_depth: float | Sequence | None = None,
                           **kwargs) -> list[dict]:
-        """Make the model's inputs of an image, a packed sample for each person.
+        """Pack a sample for each person of an image.
 
-        Without people it is one of the whole image, and ``people`` in its
-        metainfo is 0.
+        Without people, one of the whole image, whose metainfo ``people`` is 0.
         """
         name = (f'{index:06d}.jpg' if isinstance(input, np.ndarray)
                 else str(input))
@@ -186,10 +181,9 @@ class Pose3DImageInferencer(Pose2DInferencer):
         if camera is None:
             if not self._guessed:
                 print_log(
-                    'Without camera and root_depth sizes are a guess: the '
-                    'longer side of a crop is taken to show '
-                    f'{self.model.crop_extent:g} mm. Directions and '
-                    'proportions are right', 'current')
+                    'Without camera and root_depth sizes are a guess: a crop '
+                    f'is taken to show {self.model.crop_extent:g} mm. '
+                    'Directions and proportions are right', 'current')
             self._guessed = True
             return samples
         depths = _root_depths(root_depth, people, name)
@@ -215,13 +209,16 @@ class Pose3DImageInferencer(Pose2DInferencer):
             preds (list[PoseDataSample]): The people of each image.
             visualization (list): The pictures.
             return_datasamples (bool): Leave samples as they are.
-            pred_out_dir (str): Folder of a JSON file for each image, or of one
-                for a video.
+            pred_out_dir (str): Folder of a JSON file for each image or video.
 
         Returns:
             dict: ``predictions`` and ``visualization``.
         """
-        predictions = [_people(sample.pred_instances) for sample in preds]
+        predictions = [[
+            {name: np.asarray(instances[field][index]).tolist()
+             for field, name in FIELDS.items() if field in instances}
+            for index in range(len(instances))]
+            for instances in (sample.pred_instances for sample in preds)]
         for people, sample in zip(predictions, preds, strict=True):
             if pred_out_dir and self._video_input:
                 self.video_info['predictions'].append(people)
@@ -231,12 +228,6 @@ class Pose3DImageInferencer(Pose2DInferencer):
                             json.dumps(people, indent=2))
         return dict(visualization=visualization,
                     predictions=preds if return_datasamples else predictions)
-
-
-def _people(instances: InstanceData) -> list[dict]:
-    return [{name: np.asarray(instances[field][index]).tolist()
-             for field, name in FIELDS.items() if field in instances}
-            for index in range(len(instances))]
 
 
 def _read_camera(camera: Mapping | str | Path | None) -> dict | None:

@@ -13,26 +13,19 @@ class CenteredRegressionLabel(RegressionLabel):
 
     .. math:: y = 2 x / s - 1
 
-    for a coordinate x in pixels along a side of s pixels. ``RegressionLabel``
-    scales to [0, 1]; all else, which joints get a weight included, is as
-    there.
+    for a coordinate x in pixels along a side of s pixels; all else is as in
+    ``RegressionLabel``, which scales to [0, 1].
 
     The stock ``RegressionHead`` mirrors coordinates in [0, 1]: with
     ``flip_test`` use a :class:`CenteredRegressionHead`.
 
     Args:
-        input_size (tuple[int, int]): Width and height of the model's input in
-            pixels.
+        input_size (tuple[int, int]): Width and height of the input in pixels.
     """
 
     @classmethod
     def check_config(cls, component: dict, key: str, cfg: Config) -> None:
         """Refuse a ``flip_test`` whose head mirrors in [0, 1].
-
-        Args:
-            component (dict): Config of the codec.
-            key (str): Its key.
-            cfg (Config): The whole config.
 
         Raises:
             UserError: If the head is no :class:`CenteredRegressionHead`.
@@ -47,8 +40,7 @@ class CenteredRegressionLabel(RegressionLabel):
                     "1. Set the head's type to CenteredRegressionHead or "
                     'flip_test to False')
 
-    def encode(self,
-               keypoints: np.ndarray,
+    def encode(self, keypoints: np.ndarray,
                keypoints_visible: np.ndarray | None = None) -> dict:
         """Encode pixels of the input in shape [N, K, 2].
 

@@ -25,10 +25,9 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         y = \frac{v}{H_{in} - 1}, \quad
         d = \frac{z - z_0}{z_1 - z_0}
 
-    of the volume's width, height and depth, from 0 at the centers of the first
-    bins to 1 at the centers of the last: a mean over bins (the integral)
-    reaches all of the input and of the depth range. Use ``TopdownAffine``
-    with ``use_udp=True``.
+    of the volume's sides, from 0 at the centers of the first bins to 1 at the
+    centers of the last: a mean over bins (the integral) reaches all of the
+    input and of the depth range. Use ``TopdownAffine`` with ``use_udp=True``.
 
     Samples carry these three numbers per joint. :meth:`heatmaps` and
     :meth:`volumes` draw the Gaussians that a network learns, on the device.
@@ -36,22 +35,17 @@ class IntegralPose3DLabel(BaseKeypointCodec):
     place in the image.
 
     Args:
-        input_size (tuple[int, int]): Width and height of the model's input in
-            pixels.
+        input_size (tuple[int, int]): Width and height of the input in pixels.
         heatmap_size (tuple[int, int, int]): W, H and D, each at least 2.
-        sigma (float): Standard deviation of the Gaussians in bins, along every
-            axis.
+        sigma (float): Standard deviation of the Gaussians in bins.
         depth_range (tuple[float, float]): Depths :math:`z_0 < z_1` of the
             first and of the last bin relative to the root joint, in mm.
 
     Raises:
-        UserError: If sizes, sigma or the depth range make no sense, one in
-            meters among them.
+        UserError: If sizes, sigma or depth range make no sense, as in meters.
     """
 
-    def __init__(self,
-                 input_size: Sequence[int],
-                 heatmap_size: Sequence[int],
+    def __init__(self, input_size: Sequence[int], heatmap_size: Sequence[int],
                  sigma: float = 2.,
                  depth_range: Sequence[float] = (-1000., 1000.)) -> None:
         super().__init__()
@@ -73,25 +67,22 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         self.sigma = sigma
         self.depth_range = (nearest, farthest)
         self._origin = np.array([0, 0, nearest], np.float64)
-        self._extent = np.array(
-            [input_size[0] - 1, input_size[1] - 1, farthest - nearest],
-            np.float64)
+        self._extent = np.array([input_size[0] - 1, input_size[1] - 1,
+                                 farthest - nearest], np.float64)
 
     @property
     def depth_size(self) -> int:
         """The number of bins along depth, D."""
         return self.heatmap_size[2]
 
-    def encode(self,
-               keypoints: np.ndarray,
+    def encode(self, keypoints: np.ndarray,
                keypoints_visible: np.ndarray | None = None) -> dict:
         """Encode joints of the model's input.
 
         Args:
             keypoints (np.ndarray): Pixels and depth relative to the root in
                 mm, NaN where it is not annotated, in shape [N, K, 3].
-            keypoints_visible (np.ndarray, optional): Visibilities in shape
-                [N, K]; by default all are visible.
+            keypoints_visible (np.ndarray, optional): In shape [N, K].
 
         Returns:
             dict: ``keypoint_labels`` [N, K, 3], from 0 to 1 within input and
@@ -129,13 +120,12 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         """Decode places in bins, as :func:`soft_argmax` gives them.
 
         Args:
-            encoded (np.ndarray): Places in bins in shape [K, 3] or [N, K, 3].
-            scores (np.ndarray): Scores in shape [K] or [N, K].
+            encoded (np.ndarray): In shape [K, 3] or [N, K, 3].
+            scores (np.ndarray): In shape [K] or [N, K].
 
         Returns:
             tuple[np.ndarray]: Pixels of the input and depth relative to the
-            root in mm in shape [N, K, 3], and scores in shape [N, K]. Pixels
-            are from 0 to the input's width and height.
+            root in mm in shape [N, K, 3], and scores in shape [N, K].
         """
         fractions = encoded / (np.array(self.heatmap_size) - 1)
         # pixels as the stock estimator takes them: a crop is W wide, where

@@ -33,12 +33,6 @@ ERRORS = {'MPJPE': ('MPJPE, mm', 'none'),
 def main(arguments: list[str] | None = None) -> int:
     """Predict 3D poses in images, or beside the truth of a test set.
 
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-
     Raises:
         UserError: If there is no prediction, if boxes or cameras are of images
             that are not there, or if a test set has no 3D truth.
@@ -107,7 +101,7 @@ def _predict_images(inferencer: Pose3DImageInferencer,
             raise UserError(f'{file} has {min(set(given) - names)}, but there '
                             f'is no such image: the first is {min(names)}')
     people, failures = [], 0
-    for image in tqdm(images, unit='image', desc='predicting'):
+    for image in tqdm(images):
         try:
             result, = inferencer(
                 [image], return_vis=True, draw_bbox=True,
@@ -152,7 +146,7 @@ def _predict_samples(inferencer: Pose3DImageInferencer,
         dataset = DATASETS.build(inferencer.cfg.test_dataloader.dataset)
     samples = []
     indices = range(min(args.dataset, len(dataset)))
-    for start in tqdm(indices[::BATCH], unit='batch', desc='predicting'):
+    for start in tqdm(indices[::BATCH]):
         batch = inferencer.collate_fn(
             [dataset[index] for index in indices[start:start + BATCH]])
         with torch.no_grad():

@@ -12,7 +12,7 @@ def check_boxes(boxes: Sequence, where: str) -> np.ndarray:
 
     Args:
         boxes (Sequence): Left, top, right, bottom in pixels, and perhaps a
-            score, of each person; empty without people.
+            score, of each person.
         where (str): Which image, for the error.
 
     Returns:

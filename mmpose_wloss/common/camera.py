@@ -70,7 +70,7 @@ def project(points: np.ndarray, camera: Mapping) -> np.ndarray:
         camera (Mapping): Of :func:`camera_parameters`.
 
     Returns:
-        np.ndarray: In pixels, in shape [..., 2], float64.
+        np.ndarray: Pixels in shape [..., 2], float64.
     """
     pixels, _ = cv2.projectPoints(
         np.asarray(points, np.float64).reshape(-1, 1, 3), np.zeros(3),
@@ -82,12 +82,12 @@ def back_project(pixels: np.ndarray, depths: np.ndarray,
                  camera: Mapping) -> np.ndarray:
     """Places in camera space of pixels whose depth is known.
 
-    The inverse of :func:`project`. MMPose's ``SimpleCamera`` leaves the
-    distortion of the lens in on this way.
+    The inverse of :func:`project`; MMPose's ``SimpleCamera`` leaves the lens'
+    distortion in.
 
     Args:
         pixels (np.ndarray): Pixels of the image in shape [..., 2].
-        depths (np.ndarray): Depths along the optical axis in shape [...].
+        depths (np.ndarray): Along the optical axis in shape [...].
         camera (Mapping): As :func:`camera_parameters` takes it.
 
     Returns:

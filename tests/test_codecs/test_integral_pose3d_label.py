@@ -36,7 +36,7 @@ def random_pose(seed=0, depth=1000.):
                        (1, 17, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize('depth', [4, 8, 16, 32, 64])
+@pytest.mark.parametrize('depth', [4, 64])
 def test_a_round_trip_is_within_a_fraction_of_a_bin(depth):
     coder = codec(heatmap_size=(48, 64, depth))
     pose = random_pose()
@@ -54,14 +54,6 @@ def test_a_round_trip_is_within_a_fraction_of_a_bin(depth):
     assert (planar - places[..., :2]).abs().max() < 0.01
 
 
-def test_labels_do_not_depend_on_the_volume():
-    pose = random_pose(2)
-    for size in ((48, 64, 4), (96, 128, 64)):
-        np.testing.assert_array_equal(
-            codec(heatmap_size=size).encode(pose)['keypoint_labels'],
-            codec().encode(pose)['keypoint_labels'])
-
-
 def test_gaussians_are_the_formulas():
     coder = codec(sigma=1.5)
     label = torch.tensor([[[0.3, 0.6, 0.2]]], dtype=torch.float64)
@@ -77,24 +69,19 @@ def test_gaussians_are_the_formulas():
                                torch.exp(-planar[0] / 2), atol=1e-10, rtol=0)
 
 
-def test_joints_outside_the_depth_range_keep_their_place_in_the_image():
-    coder = codec()
-    pose = random_pose(3)
+def test_what_is_outside_or_invisible():
+    coder, pose = codec(), random_pose(3)
+    visible = np.ones((1, 17), np.float32)
+    # outside the depth range alone, a joint keeps its place in the image
     pose[0, :4, 2] = (-1001, 1001, np.nan, 1000)
-    encoded = coder.encode(pose)
-    assert encoded['keypoint_weights'].all()
+    pose[0, 4:8, :2] = [(-0.6, 9), (9, 255.6), (-0.4, 9), (191.4, 255.4)]
+    visible[0, 9] = 0
+    encoded = coder.encode(pose, visible)
     within = coder.within_depth_range(
         torch.from_numpy(encoded['keypoint_labels']))
     assert within[0].tolist() == [False, False, False] + 14 * [True]
-
-
-def test_joints_outside_the_input_and_invisible_ones_do_not_count():
-    pose = random_pose(4)
-    pose[0, :4, :2] = [(-0.6, 9), (9, 255.6), (-0.4, 9), (191.4, 255.4)]
-    visible = np.ones((1, 17), np.float32)
-    visible[0, 5] = 0
-    weights = codec().encode(pose, visible)['keypoint_weights']
-    assert np.flatnonzero(weights[0] == 0).tolist() == [0, 1, 5]
+    weights = encoded['keypoint_weights']
+    assert np.flatnonzero(weights[0] == 0).tolist() == [4, 5, 9]
     assert weights.dtype == np.float32
 
 

@@ -43,12 +43,6 @@ def test_back_projection_undoes_projection(camera):
         back_project(pixels, points[..., 2], camera), points, atol=0.05)
 
 
-def test_the_axis_is_ahead():
-    place = back_project(np.array([10., 20.]), np.array(3.),
-                         dict(f=[5., 5.], c=[10., 10.]))
-    np.testing.assert_allclose(place, [0, 6, 3])
-
-
 def test_parameters_are_flat_and_others_are_ignored():
     camera = camera_parameters(dict(PRISM, R=np.eye(3), w=3))
     assert {key: value.shape for key, value in camera.items()} == dict(

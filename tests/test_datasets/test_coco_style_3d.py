@@ -48,9 +48,8 @@ def write(tmp_path, coco_root):
     return write_annotations
 
 
-@pytest.mark.parametrize('roots', [(11, 12), (5, )])
-def test_a_sample_is_what_the_file_says(coco_root, content, roots):
-    data = dataset(coco_root, root_joints=roots)
+def test_a_sample_is_what_the_file_says(coco_root, content):
+    data = dataset(coco_root)
     stock = dataset(coco_root, type='CocoDataset')
     assert len(data) == len(stock) == 6
     for info, other, annotation in zip(data, stock, content['annotations'],
@@ -59,7 +58,7 @@ def test_a_sample_is_what_the_file_says(coco_root, content, roots):
         for key in ('bbox', 'bbox_score', 'keypoints_visible'):
             assert np.array_equal(info[key], other[key])
         pose = np.array(annotation['keypoints_3d'])
-        root = pose[list(roots)].mean(0)
+        root = pose[[11, 12]].mean(0)
         assert info['keypoints'].shape == (1, 17, 3)
         assert np.array_equal(info['keypoints'][..., :2], other['keypoints'])
         np.testing.assert_allclose(info['keypoints'][0, :, 2],
@@ -67,7 +66,7 @@ def test_a_sample_is_what_the_file_says(coco_root, content, roots):
         np.testing.assert_allclose(info['lifting_target'][0], pose - root,
                                    atol=1e-3)
         assert info['lifting_target_visible'].tolist() == [[1] * 17]
-        assert info['root_joints'] == roots
+        assert info['root_joints'] == (11, 12)
         np.testing.assert_allclose(info['root_depth'], root[2])
         assert {key: value.tolist()
                 for key, value in info['camera_param'].items()} == CAMERA
@@ -76,37 +75,27 @@ def test_a_sample_is_what_the_file_says(coco_root, content, roots):
             assert info[key].dtype == np.float32
 
 
-@pytest.mark.parametrize('value', [None, 'missing'])
-def test_annotations_without_3d_are_for_training(content, write, value):
-    del content['images'][1]['camera']
-    content['annotations'][1]['keypoints_3d'] = None
-    if value == 'missing':
-        del content['annotations'][1]['keypoints_3d']
-    root = write(content)
-    data = dataset(root)
-    assert len(data) == 6
-    assert np.isnan(data[1]['keypoints'][..., 2]).all()
-    assert np.isfinite(data[1]['keypoints'][..., :2]).all()
-    assert not data[1]['lifting_target_visible'].any()
-    assert not data[1]['lifting_target'].any()
-    # what is not known is not there
-    assert 'root_depth' not in data[1] and 'camera_param' not in data[1]
-    assert data[0]['lifting_target_visible'].all()
-    with pytest.raises(UserError, match=r'ids 2\)'):
-        dataset(root, test_mode=True)
-
-
-def test_joints_without_3d(content, write):
-    content['annotations'][0]['keypoints_3d'][3] = [None] * 3
-    content['annotations'][1]['keypoints_3d'][12] = [None] * 3
-    root = write(content)
-    first, second, *_ = dataset(root)
-    assert np.flatnonzero(np.isnan(first['keypoints'][0, :, 2])).tolist() == [3]
-    assert np.flatnonzero(first['lifting_target_visible'] == 0).tolist() == [3]
+def test_annotations_without_3d_are_for_training(content, write):
+    del content['images'][1]['camera'], content['annotations'][1]['keypoints_3d']
+    poses = [one.get('keypoints_3d') for one in content['annotations']]
+    content['annotations'][2]['keypoints_3d'] = None
     # without its root a pose has no 3D
-    assert not second['lifting_target_visible'].any()
-    assert 'root_depth' not in second and 'camera_param' in second
-    with pytest.raises(UserError, match=r'\(11, 12\) \(ids 2\)'):
+    poses[3][12] = poses[0][3] = [None] * 3
+    root = write(content)
+    data = list(dataset(root))
+    assert len(data) == 6
+    for info in data[1:4]:
+        assert np.isnan(info['keypoints'][..., 2]).all()
+        assert np.isfinite(info['keypoints'][..., :2]).all()
+        assert not info['lifting_target_visible'].any()
+        assert not info['lifting_target'].any()
+        # what is not known is not there
+        assert 'root_depth' not in info
+    assert ['camera_param' in info for info in data[1:4]] == [False, True, True]
+    assert np.flatnonzero(np.isnan(data[0]['keypoints'][0, :, 2])).tolist() == [
+        3]
+    assert np.flatnonzero(data[0]['lifting_target_visible'] == 0) == [3]
+    with pytest.raises(UserError, match=r'\(11, 12\) \(ids 2, 3, 4\)'):
         dataset(root, test_mode=True)
 
 
@@ -172,36 +161,39 @@ def test_arguments_that_do_not_fit(coco_root, argument, value):
         dataset(coco_root, test_mode=True, **{argument: value})
 
 
-def every(key: str, change):
-    """Changes a value of each image or annotation."""
-    def change_all(content: dict):
-        for entry in content['images'] + content['annotations']:
-            if key in entry:
-                entry[key] = change(entry[key])
-    return change_all
-
-
-def one(key: str, change):
-    """Changes a value of the third annotation or its image."""
-    def change_one(content: dict):
+def edit(key: str, how, chosen=slice(None)):
+    """Changes a value of each image or annotation, or of the chosen ones."""
+    def edit_content(content: dict):
         for entries in (content['images'], content['annotations']):
-            if key in entries[2]:
-                entries[2][key] = change(entries[2][key])
-    return change_one
+            for entry in entries[chosen]:
+                if key in entry:
+                    entry[key] = how(entry[key])
+    return edit_content
+
+
+def every(key: str, how):
+    return edit(key, how)
+
+
+def one(key: str, how):
+    """Of the third."""
+    return edit(key, how, slice(2, 3))
 
 
 def moved(offset: list):
     return lambda pose: (np.array(pose) + offset).tolist()
 
 
+def scaled(factor: float):
+    return lambda pose: (np.array(pose) * factor).tolist()
+
+
 @pytest.mark.parametrize('change, named', [
     (every('keypoints_3d', lambda pose: None), "'keypoints_3d'"),
     (one('camera', lambda camera: None), 'annotation 3 .*image 3 '),
     (every('keypoints_3d', lambda pose: [[None] * 3] * 17), r'\(11, 12\)'),
-    (every('keypoints_3d', lambda pose: (np.array(pose) / 1000).tolist()),
-     'millimeters.* 1000$'),
-    (every('keypoints_3d', lambda pose: (np.array(pose) / 10).tolist()),
-     'millimeters.* 10$'),
+    (every('keypoints_3d', scaled(.001)), 'millimeters.* 1000$'),
+    (every('keypoints_3d', scaled(.1)), 'millimeters.* 10$'),
     (one('keypoints_3d', moved([2000, 0, 0])),
      r'1 of 6 .*: annotation 3 by \d+ px'),
     (every('keypoints_3d', moved([0, 0, -9000])),

@@ -58,9 +58,8 @@ class CocoStyle3DDataset(CocoDataset):
             ``bbox_file``.
 
     Raises:
-        UserError: If a value is missing or malformed, if 3D poses are not in
-            millimeters or miss their 2D joints when projected, or if an
-            argument does not fit. It names the file and the annotations.
+        UserError: If a value or an argument does not fit, or 3D poses are not
+            in millimeters or miss their 2D joints when projected.
     """
 
     def __init__(self, *args, root_joints: Sequence[int] = (11, 12),
@@ -83,17 +82,17 @@ class CocoStyle3DDataset(CocoDataset):
         samples = super().load_data_list()
         for sample in samples:
             self._add_pose3d(sample)
-        annotated = [sample for sample in samples
-                     if sample['lifting_target_visible'].any()]
-        if not annotated or (self.test_mode and len(annotated) < len(samples)):
-            without = [sample['id'] for sample in samples
-                       if not sample['lifting_target_visible'].any()]
+        annotated, without = [], []
+        for sample in samples:
+            (annotated if sample['lifting_target_visible'].any() else
+             without).append(sample)
+        if not annotated or (self.test_mode and without):
             raise UserError(
                 f"{self.ann_file}: {len(without)} of {len(samples)} "
                 "annotations have no 'keypoints_3d' of their root, the joints "
-                f'{self.root_joints} (ids {first(without)}). A test needs '
-                'them in all annotations, a training in some; for 2D alone '
-                'take CocoDataset')
+                f"{self.root_joints} (ids {first([one['id'] for one in without])}"
+                '). A test needs them in all annotations, a training in some; '
+                'for 2D alone take CocoDataset')
         targets, visible, boxes = (
             np.concatenate([sample[key] for sample in annotated])
             for key in ('lifting_target', 'lifting_target_visible', 'bbox'))
@@ -101,11 +100,12 @@ class CocoStyle3DDataset(CocoDataset):
         if millimeters_per_unit(targets, visible, where) != 1:
             raise UserError(f'{where} must be in millimeters, but they seem '
                             'to be in meters. Multiply them by 1000')
-        check_projections(np.concatenate([projection_errors(
+        errors = np.concatenate([projection_errors(
             sample['keypoints'][..., :2], sample['keypoints_visible'],
             sample['keypoints_3d'], sample['camera_param'])
-            for sample in annotated]), boxes, [
-                f"annotation {sample['id']}" for sample in annotated],
+            for sample in annotated])
+        check_projections(errors, boxes, [
+            f"annotation {sample['id']}" for sample in annotated],
             self.ann_file)
         for sample in samples:
             del sample['keypoints_3d']
@@ -139,8 +139,8 @@ class CocoStyle3DDataset(CocoDataset):
         camera = sample.pop('camera')
         if camera is not None:
             sample['camera_param'] = camera_parameters(
-                camera, f"{self.ann_file}: 'camera' of image "
-                f"{sample['img_id']}")
+                camera,
+                f"{self.ann_file}: 'camera' of image {sample['img_id']}")
         if sample['keypoints_3d'] is not None:
             if camera is None:
                 raise UserError(

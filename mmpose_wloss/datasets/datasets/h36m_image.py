@@ -1,3 +1,4 @@
+import copy
 import os.path as osp
 import zipfile
 from collections import defaultdict
@@ -53,24 +54,20 @@ class Human36mImageDataset(BaseCocoStyleDataset):
     tests on S9, S11; 2 trains on S9, too. Alignment is a matter of ``MPJPE``,
     sampling of ``frame_interval``.
 
-    A sample has ``img_id`` and ``id`` (its place in the files, from 0),
-    ``img_path``, ``bbox``, ``bbox_score``, ``keypoints_visible``, the fields
-    of :func:`pose3d_fields`, ``root_joints``, ``camera_param`` (of
-    :func:`camera_parameters`) and ``target_img_path``, the image's name, by
-    which ``MPJPE`` knows the action.
+    A sample has what stock ones have, the fields of :func:`pose3d_fields`,
+    ``root_joints``, ``camera_param`` (of :func:`camera_parameters`) and
+    ``target_img_path``, the image's name, by which ``MPJPE`` knows the action.
 
     Args:
         ann_file (str | Sequence[str]): The annotation, relative to
             ``data_root``, or several: the training subjects of protocol 2 are
             in MMPose's files for training and for testing.
-        camera_param_file (str): MMPose's ``cameras.pkl``, relative to
-            ``data_root``.
+        camera_param_file (str): MMPose's ``cameras.pkl``, as ``ann_file``.
         protocol (int): 1 or 2.
         split (str): ``'train'`` or ``'test'``.
         subjects (Sequence[str], optional): Subjects, e.g. ``('S1', 'S5')``, in
             place of those of protocol and split.
-        frame_interval (int): Takes every n-th of the annotated frames of each
-            video, from its first.
+        frame_interval (int): Takes every n-th annotated frame of a video.
         **kwargs: As in ``BaseCocoStyleDataset``, except
             ``data_mode='bottomup'``, ``bbox_file`` and ``sample_interval``.
 
@@ -114,9 +111,6 @@ class Human36mImageDataset(BaseCocoStyleDataset):
         for key, value in (('data_mode', 'topdown'), ('bbox_file', None),
                            ('sample_interval', 1)):
             checks.one_of([value], **{key: kwargs.get(key, value)})
-        if isinstance(subjects, str):
-            raise UserError('subjects must be a list such as '
-                            f'[{subjects!r}], but they are {subjects!r}')
         files = [ann_file] if isinstance(ann_file, str) else list(ann_file)
         if not files or not all(files) or not camera_param_file:
             raise UserError(
@@ -155,16 +149,16 @@ class Human36mImageDataset(BaseCocoStyleDataset):
                         np.array(rows[::self.frame_interval]), total, path)
             total += len(annotation['imgname'])
         missing = set(self.subjects) - found
-        files = ' and '.join(map(str, self.ann_files))
+        files = ' and '.join(self.ann_files)
         if not samples or (missing and self.subjects_named):
             raise UserError(
-                f'{files} has no sample of {_listed(missing)}, but of '
-                f'{_listed(found)}. Choose other subjects or another ann_file')
+                f'{files} has no sample of {", ".join(sorted(missing))}, but of '
+                f'{", ".join(sorted(found))}. Choose other subjects or another '
+                'ann_file')
         samples.sort(key=lambda sample: sample['id'])
         print_log(
             f'Human36mImageDataset: {len(samples)} of {total} samples in '
-            f'{files} are taken, of {_listed(found & set(self.subjects))} '
-            f'with frame_interval {self.frame_interval}', 'current')
+            f'{files} are taken', 'current')
         return samples
 
     def get_data_info(self, idx: int) -> dict:
@@ -176,11 +170,8 @@ class Human36mImageDataset(BaseCocoStyleDataset):
             info,
             img_path=join_path(self.data_prefix['img'], name),
             bbox_score=np.ones(1, np.float32),
-            # a copy, for a pipeline may change it
-            camera_param={
-                key: values.copy()
-                for key, values in self._cameras[subject, camera].items()
-            },
+            # a pipeline may change it
+            camera_param=copy.deepcopy(self._cameras[subject, camera]),
             root_joints=self.ROOT_JOINTS,
             target_img_path=[osp.basename(name)])
 
@@ -188,12 +179,13 @@ class Human36mImageDataset(BaseCocoStyleDataset):
                  rows: np.ndarray, first_id: int, path: str) -> list[dict]:
         """Samples of one video, whose ids are the rows' numbers."""
         names = annotation['imgname'][rows]
-        camera = self._cameras.get((video[0], video[2]))
+        subject, _, number = video
+        camera = self._cameras.get((subject, number))
         if camera is None:
             raise UserError(
-                f'{self.camera_param_file} has no camera '
-                f'{(video[0], video[2])}, with which {names[0]} of {path} was '
-                'taken. Take the file that belongs to it')
+                f'{self.camera_param_file} has no camera {(subject, number)}, '
+                f'with which {names[0]} of {path} was taken. Take the file '
+                'that belongs to it')
         part, pose = (np.asarray(annotation[key][rows], np.float64)
                       for key in ('part', 'S'))
         points = np.where(pose[..., 3:] > 0, pose[..., :3], np.nan)
@@ -214,15 +206,18 @@ class Human36mImageDataset(BaseCocoStyleDataset):
                  root_depth=depth, **{key: values[index:index + 1]
                                       for key, values in fields.items()})
             for index, (row, name, depth) in enumerate(
-                zip(rows.tolist(), names, depths, strict=True))
-        ]
+                zip(rows.tolist(), names, depths, strict=True))]
+
+
+def _existing(path: str, argument: str) -> str:
+    if not exists(path):
+        raise MissingFile(f'there is no {argument} {path}, {WRITTEN}')
+    return path
 
 
 def _load_cameras(path: str) -> dict[tuple[str, str], dict]:
     """The parameters of each camera by subject and camera's number."""
-    if not exists(path):
-        raise MissingFile(f'there is no camera_param_file {path}, {WRITTEN}')
-    content = load(path)
+    content = load(_existing(path, 'camera_param_file'))
     if not isinstance(content, dict) or not all(
             isinstance(key, tuple) and len(key) == 2 for key in content):
         raise UserError(
@@ -234,10 +229,8 @@ def _load_cameras(path: str) -> dict[tuple[str, str], dict]:
 
 def _load_annotation(path: str) -> dict[str, np.ndarray]:
     """Read an annotation file, and find its unit in mm."""
-    if not exists(path):
-        raise MissingFile(f'there is no ann_file {path}, {WRITTEN}')
     arrays = {}
-    with get_local_path(path) as local_path:
+    with get_local_path(_existing(path, 'ann_file')) as local_path:
         if zipfile.is_zipfile(local_path):
             with np.load(local_path) as content:
                 arrays = {key: content[key] for key in LAYOUT if key in content}
@@ -282,8 +275,3 @@ def _opencv_camera(camera: dict) -> dict:
         return camera
     p1, p2 = camera['p'] / 2
     return dict(camera, p=np.array([p1, p2]), s=np.array([p2, 0., p1, 0.]))
-
-
-def _listed(subjects: set[str]) -> str:
-    """Subjects by their numbers."""
-    return ', '.join(sorted(subjects, key=lambda name: (len(name), name)))

@@ -23,25 +23,22 @@ LOWER = ('ankle', 'knee', 'hip')
 # joint weights as in MMPose's definitions of MPII and JHMDB, sigmas as in
 # CrowdPose's, which has the same 14 joints
 WEIGHTS = dict(ankle=1.5, knee=1.2, wrist=1.5, elbow=1.2)
-SIGMAS = dict(ankle=0.089, knee=0.087, hip=0.107, wrist=0.062, elbow=0.072,
-              shoulder=0.079, neck=0.079, head_top=0.079)
+SIGMAS = dict(ankle=0.089, knee=0.087, hip=0.107, wrist=0.062, elbow=0.072)
 OTHER_SIDE = dict(right='left', left='right')
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Side and part that a joint is."""
-    side, _, part = name.partition('_')
-    return (side, part) if side in OTHER_SIDE else ('middle', name)
+def _part(name: str) -> str:
+    return name.rpartition('_')[2]
 
 
 def _color(*names: str) -> list[int]:
-    sides = {_split(name)[0] for name in names} - {'middle'}
+    sides = {name.partition('_')[0] for name in names} & {*OTHER_SIDE}
     return COLORS[sides.pop() if len(sides) == 1 else 'middle']
 
 
 def _swap(name: str) -> str:
-    side, part = _split(name)
-    return f'{OTHER_SIDE[side]}_{part}' if side in OTHER_SIDE else ''
+    side = name.partition('_')[0]
+    return f'{OTHER_SIDE[side]}_{_part(name)}' if side in OTHER_SIDE else ''
 
 
 @DATASETS.register_module()
@@ -56,37 +53,34 @@ class LSPDataset(BaseCocoStyleDataset):
     <http://sam.johnson.io/research/lspet.html>`_ (CVPR 2011).
 
     A sample's number is its place, from 0, in LSP followed by LSP-extended.
-    Its id, which is its image's too, does not depend on the split nor on which
-    files are read: 1 … 2000 in LSP and 100001 … 110000 in LSP-extended, the
-    number in the image's name and, in LSP-extended, 100000. Coordinates count
-    pixels from 0. Joints that LSP-extended lacks are at (0, 0) with visibility
-    0. Samples without a joint that counts are left out.
+    Its id, which is its image's too, depends neither on the split nor on which
+    files are read: the number in the image's name, in LSP-extended plus
+    100,000. Coordinates count pixels from 0. Joints that LSP-extended lacks are
+    at (0, 0) with visibility 0. Samples without a joint that counts are left
+    out.
 
     Args:
         ann_file (str): ``joints.mat`` of LSP; empty: LSP-extended alone.
         extended_ann_file (str, optional): ``joints.mat`` of LSP-extended.
-        data_prefix (dict): The folders of the images, ``img`` of LSP,
-            ``extended`` of LSP-extended.
-        file_names (dict, optional): How the images of each are called, with a
-            place for the number. Defaults to :attr:`FILE_NAMES`.
+        data_prefix (dict): Folders of images, ``img`` and ``extended``.
+        file_names (dict, optional): Names of images, as :attr:`FILE_NAMES`.
         split (str): ``'train'``, ``'test'`` or ``'all'``.
         protocol (str): Which samples are for training, while the others are
             for testing. ``'random'``: the first ``train_size`` of all in an
-            order drawn by ``seed`` or read from ``order_file``. ``'lsp'``, the
-            custom of the field: the first 1,000 of LSP and all of
-            LSP-extended.
-        train_size (int, optional): Defaults to 9,000.
-        seed (int, optional): Defaults to 0.
+            order. ``'lsp'``, the custom of the field: the first 1,000 of LSP
+            and all of LSP-extended.
+        train_size (int): Of ``'random'``.
+        seed (int): Draws the order.
         order_file (str, optional): The numbers of all samples in an order, one
-            per line of a text file or as an array of an ``.npy`` file.
+            per line of a text file or as an array of an ``.npy`` file, in
+            place of one that is drawn.
         bbox (str): ``'image'``, the whole image, whose size is read from its
             file when the sample is loaded, or ``'joints'``, the box around the
             joints that count; it may reach over the border of the image.
         bbox_padding (float): By how much ``'joints'`` boxes are enlarged about
             their center; ``GetBBoxCenterScale`` enlarges too.
-        use_occluded (bool): Whether occluded joints of LSP have
-            ``keypoints_visible`` 1: they have a position, and the field trains
-            and tests on them. ``raw_ann_info`` holds them either way.
+        use_occluded (bool): Whether occluded joints of LSP count, with
+            ``keypoints_visible`` 1; ``raw_ann_info`` holds them either way.
         **kwargs: As of ``BaseCocoStyleDataset``.
 
     Attributes:
@@ -110,14 +104,14 @@ class LSPDataset(BaseCocoStyleDataset):
         ),
         keypoint_info={
             index: dict(name=name, id=index, color=_color(name),
-                        type='lower' if _split(name)[1] in LOWER else 'upper',
+                        type='lower' if _part(name) in LOWER else 'upper',
                         swap=_swap(name))
             for index, name in enumerate(JOINTS)},
         skeleton_info={
             index: dict(link=link, id=index, color=_color(*link))
             for index, link in enumerate(LINKS)},
-        joint_weights=[WEIGHTS.get(_split(name)[1], 1.) for name in JOINTS],
-        sigmas=[SIGMAS[_split(name)[1]] for name in JOINTS])
+        joint_weights=[WEIGHTS.get(_part(name), 1.) for name in JOINTS],
+        sigmas=[SIGMAS.get(_part(name), 0.079) for name in JOINTS])
 
     FILE_NAMES = dict(img='im{:04d}.jpg', extended='im{:05d}.jpg')
     FIRST_EXTENDED_ID = 100_001
@@ -136,8 +130,8 @@ class LSPDataset(BaseCocoStyleDataset):
                  file_names: dict | None = None,
                  split: str = 'train',
                  protocol: str = 'random',
-                 train_size: int | None = None,
-                 seed: int | None = None,
+                 train_size: int = 9000,
+                 seed: int = 0,
                  order_file: str | None = None,
                  bbox: str = 'image',
                  bbox_padding: float = 1.,
@@ -155,19 +149,12 @@ class LSPDataset(BaseCocoStyleDataset):
         if not (ann_file or extended_ann_file):
             raise UserError('there is nothing to read: give ann_file, '
                             'extended_ann_file or both')
-        if seed is not None and order_file:
-            raise UserError(f'seed {seed} and order_file {order_file} both say '
-                            'how the samples are split. Give one of them')
-        if protocol == 'lsp' and (
-                not ann_file or order_file or (train_size, seed) != (None, ) * 2):
-            raise UserError("the protocol 'lsp' needs ann_file, and neither "
-                            'train_size nor seed nor order_file')
         self.extended_ann_file = extended_ann_file
         self.file_names = {**self.FILE_NAMES, **(file_names or {})}
         self.split = split
         self.protocol = protocol
-        self.train_size = 9000 if train_size is None else train_size
-        self.seed = 0 if seed is None else seed
+        self.train_size = train_size
+        self.seed = seed
         self.order_file = order_file
         self.bbox = bbox
         self.bbox_padding = bbox_padding
@@ -196,8 +183,8 @@ class LSPDataset(BaseCocoStyleDataset):
     def load_data_list(self) -> list[dict]:
         """Samples of the split, as of the stock data sets.
 
-        They have no ``bbox`` where it is the whole image. With MMPose's factor
-        0.53, ``area`` is that of the box around the joints, in square pixels.
+        Without ``bbox``, if it is the whole image. ``area``, in square pixels,
+        is that of the box around the joints, with MMPose's factor 0.53.
         """
         # the stock data sets take it from COCO's file
         self._metainfo['CLASSES'] = [
@@ -215,10 +202,9 @@ class LSPDataset(BaseCocoStyleDataset):
                      if (one[3] >= lowest).any()]
         files = ' and '.join(self.ann_files)
         print_log(
-            f'LSPDataset: {len(data_list)} of {len(samples)} samples in '
-            f'{files} are of the split {self.split!r}; '
-            f'{len(chosen) - len(data_list)} more have no joint that counts '
-            'and are left out', 'current')
+            f'LSPDataset: {len(chosen)} of {len(samples)} samples in {files} '
+            f'are of the split {self.split!r}; {len(chosen) - len(data_list)} '
+            'have no joint that counts and are left out', 'current')
         data_list = [info for info in data_list
                      if info['img_id'] % self.sample_interval == 0]
         if not data_list:

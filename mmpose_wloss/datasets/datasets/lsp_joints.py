@@ -25,12 +25,10 @@ def read_joints(path: str,
         extended (bool): Whether it is that of LSP-extended.
 
     Returns:
-        tuple[np.ndarray]:
-
-        - positions: x and y in pixels, counted from 0, float64 in shape
-          [N, 14, 2]; 0 where a joint is not annotated
-        - visibility: int64 in shape [N, 14] in COCO's code: 0 not annotated,
-          1 occluded, 2 annotated and not said to be occluded
+        tuple[np.ndarray]: x and y in pixels from 0, float64 in shape
+        [N, 14, 2], 0 where a joint is not annotated; and visibilities in
+        COCO's code, int64 in shape [N, 14]: 0 not annotated, 1 occluded, 2
+        annotated and not said to be occluded.
 
     Raises:
         MissingFile: If there is no such file.

@@ -31,14 +31,13 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
     Returns:
         dict[str, np.ndarray]:
 
-        - keypoints: u, v in pixels and the depth relative to the root in mm,
-          positive away from the camera, NaN where it is not annotated, in
-          shape [N, K, 3], float32
-        - lifting_target: Relative to the root in mm, 0 where it is not
-          annotated, in shape [N, K, 3], float32
-        - lifting_target_visible: Which joints are annotated in 3D, in shape
-          [N, K], float32
-        - root_depth: In mm, NaN without 3D, in shape [N], float64
+        - keypoints [N, K, 3], float32: u, v in pixels and the depth relative
+          to the root in mm, positive away from the camera, NaN where it is not
+          annotated
+        - lifting_target [N, K, 3], float32: relative to the root in mm, 0
+          where it is not annotated
+        - lifting_target_visible [N, K], float32: annotated in 3D
+        - root_depth [N], float64: in mm, NaN without 3D
     """
     root = keypoints_3d[:, list(root_joints)].mean(1, keepdims=True)
     relative = keypoints_3d - root
@@ -97,23 +96,22 @@ def check_projections(errors: np.ndarray, boxes: np.ndarray,
     Args:
         errors (np.ndarray): Of :func:`projection_errors`, in shape [N].
         boxes (np.ndarray): Left, top, right, bottom, in shape [N, 4].
-        names (Sequence[str]): What the samples are called.
+        names (Sequence[str]): Of the samples.
         file (str): Where they are from.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     wrong = [
-        f'{names[index]} ' + (f'by {errors[index]:.0f} px' if np.isfinite(
-            errors[index]) else 'with joints behind the camera')
+        f'{names[index]} ' + ('with joints behind the camera' if np.isinf(
+            errors[index]) else f'by {errors[index]:.0f} px')
         for index in np.flatnonzero(
             errors > np.maximum(PIXELS, PART_OF_BOX * sides))]
     if wrong:
         raise UserError(
             f'{file}: {len(wrong)} of {len(errors)} 3D poses, projected by '
             f'their cameras, miss their 2D joints: {first(wrong)}. 3D joints '
-            'must be in camera space (x right, y down, z away from the '
-            'camera), not in world space, and in the order of the 2D joints; '
-            "the camera's parameters must be those of the image at its size, "
-            'in pixels and as OpenCV defines them')
+            'must be in camera space (x right, y down, z away from the camera) '
+            "and in the order of the 2D joints; the camera's parameters must "
+            'be those of the image at its size, in pixels, as OpenCV has them')
 
 
 def first(words: Sequence) -> str:

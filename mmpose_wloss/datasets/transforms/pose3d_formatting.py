@@ -20,8 +20,8 @@ class PackPose3DInputs(PackPoseInputs):
 
     Args:
         meta_keys (Sequence[str], optional): Keys that are packed as metainfo
-            if the sample has them; by default those of ``PackPoseInputs``,
-            ``camera_param``, ``root_depth``, ``root_joints`` and
+            if the sample has them; by default those of ``PackPoseInputs`` and
+            ``camera_param``, ``root_depth``, ``root_joints``,
             ``target_img_path``.
         pack_transformed (bool): As in ``PackPoseInputs``.
     """

@@ -23,8 +23,7 @@ class RandomColors(BaseTransform):
 
     @staticmethod
     def look_up(image: np.ndarray, *channels: np.ndarray) -> np.ndarray:
-        """Replace levels by those in [256], rounded and cut, of each channel.
-        """
+        """Replace each channel's levels by those in [256], rounded and cut."""
         table = np.rint(np.stack(channels, 1)).clip(0, 255).astype(np.uint8)
         return cv2.LUT(image, table[None])
 
@@ -40,8 +39,7 @@ class RandomColors(BaseTransform):
             raise UserError(
                 f'{type(self).__name__} takes uint8 images in shape (height, '
                 f"width, 3), but img of {results.get('img_path')} is a "
-                f'{type(image).__name__} of {getattr(image, "dtype", "images")}'
-                f' in shape {shape}')
+                f'{type(image).__name__} in shape {shape}')
         results['img'] = self.change(image)
         return results
 
@@ -86,10 +84,8 @@ class RandomHSV(RandomColors):
 
     Hue and saturation are multiplied by a number, to value one is added; each
     is drawn from a uniform distribution, once per image. Hue is an angle and
-    goes round (of red, which lies at both ends of the circle, one side turns
-    to orange); saturation and value are cut off at 0 and 255. The defaults are
-    those of weighted DeepPose. (MMPose's ``YOLOXHSVRandomAug`` and
-    ``PhotometricDistortion`` add to the hue.)
+    goes round; saturation and value are cut off at 0 and 255. The defaults are
+    those of weighted DeepPose. (MMPose's transforms add to the hue.)
 
     Args:
         hue (tuple[float, float]): Least and greatest factor, at least 0.

@@ -13,19 +13,12 @@ class TopdownResize(TopdownAffine):
 
     It stands where ``TopdownAffine`` stands, which enlarges the box to the
     input's aspect ratio instead; for boxes that have it, the two are the same.
-    ``TopdownPoseEstimator`` maps predictions back through a box that this
-    transform leaves as it is.
-
     A rotated box is turned upright and then stretched. As with
     ``TopdownAffine``, predictions are not turned back: rotate for training
     only.
 
-    It needs ``img``, ``bbox_center`` and ``bbox_scale``, heeds
-    ``bbox_rotation`` and ``keypoints``, and adds what ``TopdownAffine`` adds.
-
     Args:
-        input_size (tuple[int, int]): Width and height of the model's input in
-            pixels.
+        input_size (tuple[int, int]): Width and height of the input in pixels.
     """
 
     def __init__(self, input_size: tuple[int, int]) -> None:
@@ -72,12 +65,7 @@ class TopdownResize(TopdownAffine):
 
 def stretch_matrix(center: np.ndarray, scale: np.ndarray, angle: float,
                    size: tuple[int, int]) -> np.ndarray:
-    """The affine map [2, 3] of a box to an image of a size that it fills.
-
-    The box is rotated by an angle in degrees, as ``bbox_rotation``. Its left
-    top corner is mapped to (0, 0), its right bottom corner to ``size``, as by
-    ``TopdownAffine`` without UDP.
-    """
+    """The affine map [2, 3] of a box, rotated by degrees, to a whole image."""
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     upright = np.array([[cosine, sine], [-sine, cosine]])
     linear = np.divide(size, scale, dtype=np.float64)[:, None] * upright

@@ -28,9 +28,8 @@ def bootstrap_sums(columns: Sequence[np.ndarray], clusters: np.ndarray,
 
     Args:
         columns (Sequence[np.ndarray]): What is summed, each in shape [N].
-        clusters (np.ndarray): The cluster of each row, in shape [N]. People
-            in one image share its light, its size and often their pose, so
-            they are drawn together.
+        clusters (np.ndarray): The cluster of each row, in shape [N]: people in
+            one image share its light, its size and often their pose.
         resamples (int): How many times all clusters are drawn.
         seed (int): Seed of the draws.
 
@@ -48,9 +47,7 @@ def bootstrap_sums(columns: Sequence[np.ndarray], clusters: np.ndarray,
 def mean_with_interval(values: np.ndarray, clusters: np.ndarray,
                        resamples: int = 1000, seed: int = 0
                        ) -> Interval | None:
-    """Mean of values in shape [N] and its 95 % bootstrap interval.
-
-    The other arguments are those of :func:`bootstrap_sums`.
+    """Mean of values [N] and its 95 % interval by :func:`bootstrap_sums`.
 
     Returns:
         Interval | None: Without bounds where there is one cluster; ``None``

@@ -34,9 +34,8 @@ def fit_error_line(log_density: np.ndarray, errors: np.ndarray,
         b = \frac{\sum_i (x_i - \bar x)(e_i - \bar e)}
         {\sum_i (x_i - \bar x)^2}
 
-    over people with log density x and error e. The 95 % interval is that of
-    the percentiles of b over resamples of whole images, as of
-    :func:`bootstrap_sums`.
+    over people with log density x and error e, and the percentiles of b over
+    resamples of whole images (:func:`bootstrap_sums`).
 
     Args:
         log_density (np.ndarray): Finite, in shape [N].

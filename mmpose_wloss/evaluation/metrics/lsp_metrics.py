@@ -51,23 +51,14 @@ class _LSPAccuracy(PCKAccuracy):
         raise NotImplementedError
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Compute the metrics from processed results.
-
-        Args:
-            results (list[dict]): Of each image ``pred_coords`` and
-                ``gt_coords`` in shape [1, K, 2] and ``mask`` in shape [1, K].
-
-        Returns:
-            dict[str, float]: The results, by their names.
-        """
+        """Compute the figures by their names."""
         figures = self._measure(*(
             np.concatenate([result[key] for result in results])
             for key in ('pred_coords', 'gt_coords', 'mask')))
         if not figures:
             raise UserError(
-                f'{type(self).__name__} has nothing to count in '
-                f'{len(results)} images. Check keypoints_visible of the test '
-                'data')
+                f'{type(self).__name__} has nothing to count in {len(results)} '
+                'images. Check keypoints_visible of the test data')
         return figures
 
 

@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.logging import MMLogger
-from mmpose.evaluation.metrics import (
-    CocoMetric,
-    PCKAccuracy,
-    PoseTrack18Metric,
-)
+from mmpose.evaluation.metrics import CocoMetric, PCKAccuracy, PoseTrack18Metric
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
@@ -33,14 +29,12 @@ def is_missing(metric: BaseMetric, value: float) -> bool:
 class MetricWrapper(BaseMetric):
     """Computes other metrics on all samples, and again on parts of them.
 
-    Of each sample it keeps what the wrapped metrics keep of it, so that their
-    own ``compute_metrics`` can be called on any part. A subclass says in
-    :meth:`describe` what else it keeps, and makes the parts in
-    ``compute_metrics``.
+    A subclass says in :meth:`describe` what it keeps of a sample beside what
+    the wrapped metrics keep, and makes the parts in ``compute_metrics``.
 
     Args:
         metric (dict | BaseMetric | Sequence): The metric to wrap, or several
-            of different names. The wrapper collects from all processes.
+            of different names.
         **kwargs: ``collect_device``, ``prefix``, which goes before all names,
             and ``collect_dir``, as in ``BaseMetric``.
 
@@ -84,13 +78,7 @@ class MetricWrapper(BaseMetric):
         raise NotImplementedError
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Take a batch.
-
-        Args:
-            data_batch (Any): The batch of the data loader.
-            data_samples (Sequence[dict]): Samples with what the wrapped
-                metrics and :meth:`describe` need.
-        """
+        """Take a batch, with what wrapped metrics and :meth:`describe` need."""
         for sample in data_samples:
             record = dict(self.describe(sample), kept=[],
                           img_id=sample.get('img_id'))
@@ -107,12 +95,10 @@ class MetricWrapper(BaseMetric):
 
         Args:
             records (list[dict]): What :meth:`process` kept of them.
-            part (str): Name of the part, which goes before those of its
-                figures; empty: these are all samples.
+            part (str): Goes before the names of figures; empty: all samples.
             annotations (Collection[int], optional): Ids of the people to
                 which the truth of ``CocoMetric`` is restricted, beside crowds
                 and people without joints, at which COCO forgives predictions.
-                By default, all people in the samples' images.
 
         Returns:
             list[dict[str, float]]: Of each metric; of a part, without those

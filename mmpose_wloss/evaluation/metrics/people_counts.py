@@ -9,13 +9,11 @@ from ...common.files import read_json
 class PeopleCounts:
     """How many people images show, from annotation files.
 
-    Each person that the files annotate counts, whether with joints or
-    without; the same person in two of them counts once. A region of COCO that
-    is a crowd counts as two people. Three formats are read: COCO's, MPII's in
-    MMPose's list of records, and the list of records with
-    ``numOtherPeople`` that convolutional pose machines and the original code
-    of fast pose distillation use, which also tells of people without an
-    annotation.
+    Each person that the files annotate counts, with joints or without; the
+    same person in two of them counts once. A crowd of COCO counts as two
+    people. Three formats are read: COCO's, MPII's in MMPose's list of records,
+    and that of convolutional pose machines and the original code of fast pose
+    distillation, whose ``numOtherPeople`` counts people without annotation.
 
     Args:
         files (str | Sequence[str]): The files.
@@ -43,11 +41,7 @@ class PeopleCounts:
                     f'scale: {error!r}') from error
 
     def of(self, image: str) -> int | None:
-        """Number of people in an image; ``None`` if no file names it.
-
-        Args:
-            image (str): Its path, which ends in the name that a file has.
-        """
+        """Number of people in an image, if a file's name ends its path."""
         parts = PurePosixPath(image).parts
         for start in range(len(parts)):
             name = '/'.join(parts[start:])

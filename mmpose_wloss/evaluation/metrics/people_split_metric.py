@@ -33,8 +33,7 @@ class PeopleSplitMetric(MetricWrapper):
     Args:
         metric (dict | BaseMetric | Sequence): As in :class:`MetricWrapper`.
         people_files (str | Sequence[str], optional): Annotation files in which
-            people are counted, as of :class:`PeopleCounts`: that of the test
-            set, and others of its images.
+            people are counted (:class:`PeopleCounts`), the test set's included.
         **kwargs: ``collect_device``, ``prefix`` and ``collect_dir``.
 
     Raises:
@@ -45,8 +44,7 @@ class PeopleSplitMetric(MetricWrapper):
 
     file_keys = ('people_files', )
 
-    def __init__(self,
-                 metric: dict | BaseMetric | Sequence,
+    def __init__(self, metric: dict | BaseMetric | Sequence,
                  people_files: str | Sequence[str] | None = None,
                  **kwargs) -> None:
         super().__init__(metric, **kwargs)

@@ -61,12 +61,11 @@ class PoseRarityMetric(MetricWrapper):
         file (str): File of the pose density of the training poses.
         metric (dict | BaseMetric | Sequence): As in :class:`MetricWrapper`;
             the errors are those of the first.
-        bins (dict, optional): For each bin, from and up to which share of the
-            training poses it goes, counted from the rarest, in [0, 1].
-            Defaults to the rare tenth, the common half, and the middle.
-        group_by (str, optional): A key of the annotations
-            (``raw_ann_info``). Each of its values gets its own figures, as
-            ``'pose_class=lying/coco/AP'``.
+        bins (dict, optional): From and up to which share of the training poses
+            each bin goes, from the rarest, in [0, 1]; by default the rare
+            tenth, the common half, and the middle.
+        group_by (str, optional): A key of the annotations (``raw_ann_info``).
+            Its values get their own figures, as ``'pose_class=lying/coco/AP'``.
         resamples (int): Resamples of the images for an interval, at least 1.
         seed (int): Seed of the resamples.
         **kwargs: ``collect_device``, ``prefix`` and ``collect_dir``.
@@ -125,11 +124,7 @@ class PoseRarityMetric(MetricWrapper):
     def describe(self, sample: dict) -> dict:
         """Pose, error and group of a person.
 
-        Args:
-            sample (dict): Of one person, with ``keypoints``,
-                ``keypoints_visible`` and ``bboxes`` in pixels of the image in
-                ``gt_instances``. Of a lifter, the first two serve in the meta
-                information.
+        Of a lifter, true 2D joints serve in the meta information.
         """
         keypoints, visible = _true_pose(sample)
         annotation = sample.get('raw_ann_info') or {}
@@ -147,8 +142,8 @@ class PoseRarityMetric(MetricWrapper):
             image=str(sample.get('img_id', f'id {identity}')),
             keypoints=keypoints, visible=visible, box=box,
             image_size=(width, height) if width else None,
-            error=None if self._spatial else _error_2d(
-                self.metrics[0], sample, keypoints, visible, box),
+            error=None if self._spatial else self._error_2d(
+                sample, keypoints, visible, box),
             network=sample.get('predicted_with'))
 
     def compute_metrics(self, results: list) -> dict:
@@ -159,8 +154,8 @@ class PoseRarityMetric(MetricWrapper):
             raise UserError('PoseRarityMetric has no person to evaluate: the '
                             'data set is empty, or its metric left out all')
         errors = np.array([
-            _error_3d(self.metrics[0], person['kept'][0]) if self._spatial
-            else person['error'] for person in people])
+            self._error_3d(person['kept'][0]) if self._spatial else
+            person['error'] for person in people])
         images, groups = (np.array([person[key] for person in people])
                           for key in ('image', 'group'))
         log_density = self._log_density(people)
@@ -188,8 +183,8 @@ class PoseRarityMetric(MetricWrapper):
                 figures[f'{before}error'] = intervals[part].value
         figures['without_density'] = int(np.isnan(log_density).sum())
         known = np.isfinite(log_density) & np.isfinite(errors)
-        line = fit_error_line(log_density[known], errors[known], images[known],
-                              self.resamples, self.seed)
+        points = log_density[known], errors[known]
+        line = fit_error_line(*points, images[known], self.resamples, self.seed)
         if line is not None:
             figures |= {f'slope{name}': value for name, value in zip(
                 ('', '_low', '_high'), line.slope, strict=True)
@@ -200,8 +195,19 @@ class PoseRarityMetric(MetricWrapper):
             f' of the network {network}' if network else '')
         print_log(f'{title}, with 95 % intervals over images:\n' +
                   self._table(columns, figures, intervals, line), 'current')
-        self._draw(log_density[known], errors[known], intervals, line, title,
-                   network)
+        visualizer = current_visualizer()
+        if visualizer is not None:
+            # Matplotlib, at the first picture only
+            from ...visualization import rare_poses
+
+            figure = rare_poses.draw_error_over_density(
+                *points, {name: (*bounds, intervals[name])
+                          for name, bounds in self.bounds.items()},
+                line, title, self._unit)
+            name = '_'.join(filter(
+                None, (self.prefix, 'pose_rarity', network)))
+            visualizer.add_image(re.sub(r'[^\w.=-]+', '_', name),
+                                 rare_poses.figure_to_image(figure), _step())
         return figures
 
     def _log_density(self, people: list[dict]) -> np.ndarray:
@@ -237,22 +243,30 @@ class PoseRarityMetric(MetricWrapper):
                 ('none, too few people' if line is None else
                  f'{_written(line.slope)} {self._unit} per unit'))
 
-    def _draw(self, log_density: np.ndarray, errors: np.ndarray,
-              intervals: dict[str, Interval | None], line: ErrorLine | None,
-              title: str, network: str | None) -> None:
-        visualizer = current_visualizer()
-        if visualizer is None:
-            return
-        # Matplotlib, at the first picture only
-        from ...visualization import rare_poses
+    def _error_3d(self, kept: list) -> float:
+        metric = self.metrics[0]
+        errors = [keypoint_mpjpe(
+            one['pred_coords'], one['gt_coords'], one['mask'],
+            metric.ALIGNMENT[metric.mode]) for one in kept if one['mask'].any()]
+        return float(np.mean(errors)) if errors else np.nan
 
-        figure = rare_poses.draw_error_over_density(
-            log_density, errors,
-            {name: (*bounds, intervals[name])
-             for name, bounds in self.bounds.items()}, line, title, self._unit)
-        name = '_'.join(filter(None, (self.prefix, 'pose_rarity', network)))
-        visualizer.add_image(re.sub(r'[^\w.=-]+', '_', name),
-                             rare_poses.figure_to_image(figure), _step())
+    def _error_2d(self, sample: dict, keypoints: np.ndarray,
+                  visible: np.ndarray, box: np.ndarray) -> float:
+        def converted(key: str, values: np.ndarray) -> np.ndarray:
+            """Joints in the order that CocoMetric converts to."""
+            converter = getattr(self.metrics[0], key, None)
+            return values if converter is None else transform_pred(
+                dict(keypoints=values[None],
+                     keypoint_scores=values[None, :, 0]),
+                **converter)['keypoints'][0]
+
+        predicted = np.asarray(sample['pred_instances']['keypoints'])[0, :, :2]
+        distances = np.linalg.norm(
+            converted('pred_converter', predicted)
+            - converted('gt_converter', keypoints), axis=1)
+        counts = converted('gt_converter', visible[:, None])[:, 0] > 0
+        return (100 * distances[counts].mean() / (box[2:] - box[:2]).max()
+                if counts.any() else np.nan)
 
 
 def _columns(metric: BaseMetric, figures: dict[str, float]) -> list[str]:
@@ -261,31 +275,6 @@ def _columns(metric: BaseMetric, figures: dict[str, float]) -> list[str]:
                 if not is_missing(metric, value)]
     shortest = sorted(measured, key=len)[:TABLE_FIGURES]
     return [name for name in measured if name in shortest]
-
-
-def _error_3d(metric: BaseMetric, kept: list) -> float:
-    errors = [keypoint_mpjpe(one['pred_coords'], one['gt_coords'], one['mask'],
-                             metric.ALIGNMENT[metric.mode])
-              for one in kept if one['mask'].any()]
-    return float(np.mean(errors)) if errors else np.nan
-
-
-def _error_2d(metric: BaseMetric, sample: dict, keypoints: np.ndarray,
-              visible: np.ndarray, box: np.ndarray) -> float:
-    def converted(key: str, values: np.ndarray) -> np.ndarray:
-        """Joints in the order that CocoMetric converts to."""
-        converter = getattr(metric, key, None)
-        return values if converter is None else transform_pred(
-            dict(keypoints=values[None], keypoint_scores=values[None, :, 0]),
-            **converter)['keypoints'][0]
-
-    predicted = np.asarray(sample['pred_instances']['keypoints'])[0, :, :2]
-    distances = np.linalg.norm(
-        converted('pred_converter', predicted)
-        - converted('gt_converter', keypoints), axis=1)
-    counts = converted('gt_converter', visible[:, None])[:, 0] > 0
-    return (100 * distances[counts].mean() / (box[2:] - box[:2]).max()
-            if counts.any() else np.nan)
 
 
 def _true_pose(sample: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -74,8 +74,7 @@ class PreActHourglassNet(BaseBackbone):
     """Stacked hourglass of pre-activation bottlenecks, standard or mobile.
 
     The network of fast pose distillation: each stack predicts heatmaps, which
-    are fed back into the next one. With ``mobile``, the 3×3 convolutions of
-    all bottlenecks are depthwise. Newell et al., `Stacked Hourglass Networks
+    are fed back into the next one. Newell et al., `Stacked Hourglass Networks
     <https://arxiv.org/abs/1603.06937>`_; Zhang et al., `Fast Human Pose
     Estimation <https://arxiv.org/abs/1811.05419>`_.
 
@@ -87,14 +86,13 @@ class PreActHourglassNet(BaseBackbone):
         num_blocks (int): Bottlenecks at each place of an hourglass.
         num_feats (int): Channels of the bottlenecks' 3×3 convolutions;
             features have twice as many.
-        mobile (bool): Whether the 3×3 convolutions of the bottlenecks are
-            depthwise.
+        mobile (bool): Whether these convolutions are depthwise.
         out_channels (int): Number of keypoints.
         stem_channels (int): Channels of the first convolution.
         downsample_times (int): How often an hourglass halves the resolution.
-        norm_cfg (dict, optional): Config of the norms. Defaults to ``BN``.
-        init_cfg (dict, optional): As in MMEngine. Defaults to PyTorch's
-            initialization, as in the original code.
+        norm_cfg (dict, optional): Config of the norms, by default ``BN``.
+        init_cfg (dict, optional): By default PyTorch's initialization, as in
+            the original code.
 
     Raises:
         UserError: If a number is not a whole one of at least 1.
@@ -169,17 +167,10 @@ class PreActHourglassNet(BaseBackbone):
             self._reset_convolutions()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Predict.
-
-        Args:
-            x (Tensor): Images in shape [B, 3, H, W]; H and W are multiples of
-                4 · 2^downsample_times.
-
-        Returns:
-            list[Tensor]: Heatmaps of each stack, in shape [B, K, H/4, W/4].
+        """Heatmaps [B, K, H/4, W/4] of each stack for images [B, 3, H, W].
 
         Raises:
-            UserError: If the size does not fit.
+            UserError: If H or W is no multiple of 4 · 2^downsample_times.
         """
         height, width = x.shape[2:]
         if height % self.stride or width % self.stride:

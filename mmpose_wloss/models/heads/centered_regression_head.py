@@ -9,21 +9,16 @@ from mmpose.registry import MODELS
 class CenteredRegressionHead(RegressionHead):
     """A ``RegressionHead`` for coordinates from -1 to 1.
 
-    It differs from its parent in the flip test alone: the parent mirrors a
-    coordinate x to 1 - x, which is right for coordinates from 0 to 1.
-    Checkpoints of either load into the other. The accuracy ``acc_pose`` in the
-    log counts joints that are less than 0.05 away, here 2.5 % of the input's
-    side.
+    It differs from its parent in the flip test alone, which mirrors x to -x in
+    place of 1 - x. Checkpoints of either load into the other. ``acc_pose`` in
+    the log counts joints less than 0.05 away, 2.5 % of the input's side.
 
     Args:
         in_channels, num_joints, loss, decoder, init_cfg: As in
-            ``RegressionHead``; the decoder is a
-            :class:`CenteredRegressionLabel`.
+            ``RegressionHead``, with a :class:`CenteredRegressionLabel`.
     """
 
-    def predict(self,
-                feats: Sequence,
-                batch_data_samples: list,
+    def predict(self, feats: Sequence, batch_data_samples: list,
                 test_cfg: dict | None = None) -> list:
         """Predict keypoints in pixels, as ``RegressionHead`` does."""
         test_cfg = test_cfg or {}

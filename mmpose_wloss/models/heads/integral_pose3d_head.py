@@ -43,10 +43,6 @@ class IntegralPose3DHead(HeatmapHead):
     or without a depth, have no ``heatmap3d`` and ``depth_from_volume``; joints
     with weight 0 have no term.
 
-    Without ``stage2`` volume and heatmaps come from the same features. With it
-    the network is coarse to fine: the second stage sees features and heatmaps
-    of the first and gives the volume.
-
     A stock ``HeatmapHead``'s checkpoint loads as the part that makes 2D
     heatmaps. A checkpoint of another D is refused, unless a training starts
     from it and ``depth_growth`` says how its volume layer becomes the new one.
@@ -58,22 +54,17 @@ class IntegralPose3DHead(HeatmapHead):
             ``'manual'``: those that a :class:`ManualBalancer` has ratios for.
         balancer (dict, optional): Config of a :class:`LossBalancer`; by
             default an :class:`AdaptiveBalancer`.
-        stage2 (dict, optional): Config of the second stage, such as
-            :class:`HourglassStage`, a module with ``out_channels`` that takes
-            features and heatmaps.
+        stage2 (dict, optional): Config of a second stage, such as
+            :class:`HourglassStage`: a module with ``out_channels`` that takes
+            features and heatmaps. The volume then comes from its output.
         beta (float): What the volume is multiplied by before its softmax.
-        beta2d (float, optional): The same for the heatmaps; by default
-            ``beta``.
-        heatmap2_init_std (float): The volume layer ("heatmap2") is drawn from
-            N(0, this²).
+        beta2d (float, optional): For the heatmaps; by default ``beta``.
+        heatmap2_init_std (float): The volume layer is drawn from N(0, this²).
         depth_growth (str, optional): ``'random'`` draws the volume layer anew,
-            as the original code does; ``'interpolate'`` interpolates it
-            linearly along depth.
+            as the original code does; ``'interpolate'`` stretches it in depth.
         decoder (dict): Config of an :class:`IntegralPose3DLabel`.
-        init_cfg (dict | list[dict], optional): Config of the initialization of
-            all but the volume layer.
-        **kwargs: Deconvolutions, convolutions and ``final_layer`` before the
-            2D heatmaps, as for ``HeatmapHead``.
+        init_cfg (dict | list[dict], optional): For all but the volume layer.
+        **kwargs: As for ``HeatmapHead``, of the 2D heatmaps.
 
     Raises:
         UserError: If mode, balancer and terms do not fit, or a checkpoint's
@@ -121,12 +112,11 @@ class IntegralPose3DHead(HeatmapHead):
             self.stage2.out_channels if stage2 else
             self.final_layer.in_channels,
             out_channels * self.decoder.depth_size, 1)
-        # of a place, and what is learned: depth as if it had as many bins as
-        # there are columns
         width, height, depth = (
             side - 1. for side in self.decoder.heatmap_size)
         self.register_buffer('bins', torch.tensor([width, height, depth]),
                              persistent=False)
+        # depth is learned as if it had as many bins as there are columns
         self.register_buffer('unit', torch.tensor([width, height, width]),
                              persistent=False)
         self.beta = beta
@@ -146,19 +136,8 @@ class IntegralPose3DHead(HeatmapHead):
         self._register_load_state_dict_pre_hook(self._fit_volume_layer)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the network.
-
-        Args:
-            feats (Sequence[Tensor]): Feature maps, of which the last is taken.
-
-        Returns:
-            tuple[Tensor]: Heatmaps in shape [B, K, H, W] and volume in shape
-            [B, K, D, H, W].
-        """
-        return self._outputs(self._features(feats))
-
-    def _features(self, feats: Sequence[Tensor]) -> Tensor:
-        return self.conv_layers(self.deconv_layers(feats[-1]))
+        """Heatmaps [B, K, H, W] and volume [B, K, D, H, W] of the last feats."""
+        return self._outputs(self.conv_layers(self.deconv_layers(feats[-1])))
 
     def _outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         heatmaps = self.final_layer(features)
@@ -175,11 +154,9 @@ class IntegralPose3DHead(HeatmapHead):
         """Calculate the balanced losses.
 
         Args:
-            feats (Sequence[Tensor]): Feature maps.
-            batch_data_samples (list[PoseDataSample]): Samples with the
-                codec's ``keypoint_labels`` and ``keypoint_weights``.
-            train_cfg (dict, optional): With ``compute_acc=False`` there is no
-                accuracy in the log.
+            feats (Sequence[Tensor]): Feature maps, of which the last counts.
+            batch_data_samples (list[PoseDataSample]): With labels of the codec.
+            train_cfg (dict, optional): ``compute_acc=False``: no accuracy.
 
         Returns:
             dict: The balancer's losses, weights and unbalanced losses by
@@ -187,7 +164,7 @@ class IntegralPose3DHead(HeatmapHead):
             volume's integral ``acc_pose``, the part of visible joints less
             than 0.05 of the heatmap's sides off, and ``depth_error`` in mm.
         """
-        features = self._features(feats)
+        features = self.conv_layers(self.deconv_layers(feats[-1]))
         heatmaps, volume = self._outputs(features)
         labels, weights = (
             torch.cat([sample.gt_instance_labels[key]
@@ -226,23 +203,19 @@ class IntegralPose3DHead(HeatmapHead):
             outside = ~within & labels[..., 2].isfinite() & (weights > 0)
             losses['joints_outside_depth_range'] = outside.sum().float()
             if measured:
+                error = joints / self.bins - labels
+                visible = weights > 0
+                deep = visible & within
+                close = error[..., :2].norm(dim=-1) < 0.05
+                nearest, farthest = self.decoder.depth_range
+                depth_error = error[..., 2].abs() * (farthest - nearest)
+                # nothing here waits for a device
                 losses.update(
-                    self._accuracy(joints / self.bins, labels, weights, within))
+                    acc_pose=((close & visible).sum() /
+                              visible.sum().clamp(min=1)),
+                    depth_error=(depth_error.masked_fill(~deep, 0).sum() /
+                                 deep.sum().clamp(min=1)))
         return losses
-
-    def _accuracy(self, joints: Tensor, labels: Tensor, weights: Tensor,
-                  within: Tensor) -> dict[str, Tensor]:
-        """Accuracy of visible joints, computed without waiting for a device."""
-        error = joints - labels
-        visible = weights > 0
-        close = error[..., :2].norm(dim=-1) < 0.05
-        deep = visible & within
-        nearest, farthest = self.decoder.depth_range
-        depth_error = error[..., 2].abs() * (farthest - nearest)
-        return dict(
-            acc_pose=(close & visible).sum() / visible.sum().clamp(min=1),
-            depth_error=(depth_error.masked_fill(~deep, 0).sum() /
-                         deep.sum().clamp(min=1)))
 
     def predict(self,
                 feats: Sequence,
@@ -251,22 +224,22 @@ class IntegralPose3DHead(HeatmapHead):
         """Predict joints and their depths.
 
         Args:
-            feats (Sequence): Feature maps, or with ``flip_test`` those of the
-                images and those of the flipped images.
+            feats (Sequence): Feature maps, with ``flip_test`` also those of
+                the flipped images.
             batch_data_samples (list[PoseDataSample]): The samples.
-            test_cfg (dict, optional): ``flip_test`` averages the places of
-                joints in both; ``output_heatmaps`` gives the 2D heatmaps too.
+            test_cfg (dict, optional): ``flip_test`` averages joints of both;
+                ``output_heatmaps`` gives the 2D heatmaps too.
 
         Returns:
             list[InstanceData] | tuple: ``keypoints`` [1, K, 3], pixels of the
             input and depths relative to the root in mm, and
             ``keypoint_scores`` [1, K], the maxima of the 2D heatmaps within 0
-            and 1. With ``output_heatmaps`` also ``PixelData`` with
-            ``heatmaps`` [K, H, W].
+            and 1; perhaps ``PixelData`` with ``heatmaps`` [K, H, W].
         """
         test_cfg = test_cfg or {}
-        if test_cfg.get('flip_test', False):
-            heatmaps, joints = self._joints(feats[0])
+        flip_test = test_cfg.get('flip_test', False)
+        heatmaps, joints = self._joints(feats[0] if flip_test else feats)
+        if flip_test:
             flipped_heatmaps, flipped = self._joints(feats[1])
             indices = batch_data_samples[0].metainfo['flip_indices']
             flipped = flipped[:, indices]
@@ -274,8 +247,6 @@ class IntegralPose3DHead(HeatmapHead):
             joints = (joints + flipped) / 2
             heatmaps = (heatmaps + flip_heatmaps(
                 flipped_heatmaps, flip_indices=indices)) / 2
-        else:
-            heatmaps, joints = self._joints(feats)
         scores = heatmaps.flatten(2).amax(-1).clamp(0, 1)
         predictions = self.decode((joints, scores))
         if test_cfg.get('output_heatmaps', False):
@@ -299,7 +270,7 @@ class IntegralPose3DHead(HeatmapHead):
                 f'the volume layer of the checkpoint is {tuple(old.shape)}, '
                 f'that of the model {tuple(layer.weight.shape)}: it is of '
                 'another number of joints or of another network')
-        now = self.decoder.depth_size
+        now, random = self.decoder.depth_size, self.depth_growth == 'random'
         # weights are initialized before a training loads a checkpoint
         if self.depth_growth is None or not self.is_init:
             raise UserError(
@@ -307,12 +278,9 @@ class IntegralPose3DHead(HeatmapHead):
                 f'{now}. Set heatmap_size and depth_range of the codec to '
                 'those that it was trained with; a training can start from it '
                 "with the head's depth_growth 'random' or 'interpolate'")
-        how = f'interpolated from d2 = {before}'
-        if self.depth_growth == 'random':
-            how = f'drawn from N(0, {self.heatmap2_init_std}²)'
         for name, parameter in layer.named_parameters():
             old = state_dict[key + name]
-            if self.depth_growth == 'interpolate':
+            if not random:
                 new = functional.interpolate(
                     old.reshape(self.out_channels, before, -1).mT, size=now,
                     mode='linear', align_corners=True).mT.reshape(
@@ -326,6 +294,7 @@ class IntegralPose3DHead(HeatmapHead):
                 broadcast(new)
             state_dict[key + name] = new
         print_log(
-            f'depth_growth: the volume layer of d2 = {now} was {how}; all '
-            'other weights are taken from the checkpoint as they are',
+            f'depth_growth: the volume layer of d2 = {now} was '
+            f'{"drawn anew" if random else f"interpolated from d2 = {before}"}; '
+            'all other weights are those of the checkpoint',
             'current')

@@ -20,18 +20,16 @@ def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
 
     over all bins i of one joint, whose indices along each axis are
     :math:`x_i` (`Integral Human Pose Regression
-    <https://arxiv.org/abs/1711.08229>`_, eq. 3). It holds one float32 tensor
-    of the heatmaps' size at a time: the backward pass computes the softmax
-    again.
+    <https://arxiv.org/abs/1711.08229>`_, eq. 3). The backward pass computes
+    the softmax again, in place of keeping it.
 
     Args:
-        heatmaps (Tensor): Heatmaps in shape [B, K, H, W] or volumes in shape
-            [B, K, D, H, W]; half precision is computed in float32.
+        heatmaps (Tensor): In shape [B, K, H, W] or, volumes, [B, K, D, H, W];
+            half precision is computed in float32.
         beta (float): What they are multiplied by.
 
     Returns:
-        Tensor: Places in bins in shape [B, K, 2] as (x, y) or [B, K, 3] as
-        (x, y, z), at least float32.
+        Tensor: Places in bins, (x, y) or (x, y, z), in shape [B, K, 2 or 3].
 
     Raises:
         UserError: If the shape is another.
@@ -82,9 +80,9 @@ class _SoftArgmax(Function):
         if shares.ndim == 4:
             shares.mul_(plane)
         else:
-            for part, slope in zip(shares.tensor_split(PARTS, 2),
-                                   slopes[2].tensor_split(PARTS, 2),
-                                   strict=True):
+            for part, slope in zip(
+                    *(each.tensor_split(PARTS, 2)
+                      for each in (shares, slopes[2])), strict=True):
                 part.mul_(plane + slope)
         return shares.to(heatmaps.dtype), None
 

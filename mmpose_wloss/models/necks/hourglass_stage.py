@@ -19,13 +19,12 @@ class HourglassStage(BaseModule):
     Args:
         in_channels (int): Channels of the features.
         heatmap_channels (int): Channels of the heatmaps.
-        downsample_times (int): How often the hourglass halves its input, whose
-            sides must be multiples of 2 to that power.
+        downsample_times (int): How often the hourglass halves its input.
         stage_channels (tuple[int]): Channels of the hourglass at each size,
             one more than ``downsample_times``; the first are those of the
             output too. The default is the stock ``HourglassNet``'s.
         stage_blocks (tuple[int]): Blocks at each size.
-        norm_cfg (dict, optional): Config of the norms. Defaults to ``BN``.
+        norm_cfg (dict, optional): Config of the norms, by default ``BN``.
         init_cfg (dict | list[dict], optional): As in MMEngine.
 
     Raises:
@@ -63,11 +62,7 @@ class HourglassStage(BaseModule):
             norm_cfg=norm_cfg)
 
     def forward(self, features: Tensor, heatmaps: Tensor) -> Tensor:
-        """Features [B, stage_channels[0], H, W] of the stage.
-
-        Args:
-            features (Tensor): In shape [B, in_channels, H, W].
-            heatmaps (Tensor): In shape [B, heatmap_channels, H, W].
+        """Features of the stage, in the shape of the heatmaps.
 
         Raises:
             UserError: If a side is no multiple of 2 ** downsample_times.

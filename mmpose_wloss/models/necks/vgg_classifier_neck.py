@@ -13,9 +13,9 @@ class VGGClassifierNeck(BaseModule):
     """The hidden layers of VGG's classifier, between a ``VGG`` and a
     ``RegressionHead``.
 
-    Two fully connected layers, each with ReLU and dropout. The head is what
-    takes the place of the classifier's last layer, as in DeepPose (Toshev &
-    Szegedy, `DeepPose: Human Pose Estimation via Deep Neural Networks
+    Two fully connected layers, each with ReLU and dropout. The head takes the
+    place of the classifier's last layer, as in DeepPose (Toshev & Szegedy,
+    `DeepPose: Human Pose Estimation via Deep Neural Networks
     <https://arxiv.org/abs/1312.4659>`_) with VGG for its network.
 
     Its parameters have the names that they have in MMPose's VGG, so that it
@@ -23,12 +23,12 @@ class VGGClassifierNeck(BaseModule):
     ``init_cfg=dict(type='Pretrained', checkpoint='mmcls://vgg16_bn')``.
 
     Args:
-        in_channels (int): Size of the flattened feature map: channels times
-            height times width. The default is for 224 × 224 pixels.
+        in_channels (int): Channels times height times width of the features.
+            The default is for 224 × 224 pixels.
         channels (int): Width of both layers.
         dropout (float): The share of activations that is dropped.
-        init_cfg (dict, optional): How the layers are initialized. Defaults to
-            N(0, 0.01), biases 0, as in MMPose's ``VGG``.
+        init_cfg (dict, optional): By default N(0, 0.01) and biases 0, as in
+            MMPose's ``VGG``.
     """
 
     def __init__(self,
@@ -46,14 +46,7 @@ class VGGClassifierNeck(BaseModule):
             nn.ReLU(inplace=True), nn.Dropout(dropout))
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor]:
-        """Run the layers.
-
-        Args:
-            feats (Sequence[Tensor]): Feature maps of the backbone, of which
-                the last counts, in shape [B, C, H, W].
-
-        Returns:
-            tuple[Tensor]: One tensor in shape [B, ``channels``].
+        """Flatten the last of feats, [B, C, H, W], and map it to [B, channels].
 
         Raises:
             UserError: If C · H · W is not ``in_channels``.

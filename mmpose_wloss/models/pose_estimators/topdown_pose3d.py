@@ -27,21 +27,19 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
     (with the lens' distortion undone before). Elsewhere the person is taken to
     be far away, and its size is a guess by ``crop_extent``.
 
-    ``pred_instances`` of a sample hold, all float32:
+    ``pred_instances`` of a sample hold, beside the stock ones, all float32:
 
     - ``keypoints`` [N, K, 3]: camera space relative to the root, in mm; what
       the stock metrics ``MPJPE`` and the 3D visualizer take
     - ``transformed_keypoints`` [N, K, 2]: pixels of the image
     - ``keypoints_cam`` [N, K, 3]: absolute places in camera space in mm,
       where camera and root depth are known
-    - ``keypoint_scores``, ``keypoints_visible`` [N, K], ``bboxes``,
-      ``bbox_scores``
 
     Args:
         root_joints (Sequence[int]): The joints whose mean is the root: (0, )
             for Human3.6M, the hips (11, 12) for COCO.
-        crop_extent (float): How much the longer side of a crop is taken to
-            show where the camera is not known, in mm.
+        crop_extent (float): What the longer side of a crop is taken to show
+            where the camera is not known, in mm.
         **kwargs: As for ``TopdownPoseEstimator``.
 
     Raises:
@@ -49,11 +47,8 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
             root depth, or if its data set has another root.
     """
 
-    def __init__(self,
-                 *args,
-                 root_joints: Sequence[int] = (0, ),
-                 crop_extent: float = 2000.,
-                 **kwargs) -> None:
+    def __init__(self, *args, root_joints: Sequence[int] = (0, ),
+                 crop_extent: float = 2000., **kwargs) -> None:
         super().__init__(*args, **kwargs)
         checks.positive(crop_extent=crop_extent)
         if not root_joints:
@@ -64,14 +59,7 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
     def add_pred_to_datasample(self, batch_pred_instances: list,
                                batch_pred_fields: list | None,
                                batch_data_samples: list) -> list:
-        """Add predictions to data samples, in pixels and in mm.
-
-        Args:
-            batch_pred_instances (list[InstanceData]): Predictions whose
-                keypoints are pixels of the input and depths in mm.
-            batch_pred_fields (list[PixelData], optional): Heatmaps.
-            batch_data_samples (list[PoseDataSample]): The samples.
-        """
+        """Add predictions, pixels of the input and depths, in pixels and mm."""
         samples = super().add_pred_to_datasample(
             batch_pred_instances, batch_pred_fields, batch_data_samples)
         for sample in samples:

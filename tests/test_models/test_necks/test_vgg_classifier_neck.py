@@ -33,7 +33,6 @@ def test_it_is_the_classifier_of_vgg(monkeypatch, tmp_path):
 
 def test_dropout_is_for_training():
     neck = VGGClassifierNeck(in_channels=8, channels=64)
-    neck.init_weights()
     features = (torch.randn(4, 2, 2, 2), )
     assert not torch.equal(neck(features)[0], neck(features)[0])
     neck.eval()
