@@ -53,7 +53,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
     Args:
         model (str | Config): Config of a :class:`TopdownPose3DEstimator`.
         weights (str, optional): Checkpoint, without which weights are random.
-        *args, **kwargs: As for ``Pose2DInferencer``: a device and a detector.
+        args, kwargs: As for ``Pose2DInferencer``: a device and a detector.
 
     Raises:
         UserError: If the model has no 3D head, the checkpoint is not one of
