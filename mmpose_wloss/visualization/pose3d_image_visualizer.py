@@ -21,7 +21,7 @@ class Pose3DImageVisualizer(PoseLocalVisualizer):
     are known stand where they are, others side by side.
 
     Args:
-        name, *args, **kwargs: As for ``PoseLocalVisualizer``.
+        name, args, kwargs: As for ``PoseLocalVisualizer``.
         beside_truth (bool): Draw the truth, if there is one, even where the
             caller leaves it out, as ``PoseVisualizationHook`` does.
         dpi (int): Pixels per inch; a panel is 3.6 inches wide.
