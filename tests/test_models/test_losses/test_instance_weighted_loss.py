@@ -9,20 +9,15 @@ from mmpose.registry import MODELS
 
 HEATMAPS = (4, 6, 8, 8)
 COORDINATES = (4, 6, 2)
-LOSSES = [
-    (dict(type='KeypointMSELoss'), HEATMAPS),
-    (dict(type='CombinedTargetMSELoss', use_target_weight=True), HEATMAPS),
-    (dict(type='AdaptiveWingLoss', use_target_weight=True), HEATMAPS),
-    (dict(type='KeypointOHKMMSELoss', use_target_weight=True, topk=2),
-     HEATMAPS),
-    (dict(type='SmoothL1Loss', use_target_weight=True), COORDINATES),
-    (dict(type='MSELoss', use_target_weight=True), COORDINATES),
-    (dict(type='L1Loss', use_target_weight=True), COORDINATES),
-    (dict(type='WingLoss', use_target_weight=True), COORDINATES),
-    (dict(type='SoftWingLoss', use_target_weight=True), COORDINATES),
-]
-every_loss = pytest.mark.parametrize(
-    'config, shape', LOSSES, ids=[config['type'] for config, _ in LOSSES])
+OF_HEATMAPS = [
+    dict(type='KeypointMSELoss'), dict(type='CombinedTargetMSELoss'),
+    dict(type='AdaptiveWingLoss'), dict(type='KeypointOHKMMSELoss', topk=2)]
+OF_COORDINATES = [dict(type=name) for name in (
+    'SmoothL1Loss', 'MSELoss', 'L1Loss', 'WingLoss', 'SoftWingLoss')]
+every_loss = pytest.mark.parametrize('config, shape', [
+    (dict(config, use_target_weight=True), shape) for configs, shape in (
+        (OF_HEATMAPS, HEATMAPS), (OF_COORDINATES, COORDINATES))
+    for config in configs], ids=str)
 
 
 @pytest.fixture(autouse=True)
@@ -58,28 +53,30 @@ def test_weights_of_zero_and_one_are_neutral(config, shape):
 def test_a_sample_weighs_by_its_weight(config, shape):
     loss = build(config)
     output, target, weights = inputs(config, shape)
+    # each sample in a batch of which the others are not seen
+    shares = torch.eye(4).reshape(4, 4, *[1] * (weights.ndim - 1)) * weights
+    values = torch.stack([loss.loss(output, target, each) for each in shares])
     of_samples = torch.tensor([0.2, 5., 3., 1.])
     weighted = weights * of_samples.reshape(-1, *[1] * (weights.ndim - 1))
-    # a sample's share in a batch of which the others are not seen
-    expected = sum(
-        weight * loss.loss(output, target, weights * (
-            torch.arange(4) == index).reshape(-1, *[1] * (weights.ndim - 1)))
-        for index, weight in enumerate(of_samples))
-    torch.testing.assert_close(loss(output, target, weighted), expected)
+    torch.testing.assert_close(loss(output, target, weighted),
+                               of_samples @ values)
+
+
+def simcc():
+    """Output, target and weights of SimCC, each of the first two a pair."""
+    output = torch.randn(4, 6, 32), torch.randn(4, 6, 48)
+    target = tuple(torch.randn_like(each).softmax(-1) for each in output)
+    return output, target, (torch.rand(4, 6) > 0.3).float()
 
 
 def test_several_outputs():
     # which sums over samples
     loss = InstanceWeightedLoss(
         dict(type='KLDiscretLoss', use_target_weight=True), reduction='sum')
-    output = torch.randn(4, 6, 32), torch.randn(4, 6, 48)
-    target = tuple(each.softmax(-1) for each in
-                   (torch.randn(4, 6, 32), torch.randn(4, 6, 48)))
-    weights = (torch.rand(4, 6) > 0.3).float()
-    torch.testing.assert_close(loss(output, target, weights),
-                               loss.loss(output, target, weights))
-    torch.testing.assert_close(loss(output, target, 3 * weights),
-                               3 * loss.loss(output, target, weights))
+    output, target, weights = simcc()
+    expected = loss.loss(output, target, weights)
+    torch.testing.assert_close(loss(output, target, weights), expected)
+    torch.testing.assert_close(loss(output, target, 3 * weights), 3 * expected)
 
 
 def test_gradients():
@@ -111,31 +108,27 @@ def test_no_weights_and_nobody():
     assert plain(output, target) == plain.loss(output, target)
 
 
-def test_a_loss_that_branches_is_named():
+class BranchingLoss(torch.nn.Module):
 
-    @MODELS.register_module(force=True)
-    class BranchingLoss(torch.nn.Module):
+    def forward(self, output, target, target_weights):
+        if (output > target).any():
+            return (output * target_weights).mean()
+        return output.mean()
 
-        def forward(self, output, target, target_weights):
-            if (output > target).any():
-                return (output * target_weights).mean()
-            return output.mean()
 
-    loss = build(dict(type='BranchingLoss'))
+def test_losses_that_are_refused():
+    """Those that branch on values, and those that are no mean over samples."""
+    MODELS.register_module(module=BranchingLoss, force=True)
+    branching = build(dict(type='BranchingLoss'))
     MODELS.module_dict.pop('BranchingLoss')
-    with pytest.raises(ValueError, match='BranchingLoss'):
-        loss(*inputs(dict(type='MSELoss'), COORDINATES))
-
-
-def test_a_loss_that_is_no_mean_over_samples_is_refused():
-    output, target, weights = inputs(dict(type='MSELoss'), COORDINATES)
-    with pytest.raises(ValueError, match='MaskedMSELoss'):
-        build(dict(type='MaskedMSELoss'))(output, target, weights)
-    simcc = torch.randn(4, 6, 32), torch.randn(4, 6, 48)
-    target = tuple(torch.rand_like(each).softmax(-1) for each in simcc)
-    with pytest.raises(ValueError, match='KLDiscretLoss'):
-        build(dict(type='KLDiscretLoss', use_target_weight=True))(
-            simcc, target, weights[..., 0])
+    arguments = inputs(dict(type='MSELoss'), COORDINATES)
+    for loss, given, name in (
+            (branching, arguments, 'BranchingLoss'),
+            (build(dict(type='MaskedMSELoss')), arguments, 'MaskedMSELoss'),
+            (build(dict(type='KLDiscretLoss', use_target_weight=True)), simcc(),
+             'KLDiscretLoss')):
+        with pytest.raises(ValueError, match=name):
+            loss(*given)
 
 
 def test_wrong_reduction():
