@@ -189,5 +189,5 @@ def shrink_images(config, size=128):
         if 'out_shape' in part:
             part.out_shape = codecs[0].heatmap_size
         elif part.get('type') in ('TopdownAffine', 'TopdownResize',
-                                  'BottomupRandomAffine'):
+                                  'BottomupRandomAffine', 'BottomupResize'):
             part.input_size = (size, size)
