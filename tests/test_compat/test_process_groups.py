@@ -1,7 +1,5 @@
 """A distributed run ends its process groups, and nothing else does."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from mmpose_wloss.compat.process_groups import end_process_groups
@@ -10,25 +8,20 @@ import pytest
 import torch
 
 TASKS = Path('/proc/self/task')  # a folder for each thread
-PROCESS = """
-import os, sys
-import torch
-from mmpose_wloss.compat.process_groups import end_process_groups
-torch.distributed.init_process_group(
-    'gloo', f'file://{sys.argv[1]}/store', rank=0, world_size=1)
-threads = len(list(os.scandir('/proc/self/task')))
-torch.distributed.all_reduce(torch.ones(1))
-end_process_groups()
-assert not torch.distributed.is_initialized()
-assert len(list(os.scandir('/proc/self/task'))) < threads
-"""
+def all_reduce_and_end(rank: int, folder: Path) -> None:
+    torch.distributed.init_process_group(
+        'gloo', f'file://{folder}/store', rank=rank, world_size=1)
+    threads = len(list(TASKS.iterdir()))
+    torch.distributed.all_reduce(torch.ones(1))
+    end_process_groups()
+    assert not torch.distributed.is_initialized()
+    assert len(list(TASKS.iterdir())) < threads
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason='this system lists no threads')
 def test_groups_and_their_threads_end(tmp_path):
-    result = subprocess.run([sys.executable, '-c', PROCESS, str(tmp_path)],
-                            text=True, capture_output=True)
-    assert result.returncode == 0, result.stderr
+    torch.multiprocessing.start_processes(
+        all_reduce_and_end, (tmp_path, ), start_method='fork')
 
 
 def test_a_run_of_one_process_has_none():

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-import subprocess
+import pkgutil
 import sys
 
 from mmpose_wloss.compat.stand_ins import (
@@ -13,6 +13,8 @@ from mmpose_wloss.compat.stand_ins import (
 )
 
 import pytest
+import torch
+from mmengine.utils.dl_utils import mmcv_full_available
 
 
 @pytest.fixture
@@ -44,27 +46,20 @@ def test_the_real_module_wins(tmp_path):
     """Nothing of ours is loaded beside a real one, wherever it is found."""
     for name in STAND_INS:
         (tmp_path / f'{name.rpartition(".")[2]}.py').write_text('REAL = True\n')
-    result = subprocess.run(
-        [sys.executable, '-c', REAL_MODULES, str(tmp_path), *STAND_INS],
-        text=True, capture_output=True)
-    assert result.returncode == 0, result.stderr
+    # in a process of its own, whose modules nothing else sees
+    torch.multiprocessing.start_processes(
+        import_real_modules, (str(tmp_path), ), start_method='fork')
 
 
-REAL_MODULES = '''
-import importlib
-import sys
-import mmpose_wloss
-from mmpose_wloss.compat.stand_ins import is_stand_in
-folder, *names = sys.argv[1:]
-sys.path.insert(0, folder)
-for name in names:
-    package, _, module = name.partition('.')
-    if module:
-        importlib.import_module(package).__path__.insert(0, folder)
-    sys.modules.pop(name, None)
-    assert importlib.import_module(name).REAL
-    assert not is_stand_in(name)
-'''
+def import_real_modules(rank: int, folder: str) -> None:
+    sys.path.insert(0, folder)
+    for name in STAND_INS:
+        package, _, module = name.partition('.')
+        if module:
+            importlib.import_module(package).__path__.insert(0, folder)
+        sys.modules.pop(name, None)
+        assert importlib.import_module(name).REAL
+        assert not is_stand_in(name)
 
 
 def test_the_stack_loads_no_more_stand_ins_than_it_lacks():
@@ -90,25 +85,10 @@ def test_the_finder_is_added_once_and_last():
     assert StandInFinder.find_spec('xtcocotools.elsewhere') is None
 
 
-def test_find_loader_is_there():
+def test_find_loader_is_there(monkeypatch):
     """Where Python lacks it, it tells what mmengine and mmcv ask."""
-    code = '''
-import pkgutil
-vars(pkgutil).pop('find_loader', None)
-import mmpose_wloss
-from mmengine.utils.dl_utils import mmcv_full_available
-assert mmcv_full_available()
-assert pkgutil.find_loader('mmpose_wloss') is not None
-assert pkgutil.find_loader('no_such_module_at_all') is None
-'''
-    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
-
-
-def test_mmpose_first_is_what_fails():
-    """What docs say: our import comes first. It is no stand-in afterwards."""
-    if not any(map(is_stand_in, ('mmcv._ext', 'xtcocotools'))):
-        pytest.skip('this stack lacks nothing')
-    result = subprocess.run(
-        [sys.executable, '-c', 'import mmpose.apis'], text=True,
-        capture_output=True)
-    assert 'ModuleNotFoundError' in result.stderr
+    monkeypatch.delattr(pkgutil, 'find_loader', raising=False)
+    add_stand_ins()
+    assert mmcv_full_available()
+    assert pkgutil.find_loader('mmpose_wloss') is not None
+    assert pkgutil.find_loader('no_such_module_at_all') is None

@@ -17,7 +17,6 @@ from small_networks import (
     build,
     distiller,
     heatmap_network,
-    hourglass_network,
 )
 from torch._dynamo.utils import counters
 
@@ -148,13 +147,8 @@ def test_pose_dual_stays_compiled(options):
 
 
 def test_distillation_stays_compiled(tmp_path):
-    network = hourglass_network()
-    network['train_cfg'] = QUIET
-    network['backbone'].update(downsample_times=1, stage_channels=(256, 16),
-                               stage_blocks=(1, 1))
-    check_steps(
-        distiller(network, network, tmp_path),
-        [batch_for(network, seed=seed) for seed in range(3)])
+    check_steps(distiller(NETWORK, NETWORK, tmp_path),
+                [batch_for(NETWORK, seed=seed) for seed in range(3)])
 
 
 def test_the_focus_loss_leaves_the_networks_graph_whole():

@@ -3,13 +3,9 @@
 import doctest
 import importlib.util
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from mmpose_wloss.compat.process_groups import end_process_groups
 from mmpose_wloss.models.losses import loss_balancers
 
 import numpy as np
@@ -19,6 +15,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
+from small_trainings import in_two_processes
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -593,14 +590,14 @@ def test_only_training_changes_state(config, started):
 class Model(BaseModel):
     """Two terms of one layer."""
 
-    def __init__(self, config, seen):
+    def __init__(self, config):
         super().__init__()
         self.layer = nn.Linear(3, 4)
         self.balancer = build(config)
-        self.seen = seen
+        self.seen = []
 
     def forward(self, inputs, mode='tensor'):
-        features = torch.stack(list(inputs))
+        features = torch.stack(inputs)
         output = self.layer(features)
         result = self.balancer(dict(
             pixels=(output[:, :2], features[:, :2], None),
@@ -618,7 +615,7 @@ def test_a_training_that_is_resumed(config, tmp_path):
 
     def train_epochs(epochs, **kwargs):
         torch.manual_seed(0)
-        model = Model(dict(config, grad_norm_interval=3), [])
+        model = Model(dict(config, grad_norm_interval=3))
         generator = torch.Generator().manual_seed(0)
         data = [dict(inputs=torch.randn(3, generator=generator))
                 for _ in range(8)]
@@ -752,38 +749,30 @@ def train(network, share):
         parameter.detach().flatten() for parameter in network.parameters()])
 
 
-def train_rank(rank, folder):
-    os.environ.update(RANK=str(rank), WORLD_SIZE='2')
-    torch.distributed.init_process_group(
-        'gloo', f'file://{folder}/store', rank=rank, world_size=2)
-    torch.save([
-        train(DistributedDataParallel(network(config)),
-              slice(4 * rank, 4 * rank + 4))
-        for config in ALL for network in (Network, Detector)],
-        f'{folder}/{rank}.pth')
-    end_process_groups()
+RUNS = [(config, network) for config in ALL for network in (Network, Detector)]
 
 
-@pytest.fixture(scope='module')
-def of_two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('balancers')
-    done = subprocess.run(
-        [sys.executable, __file__, folder], text=True, timeout=300,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=dict(os.environ, OMP_NUM_THREADS='1'))
-    assert done.returncode == 0, done.stdout[-3000:]
-    return [torch.load(folder / f'{rank}.pth', weights_only=True)
-            for rank in range(2)]
+def train_rank(folder):
+    rank = torch.distributed.get_rank()
+    torch.save([train(DistributedDataParallel(network(config)),
+                      slice(4 * rank, 4 * rank + 4))
+                for config, network in RUNS], folder / f'{rank}.pth')
 
 
-@pytest.mark.parametrize('network', [Network, Detector])
-@every
-def test_two_processes(config, network, of_two_processes):
+def test_two_processes(free_port, tmp_path):
+    MODELS.register_module(module=WithoutPeople)
+    in_two_processes(train_rank, free_port, tmp_path)
+    MODELS.module_dict.pop('WithoutPeople')
+    for run, *found in zip(RUNS, *(torch.load(
+            tmp_path / f'{rank}.pth', weights_only=True) for rank in range(2)),
+            strict=True):
+        check_ranks(*run, *found)
+
+
+def check_ranks(config, network, found, other):
     """Both have one state, and a term's means are of those that see it."""
-    index = 2 * ALL.index(config) + (network is Detector)
-    found = [each[index] for each in of_two_processes]
-    (weights, raw), state, parameters = found[0]
-    (other_weights, other_raw), *other = found[1]
+    (weights, raw), state, parameters = found
+    (other_weights, other_raw), *other = other
     torch.testing.assert_close([weights, state, parameters],
                                [other_weights, *other], rtol=0, atol=0)
     assert weights.isfinite().all() and parameters.isfinite().all()
@@ -880,10 +869,3 @@ def test_the_examples_in_the_documentation():
                    loss_balancers.manual_balancer):
         found = doctest.testmod(module)
         assert found.failed == 0 and found.attempted
-
-
-if __name__ == '__main__':
-    # forked from one interpreter, so that what takes seconds is imported once
-    MODELS.register_module(module=WithoutPeople)
-    torch.multiprocessing.start_processes(
-        train_rank, (sys.argv[1], ), nprocs=2, start_method='fork')
