@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 
 from mmpose_wloss.apis import Pose3DImageInferencer
-from mmpose_wloss.common.camera import camera_parameters, project
 from mmpose_wloss.common.errors import MissingFile, UserError
 
 import cv2
@@ -39,19 +38,6 @@ def test_people_in_boxes_without_a_camera(inferencer, val_images):
         2, 17, 3)
 
 
-def test_with_a_camera_places_project_onto_the_pixels(inferencer, val_images):
-    result, = inferencer(val_images[0], bboxes=[BOXES], camera=CAMERA,
-                         root_depth=[[4000., 5000.]])
-    for person, depth in zip(result['predictions'][0], (4000, 5000),
-                             strict=True):
-        places = np.array(person['keypoints_cam'])
-        assert np.allclose(places[[11, 12], 2].mean(), depth, atol=0.1)
-        pixels = project(places, camera_parameters(CAMERA))
-        assert np.allclose(pixels, person['transformed_keypoints'], atol=0.05)
-        relative = places - places[[11, 12]].mean(0)
-        assert np.allclose(relative, person['keypoints'], atol=0.05)
-
-
 def test_it_predicts_what_the_test_set_gives(inferencer, val_images):
     """The same crop, by its box or by the pipeline of the data set."""
     with DefaultScope.overwrite_default_scope('mmpose'):
@@ -82,6 +68,10 @@ def test_no_people_are_not_no_boxes(inferencer, val_images, tmp_path):
         draw_bbox=True, out_dir=str(tmp_path)))
     assert [len(result['predictions'][0]) for result in results] == [0, 2, 1]
     assert results[2]['predictions'][0][0]['bbox'] == [0, 0, 128, 96]
+    for person, depth in zip(results[1]['predictions'][0], (4000, 5000),
+                             strict=True):
+        places = np.array(person['keypoints_cam'])
+        assert np.allclose(places[[11, 12], 2].mean(), depth, atol=0.1)
     assert results[0]['visualization'][0].shape == (
         results[1]['visualization'][0].shape)
     assert json.loads(

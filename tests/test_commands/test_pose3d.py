@@ -102,9 +102,7 @@ def test_errors_of_samples_are_those_of_the_metric(run, inferencer, capsys):
 
 
 @pytest.mark.parametrize('arguments, named', [
-    ((), '--dataset'), (('a.jpg', '--dataset', '3'), '--dataset'),
-    (('--dataset', '3', '--boxes', 'b.json'), '--boxes'),
-    (('--dataset', '3', '--camera', 'c.json'), '--camera'),
+    (('a.jpg', '--dataset', '3'), '--dataset'),
     (('--dataset', '3', '--root-depth', '0'), '--root-depth')])
 def test_wrong_arguments(run, capsys, arguments, named):
     with pytest.raises(SystemExit):

@@ -1,14 +1,11 @@
 import json
 
-from mmpose_wloss.common.camera import project
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import CocoStyle3DDataset
 
 import numpy as np
 import pytest
-from mmengine.dataset import pseudo_collate
 from mmpose.evaluation.metrics import MPJPE
-from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.registry import DATASETS
 
 ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
@@ -107,21 +104,6 @@ def test_annotations_that_do_not_count_need_no_3d(content, write):
     assert len(dataset(write(content), test_mode=True)) == 4
 
 
-def test_the_lens_may_distort(content, write):
-    lens = dict(CAMERA, k=[-.2, .25, 0.], p=[.01, -.02])
-    flat = {key: np.array(value) for key, value in lens.items()}
-    for image, annotation in zip(content['images'], content['annotations'],
-                                 strict=True):
-        image['camera'] = lens
-        joints = np.array(annotation['keypoints']).reshape(17, 3)
-        joints[:, :2] = project(annotation['keypoints_3d'], flat)
-        annotation['keypoints'] = joints.ravel().tolist()
-    root = write(content)
-    info = dataset(root)[0]
-    assert {key: value.tolist()
-            for key, value in info['camera_param'].items()} == lens
-
-
 def test_mpjpe_reports_each_class_of_poses(content, write):
     for annotation in content['annotations'][:2]:
         annotation['pose_class'] = 'upside_down'
@@ -138,19 +120,6 @@ def test_mpjpe_reports_each_class_of_poses(content, write):
     np.testing.assert_allclose(
         [errors['MPJPE'], errors['MPJPE_upside-down'], errors['MPJPE_all']],
         [2.5, 0.5, 3.5], rtol=1e-4)
-
-
-def test_a_batch_reaches_the_model(content, write):
-    content['annotations'][1]['keypoints_3d'] = None
-    data = dataset(write(content), pipeline=[
-        *PIPELINE[:2], dict(type='RandomFlip', prob=1.), *PIPELINE[2:]])
-    batch = PoseDataPreprocessor(mean=[0.] * 3, std=[1.] * 3)(
-        pseudo_collate([data[index] for index in range(3)]), True)
-    labels = [sample.gt_instance_labels.keypoint_labels
-              for sample in batch['data_samples']]
-    assert [bool(label.isfinite().all()) for label in labels] == [
-        True, False, True]
-    assert labels[1][..., :2].isfinite().all()
 
 
 @pytest.mark.parametrize('argument, value', [

@@ -78,11 +78,9 @@ def test_hsv_does_what_it_says():
 
 
 def test_hsv_is_drawn_within_its_limits():
-    gray = np.full((1, 1, 3), 128)
-    transform = RandomHSV()
     np.random.seed(0)
-    values = [hsv(change(transform, np.uint8(gray)))[0, 0, 2]
-              for _ in range(1000)]
+    values = [hsv(change(RandomHSV(), np.full((1, 1, 3), 128, np.uint8)))[
+        0, 0, 2] for _ in range(1000)]
     assert (min(values), max(values)) == (103, 153)
 
 

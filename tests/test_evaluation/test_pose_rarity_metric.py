@@ -183,7 +183,7 @@ def test_samples_without_one_true_pose(changes, advice):
 @pytest.mark.parametrize('changes', [
     dict(bins=dict(rare=(.5, .1))), dict(bins=dict(rare=(-.1, .5))),
     dict(bins=dict(rare=(.5, 1.1))), dict(bins=dict(rare=(.1, ))),
-    dict(bins={'a/b': (0, 1)}), dict(bins={'': (0, 1)}), dict(resamples=0)])
+    dict(resamples=0)])
 def test_arguments_are_checked(changes):
     with pytest.raises(UserError, match='bin|resamples'):
         rarity(PCK, **changes)

@@ -93,8 +93,7 @@ class Human36mImageDataset(BaseCocoStyleDataset):
     ROOT_JOINTS = (0, )
     PROTOCOLS = {
         1: dict(train=('S1', 'S5', 'S6', 'S7', 'S8'), test=('S9', 'S11')),
-        2: dict(train=('S1', 'S5', 'S6', 'S7', 'S8', 'S9'), test=('S11', )),
-    }
+        2: dict(train=('S1', 'S5', 'S6', 'S7', 'S8', 'S9'), test=('S11', ))}
 
     def __init__(self,
                  ann_file: str | Sequence[str] = '',
@@ -120,7 +119,7 @@ class Human36mImageDataset(BaseCocoStyleDataset):
         self.ann_files = files
         self.camera_param_file = camera_param_file
         self.subjects = tuple(subjects or self.PROTOCOLS[protocol][split])
-        self.subjects_named = bool(subjects)
+        self._subjects_named = bool(subjects)
         self.frame_interval = frame_interval
         super().__init__(ann_file=files[0], **kwargs)
         if self.test_mode:
@@ -150,7 +149,7 @@ class Human36mImageDataset(BaseCocoStyleDataset):
             total += len(annotation['imgname'])
         missing = set(self.subjects) - found
         files = ' and '.join(self.ann_files)
-        if not samples or (missing and self.subjects_named):
+        if not samples or (missing and self._subjects_named):
             raise UserError(
                 f'{files} has no sample of {", ".join(sorted(missing))}, but of '
                 f'{", ".join(sorted(found))}. Choose other subjects or another '

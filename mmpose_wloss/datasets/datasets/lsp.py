@@ -140,12 +140,9 @@ class LSPDataset(BaseCocoStyleDataset):
         checks.one_of(('train', 'test', 'all'), split=split)
         checks.one_of(('random', 'lsp'), protocol=protocol)
         checks.one_of(('image', 'joints'), bbox=bbox)
-        checks.one_of(('topdown', ),
-                      data_mode=kwargs.get('data_mode', 'topdown'))
+        for key, value in (('data_mode', 'topdown'), ('bbox_file', None)):
+            checks.one_of([value], **{key: kwargs.get(key, value)})
         checks.positive(bbox_padding=bbox_padding)
-        if kwargs.get('bbox_file'):
-            raise UserError('every image shows one person: give bbox instead '
-                            f"of bbox_file {kwargs['bbox_file']}")
         if not (ann_file or extended_ann_file):
             raise UserError('there is nothing to read: give ann_file, '
                             'extended_ann_file or both')
@@ -249,8 +246,8 @@ class LSPDataset(BaseCocoStyleDataset):
     def _read_order(self, count: int) -> np.ndarray:
         path = existing_file(self.order_file, 'order_file')
         try:
-            order = (np.load(path, allow_pickle=False)
-                     if path.suffix == '.npy' else np.loadtxt(path, ndmin=1))
+            order = (np.load(path) if path.suffix == '.npy' else
+                     np.loadtxt(path, ndmin=1))
             fits = np.array_equal(np.sort(order), np.arange(count))
         except ValueError:
             fits = False
@@ -267,25 +264,21 @@ class LSPDataset(BaseCocoStyleDataset):
         low, high = (bound(positions[counts], axis=0)
                      for bound in (np.min, np.max))
         size = np.maximum(high - low, 1)
+        area = max(0.53 * float(size.prod()), 1.)
         annotation = dict(
             id=identity, image_id=identity, category_id=1, iscrowd=0,
-            num_keypoints=int((visibility > 0).sum()),
-            area=max(0.53 * float(size.prod()), 1.),
+            num_keypoints=int((visibility > 0).sum()), area=area,
             keypoints=np.column_stack([positions,
                                        visibility]).ravel().tolist())
         info = dict(
-            img_id=identity,
+            id=identity, img_id=identity, category_id=np.array(1), iscrowd=0,
             img_path=osp.join(self.data_prefix[key],
                               self.file_names[key].format(number)),
-            id=identity,
-            category_id=np.array(1),
             bbox_score=np.ones(1, np.float32),
             keypoints=positions[None].astype(np.float32),
             keypoints_visible=counts[None].astype(np.float32),
             num_keypoints=annotation['num_keypoints'],
-            area=np.array(annotation['area'], np.float32),
-            iscrowd=0,
-            segmentation=None,
+            area=np.array(area, np.float32), segmentation=None,
             raw_ann_info=annotation)
         if self.bbox == 'joints':
             size = self.bbox_padding * size

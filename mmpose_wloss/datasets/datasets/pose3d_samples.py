@@ -24,8 +24,7 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
 
     Args:
         keypoints (np.ndarray): In pixels, in shape [N, K, 2].
-        keypoints_3d (np.ndarray): In camera space in mm, NaN where nothing is
-            annotated, in shape [N, K, 3].
+        keypoints_3d (np.ndarray): In camera space in mm or NaN, [N, K, 3].
         root_joints (Sequence[int]): The joints whose mean is the root.
 
     Returns:
@@ -52,13 +51,7 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
 
 def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
                          where: str) -> float:
-    """What poses are to be multiplied with to be in mm, by their size.
-
-    Args:
-        lifting_target (np.ndarray): Relative to the root, in shape [..., 3].
-        visible (np.ndarray): Which joints count, in shape [...].
-        where (str): What holds the poses, for the error.
-    """
+    """Factor to mm of poses [..., 3] relative to their root, by their size."""
     distances = np.linalg.norm(lifting_target[visible > 0], axis=-1)
     # the root itself says nothing
     distance = np.median(distances[distances > 0])
@@ -93,11 +86,8 @@ def check_projections(errors: np.ndarray, boxes: np.ndarray,
                       names: Sequence[str], file: str) -> None:
     """Check that no pose is off by more than 5 pixels and 5 % of its box.
 
-    Args:
-        errors (np.ndarray): Of :func:`projection_errors`, in shape [N].
-        boxes (np.ndarray): Left, top, right, bottom, in shape [N, 4].
-        names (Sequence[str]): Of the samples.
-        file (str): Where they are from.
+    Of N samples these are errors [N] as of :func:`projection_errors`, boxes
+    [N, 4] (left, top, right, bottom) and names; a file is where they are from.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     wrong = [

@@ -39,13 +39,9 @@ class TopdownResize(TopdownAffine):
         angle = float(np.ravel(results.get('bbox_rotation', 0.))[0])
         matrix = stretch_matrix(centers[0], scales[0], angle, self.input_size)
 
-        def warp(image: np.ndarray) -> np.ndarray:
-            return cv2.warpAffine(image, matrix, tuple(self.input_size),
-                                  flags=cv2.INTER_LINEAR)
-
-        image = results['img']
-        results['img'] = (list(map(warp, image)) if isinstance(image, list)
-                          else warp(image))
+        results['img'] = cv2.warpAffine(
+            results['img'], matrix, tuple(self.input_size),
+            flags=cv2.INTER_LINEAR)
         if results.get('keypoints') is not None:
             # a transform before may have added a third coordinate
             given = results.get('transformed_keypoints')

@@ -106,14 +106,9 @@ class PreActHourglassNet(BaseBackbone):
         [[2, 16, 16, 16], [2, 16, 16, 16]]
     """
 
-    def __init__(self,
-                 num_stacks: int,
-                 num_blocks: int,
-                 num_feats: int = 128,
-                 mobile: bool = False,
-                 out_channels: int = 16,
-                 stem_channels: int = 64,
-                 downsample_times: int = 4,
+    def __init__(self, num_stacks: int, num_blocks: int, num_feats: int = 128,
+                 mobile: bool = False, out_channels: int = 16,
+                 stem_channels: int = 64, downsample_times: int = 4,
                  norm_cfg: OptConfigType = None,
                  init_cfg: OptMultiConfig = None):
         super().__init__(init_cfg)
@@ -125,25 +120,23 @@ class PreActHourglassNet(BaseBackbone):
         self.num_stacks = num_stacks
         # of the input: 4 by the stem, the rest by the hourglass
         self.stride = 2**(2 + downsample_times)
-        channels = 2 * num_feats
+        channels, block = 2 * num_feats, (mobile, norm_cfg)
 
         self.stem = Sequential(
             ConvModule(3, stem_channels, 7, stride=2, padding=3, bias=True,
                        norm_cfg=norm_cfg),
-            PreActBottleneck(stem_channels, 2 * stem_channels, mobile, norm_cfg),
+            PreActBottleneck(stem_channels, 2 * stem_channels, *block),
             nn.MaxPool2d(2),
-            PreActBottleneck(2 * stem_channels, 4 * stem_channels, mobile,
-                             norm_cfg),
-            PreActBottleneck(4 * stem_channels, channels, mobile, norm_cfg))
+            PreActBottleneck(2 * stem_channels, 4 * stem_channels, *block),
+            PreActBottleneck(4 * stem_channels, channels, *block))
         stacks, fed_back = range(num_stacks), range(num_stacks - 1)
         self.hourglasses = ModuleList(
-            PreActHourglass(downsample_times, channels, num_blocks, mobile,
-                            norm_cfg) for _ in stacks)
-        self.features = ModuleList(
-            Sequential(
-                *residuals(channels, channels, num_blocks, mobile, norm_cfg),
-                ConvModule(channels, channels, 1, bias=True,
-                           norm_cfg=norm_cfg)) for _ in stacks)
+            PreActHourglass(downsample_times, channels, num_blocks, *block)
+            for _ in stacks)
+        self.features = ModuleList(Sequential(
+            *residuals(channels, channels, num_blocks, *block),
+            ConvModule(channels, channels, 1, bias=True, norm_cfg=norm_cfg))
+            for _ in stacks)
         self.predictions = ModuleList(
             nn.Conv2d(channels, out_channels, 1) for _ in stacks)
         self.remap_features = ModuleList(

@@ -186,17 +186,16 @@ class IntegralPose3DHead(HeatmapHead):
         truth = labels * self.unit
         # only those that are balanced are made
         terms = {
-            'heatmap2d': lambda: (heatmaps, self.decoder.heatmaps(labels),
-                                  weights),
-            'heatmap3d': lambda: (volume, self.decoder.volumes(labels),
-                                  weights_3d),
-            'joint2d_from_volume': lambda: (places[..., :2], truth[..., :2],
-                                            weights),
-            'depth_from_volume': lambda: (places[..., 2], truth[..., 2],
-                                          weights_3d),
+            'heatmap2d': lambda: (
+                heatmaps, self.decoder.heatmaps(labels), weights),
+            'heatmap3d': lambda: (
+                volume, self.decoder.volumes(labels), weights_3d),
+            'joint2d_from_volume': lambda: (
+                places[..., :2], truth[..., :2], weights),
+            'depth_from_volume': lambda: (
+                places[..., 2], truth[..., 2], weights_3d),
             'joint2d_from_heatmap': lambda: (
-                soft_argmax(heatmaps, self.beta2d), truth[..., :2], weights),
-        }
+                soft_argmax(heatmaps, self.beta2d), truth[..., :2], weights)}
         losses = self.balancer({name: terms[name]() for name in self.terms},
                                shared=features)
         with torch.no_grad():
