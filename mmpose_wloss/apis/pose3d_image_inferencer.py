@@ -92,8 +92,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
                 'configs/integral3d_*.py')
         return model
 
-    def _load_weights_to_model(self, model: nn.Module,
-                               checkpoint: dict | None, cfg: Config) -> None:
+    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None,
+                               cfg: Config) -> None:
         if checkpoint is not None:
             # MMEngine loads what fits and warns of the rest
             needed = model.state_dict()

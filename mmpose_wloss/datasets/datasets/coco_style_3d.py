@@ -80,8 +80,6 @@ class CocoStyle3DDataset(CocoDataset):
                 f"{self.metainfo['dataset_name']}, but they are "
                 f'{self.root_joints}')
         samples = super().load_data_list()
-        for sample in samples:
-            self._add_pose3d(sample)
         annotated, without = [], []
         for sample in samples:
             (annotated if sample['lifting_target_visible'].any() else
@@ -117,47 +115,40 @@ class CocoStyle3DDataset(CocoDataset):
         if sample is None:
             return None
         annotation = raw_data_info['raw_ann_info']
-        sample['keypoints_3d'] = annotation.get('keypoints_3d')
-        sample['camera'] = raw_data_info['raw_img_info'].get('camera')
-        # MPJPE takes what is between the first _ and the next _ or . as class
-        name, pose_class = (
-            str(name).replace('_', '-').replace('.', '-') for name in (
-                self.metainfo['dataset_name'],
-                annotation.get('pose_class', 'all')))
-        sample['target_img_path'] = [
-            f"{name}_{pose_class}.camera_{sample['img_id']}.jpg"]
-        return sample
-
-    def get_data_info(self, idx: int) -> dict:
-        """Get a sample before the pipeline, by its index."""
-        return dict(super().get_data_info(idx), root_joints=self.root_joints)
-
-    def _add_pose3d(self, sample: dict) -> None:
-        shape = (*sample['keypoints'].shape[:2], 3)
-        points = np.full(shape, np.nan)
-        where = f"{self.ann_file}: annotation {sample['id']}"
-        camera = sample.pop('camera')
+        camera = raw_data_info['raw_img_info'].get('camera')
+        image = f"image {sample['img_id']}"
         if camera is not None:
             sample['camera_param'] = camera_parameters(
-                camera,
-                f"{self.ann_file}: 'camera' of image {sample['img_id']}")
-        if sample['keypoints_3d'] is not None:
+                camera, f"{self.ann_file}: 'camera' of {image}")
+        shape = (*sample['keypoints'].shape[:2], 3)
+        points = np.full(shape, np.nan)
+        given = annotation.get('keypoints_3d')
+        if given is not None:
+            where = f"{self.ann_file}: annotation {sample['id']}"
             if camera is None:
-                raise UserError(
-                    f"{where} has 'keypoints_3d', but its image "
-                    f"{sample['img_id']} has no 'camera'")
+                raise UserError(f"{where} has 'keypoints_3d', but its {image} "
+                                "has no 'camera'")
             try:
                 # null becomes NaN
-                points = np.array([sample['keypoints_3d']], np.float64)
+                points = np.array([given], np.float64)
             except (TypeError, ValueError):
                 points = np.empty(0)
             if points.shape != shape:
                 raise UserError(
                     f"{where} has 'keypoints_3d' that are not {shape[1]} lists "
                     'of x, y and z, one for each of its keypoints')
-        sample['keypoints_3d'] = points
         fields = pose3d_fields(sample['keypoints'], points, self.root_joints)
         depth = float(fields.pop('root_depth')[0])
-        sample.update(fields)
         if not np.isnan(depth):
             sample['root_depth'] = depth
+        # MPJPE takes what is between the first _ and the next _ or . as class
+        name, pose_class = (
+            str(name).replace('_', '-').replace('.', '-') for name in (
+                self.metainfo['dataset_name'],
+                annotation.get('pose_class', 'all')))
+        return sample | fields | dict(keypoints_3d=points, target_img_path=[
+            f"{name}_{pose_class}.camera_{sample['img_id']}.jpg"])
+
+    def get_data_info(self, idx: int) -> dict:
+        """Get a sample before the pipeline, by its index."""
+        return dict(super().get_data_info(idx), root_joints=self.root_joints)

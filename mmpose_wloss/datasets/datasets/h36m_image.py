@@ -252,13 +252,12 @@ def _rows_of_videos(names: np.ndarray, path: str) -> dict[tuple, list[int]]:
     videos = defaultdict(list)
     for row, name in enumerate(names):
         try:
-            video = human36m_video(str(name))
+            videos[human36m_video(str(name))].append(row)
         except ValueError:
             raise UserError(
                 f'{path}: imgname {name} does not say subject, action, camera '
                 'and frame as S1_Directions_1.54138969_000001.jpg does'
             ) from None
-        videos[video].append(row)
     return videos
 
 

@@ -67,25 +67,6 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
         return samples
 
     def _lift(self, instances: InstanceData, sample: PoseDataSample) -> None:
-        camera, root_depth = self._camera_and_root_depth(sample)
-        pixels, depths = instances.keypoints[..., :2], instances.keypoints[..., 2]
-        depths = depths - self._root(depths)
-        if camera is not None and root_depth is not None:
-            places = back_project(pixels, root_depth + depths, camera)
-            instances.keypoints_cam = places.astype(np.float32)
-        else:
-            scale = self.crop_extent / np.max(sample.metainfo['input_scale'])
-            places = np.concatenate([pixels * scale, depths[..., None]], -1)
-        places = places - self._root(places)
-        instances.keypoints = places.astype(np.float32)
-        instances.transformed_keypoints = pixels.astype(np.float32)
-
-    def _root(self, joints: np.ndarray) -> np.ndarray:
-        return joints[:, self.root_joints].mean(1, keepdims=True)
-
-    def _camera_and_root_depth(
-            self, sample: PoseDataSample) -> tuple[dict | None, float | None]:
-        """Both as far as they are known; an evaluation needs them."""
         metainfo = sample.metainfo
         name = metainfo.get('img_path', 'the sample')
         root = metainfo.get('root_joints', self.root_joints)
@@ -94,14 +75,26 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
                 f'the model takes the joints {self.root_joints} for the root, '
                 f'but the data set of {name} the joints {list(root)}: give '
                 'both the same root_joints')
-        camera, depth = metainfo.get('camera_param'), metainfo.get('root_depth')
-        if depth is not None and np.isnan(depth):
-            depth = None
-        if (camera is None or depth is None) and (
-                'lifting_target' in sample.get('gt_instances', ())):
+        camera, root_depth = (metainfo.get(key)
+                              for key in ('camera_param', 'root_depth'))
+        known = None not in (camera, root_depth) and not np.isnan(root_depth)
+        if not known and 'lifting_target' in sample.get('gt_instances', ()):
             raise UserError(
                 f'{name} has a 3D truth, but not both camera_param and '
                 'root_depth, without which a prediction in mm would be a '
                 'guess: add them to the data set, and pack samples with '
                 'PackPose3DInputs')
-        return camera, depth
+        pixels, depths = instances.keypoints[..., :2], instances.keypoints[..., 2]
+        depths = depths - self._root(depths)
+        if known:
+            places = back_project(pixels, root_depth + depths, camera)
+            instances.keypoints_cam = places.astype(np.float32)
+        else:
+            scale = self.crop_extent / np.max(metainfo['input_scale'])
+            places = np.concatenate([pixels * scale, depths[..., None]], -1)
+        places = places - self._root(places)
+        instances.keypoints = places.astype(np.float32)
+        instances.transformed_keypoints = pixels.astype(np.float32)
+
+    def _root(self, joints: np.ndarray) -> np.ndarray:
+        return joints[:, self.root_joints].mean(1, keepdims=True)
