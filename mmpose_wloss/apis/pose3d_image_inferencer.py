@@ -87,9 +87,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
         model = super()._init_model(*args, **kwargs)
         if not isinstance(model, TopdownPose3DEstimator):
             raise UserError(
-                f'the model {type(model).__name__} predicts no depth: take '
-                'the config of a TopdownPose3DEstimator, such as those of '
-                'configs/integral3d_*.py')
+                f'the model {type(model).__name__} predicts no depth: take the '
+                'config of a TopdownPose3DEstimator')
         return model
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None,
@@ -121,9 +120,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
             tuple: The collated samples of an image, and a list of the image.
         """
         if (camera is None) != (root_depth is None):
-            raise UserError(
-                'camera and root_depth go together: without one of them '
-                'places in space are unknown. Give both or neither')
+            raise UserError('camera and root_depth go together: give both or '
+                            'neither')
         camera = ([_read_camera(one) for one in camera]
                   if isinstance(camera, (list, tuple)) else
                   _read_camera(camera))
@@ -247,7 +245,6 @@ def _root_depths(root_depth: float | Sequence, people: int,
                         f'{len(depths)} depths')
     if not all(LEAST_ROOT_DEPTH <= depth < np.inf for depth in depths):
         raise UserError(
-            'root_depth must be the distance of the root joint from the '
-            f'camera in millimeters, but for {name} it is {root_depth}: is it '
-            'in meters?')
+            'root_depth must be the distance of the root joint in millimeters, '
+            f'but for {name} it is {root_depth}: is it in meters?')
     return depths

@@ -36,9 +36,8 @@ class CenteredRegressionLabel(RegressionLabel):
                         model.get('test_cfg') or {}).get('flip_test'):
                 raise UserError(
                     f"{place}.test_cfg.flip_test: {model['head'].get('type')} "
-                    f'mirrors x to 1 - x, which is wrong for {key}, from -1 to '
-                    "1. Set the head's type to CenteredRegressionHead or "
-                    'flip_test to False')
+                    f'mirrors x to 1 - x, which is wrong for {key}. Set the '
+                    "head's type to CenteredRegressionHead")
 
     def encode(self, keypoints: np.ndarray,
                keypoints_visible: np.ndarray | None = None) -> dict:

@@ -58,10 +58,9 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         nearest, farthest = depth_range
         if not farthest - nearest >= LEAST_DEPTH_EXTENT:
             raise UserError(
-                'depth_range must go from the nearest to the farthest depth '
-                'relative to the root joint in millimeters, at least '
-                f'{LEAST_DEPTH_EXTENT:g} mm, but it is {tuple(depth_range)}: '
-                'is it in meters?')
+                'depth_range must be the nearest and the farthest depth in mm, '
+                f'{LEAST_DEPTH_EXTENT:g} mm apart, but it is '
+                f'{tuple(depth_range)}: is it in meters?')
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = sigma
@@ -94,17 +93,15 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         """
         if keypoints.ndim != 3 or keypoints.shape[-1] != 3:
             raise UserError(
-                'IntegralPose3DLabel needs keypoints of shape [N, K, 3] with '
-                'the depth as third coordinate, as Human36mImageDataset and '
-                f'CocoStyle3DDataset give them, but got {keypoints.shape}')
+                'IntegralPose3DLabel needs keypoints with their depth, '
+                f'[N, K, 3], but got {keypoints.shape}')
         depths = np.abs(keypoints[..., 2])
         # the depth of a single joint would say nothing
         if (keypoints.shape[1] > 2 and np.isfinite(depths).any()
                 and 0 < np.nanmax(depths) < 3):
             raise UserError(
-                'depths relative to the root joint must be in millimeters, '
-                f'but the greatest is {np.nanmax(depths):.3g}: are they in '
-                'meters?')
+                'depths must be in millimeters, but the greatest is '
+                f'{np.nanmax(depths):.3g}: are they in meters?')
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2], np.float32)
         # half a pixel belongs to the outermost ones

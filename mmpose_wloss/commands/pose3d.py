@@ -134,8 +134,7 @@ def _of_image(given, image: str, file: str):
         return given
     name = Path(image).name
     if given.get(name) is None:
-        raise UserError(f'there is no entry for {name} in {file}: give one for '
-                        'every image or below the name of each')
+        raise UserError(f'there is no entry for {name} in {file}')
     return given[name]
 
 
@@ -153,9 +152,8 @@ def _predict_samples(inferencer: Pose3DImageInferencer,
             samples += inferencer.model.test_step(batch)
     if 'lifting_target' not in samples[0].gt_instances:
         raise UserError(
-            f'the samples of {type(dataset).__name__} in test_dataloader have '
-            'no 3D truth: take a data set with 3D poses and pack them with '
-            'PackPose3DInputs')
+            f'samples of {type(dataset).__name__} have no 3D truth: pack it '
+            'with PackPose3DInputs')
     errors, views = [], []
     for sample in samples:
         truth, image = sample.gt_instances, str(sample.metainfo['img_path'])

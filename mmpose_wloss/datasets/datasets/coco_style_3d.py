@@ -75,10 +75,8 @@ class CocoStyle3DDataset(CocoDataset):
         joints = self.metainfo['num_keypoints']
         if not self.root_joints or not set(self.root_joints) <= set(
                 range(joints)):
-            raise UserError(
-                f'root_joints must be some of the joints 0 to {joints - 1} of '
-                f"{self.metainfo['dataset_name']}, but they are "
-                f'{self.root_joints}')
+            raise UserError(f'root_joints must be some of 0 to {joints - 1}, '
+                            f'but they are {self.root_joints}')
         samples = super().load_data_list()
         annotated, without = [], []
         for sample in samples:
@@ -89,8 +87,7 @@ class CocoStyle3DDataset(CocoDataset):
                 f"{self.ann_file}: {len(without)} of {len(samples)} "
                 "annotations have no 'keypoints_3d' of their root, the joints "
                 f"{self.root_joints} (ids {first([one['id'] for one in without])}"
-                '). A test needs them in all annotations, a training in some; '
-                'for 2D alone take CocoDataset')
+                '). A test needs them in all annotations, a training in some')
         targets, visible, boxes = (
             np.concatenate([sample[key] for sample in annotated])
             for key in ('lifting_target', 'lifting_target_visible', 'bbox'))

@@ -113,9 +113,8 @@ class Human36mImageDataset(BaseCocoStyleDataset):
         files = [ann_file] if isinstance(ann_file, str) else list(ann_file)
         if not files or not all(files) or not camera_param_file:
             raise UserError(
-                'ann_file and camera_param_file must name the annotations and '
-                f'the cameras.pkl, {WRITTEN}, but they are {ann_file!r} and '
-                f'{camera_param_file!r}')
+                'ann_file and camera_param_file must name files, but they are '
+                f'{ann_file!r} and {camera_param_file!r}')
         self.ann_files = files
         self.camera_param_file = camera_param_file
         self.subjects = tuple(subjects or self.PROTOCOLS[protocol][split])
@@ -183,8 +182,7 @@ class Human36mImageDataset(BaseCocoStyleDataset):
         if camera is None:
             raise UserError(
                 f'{self.camera_param_file} has no camera {(subject, number)}, '
-                f'with which {names[0]} of {path} was taken. Take the file '
-                'that belongs to it')
+                f'with which {names[0]} of {path} was taken')
         part, pose = (np.asarray(annotation[key][rows], np.float64)
                       for key in ('part', 'S'))
         points = np.where(pose[..., 3:] > 0, pose[..., :3], np.nan)
@@ -254,10 +252,8 @@ def _rows_of_videos(names: np.ndarray, path: str) -> dict[tuple, list[int]]:
         try:
             videos[human36m_video(str(name))].append(row)
         except ValueError:
-            raise UserError(
-                f'{path}: imgname {name} does not say subject, action, camera '
-                'and frame as S1_Directions_1.54138969_000001.jpg does'
-            ) from None
+            raise UserError(f'{path}: imgname {name} is not like '
+                            'S1_Directions_1.54138969_000001.jpg') from None
     return videos
 
 

@@ -205,10 +205,8 @@ class LSPDataset(BaseCocoStyleDataset):
         data_list = [info for info in data_list
                      if info['img_id'] % self.sample_interval == 0]
         if not data_list:
-            raise UserError(
-                f'the split {self.split!r} of {files} (protocol '
-                f'{self.protocol!r}, sample_interval {self.sample_interval}) '
-                'has no sample with a joint that counts')
+            raise UserError(f'the split {self.split!r} of {files} has no '
+                            'sample with a joint that counts')
         return data_list
 
     def get_data_info(self, idx: int) -> dict:

@@ -58,8 +58,7 @@ def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
     if METERS <= distance <= MILLIMETERS:
         raise UserError(
             f'{where} must be in millimeters, but half of the joints are '
-            f'closer than {distance:.3g} to their root: they seem to be in '
-            'centimeters. Multiply them by 10')
+            f'closer than {distance:.3g} to their root. Multiply them by 10')
     return 1000. if distance < METERS else 1.
 
 

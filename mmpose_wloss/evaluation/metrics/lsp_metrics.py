@@ -41,8 +41,7 @@ class _LSPAccuracy(PCKAccuracy):
         if missing:
             raise UserError(
                 f"{type(self).__name__} needs the joints {', '.join(missing)}, "
-                f"which the data set {self.dataset_meta.get('dataset_name')!r} "
-                'does not have. Use a metric made for it')
+                f"not in the data set {self.dataset_meta.get('dataset_name')!r}")
         return [indices[name] for name in names]
 
     def _measure(self, predicted: np.ndarray, true: np.ndarray,

@@ -60,9 +60,8 @@ class MetricWrapper(BaseMetric):
                 type(metric).evaluate is not BaseMetric.evaluate) or getattr(
                     metric, 'format_only', False):
             raise UserError(
-                f'{type(self).__name__} cannot wrap {type(metric).__name__} '
-                'where it computes no figures of a list of results (with '
-                'format_only, too): put it beside in the list of evaluators')
+                f'{type(self).__name__} cannot wrap {type(metric).__name__}, '
+                'nor format_only: put it beside in the list of evaluators')
         return metric
 
     @BaseMetric.dataset_meta.setter
@@ -123,9 +122,8 @@ class MetricWrapper(BaseMetric):
             for name, value in computed.items():
                 name = '/'.join(filter(None, (part, metric.prefix, name)))
                 if any(name in figures for figures in result):
-                    raise UserError(
-                        f'two metrics call a figure {name}: give the wrapped '
-                        'ones different prefixes')
+                    raise UserError(f'two metrics call a figure {name}: give '
+                                    'them different prefixes')
                 if not part or not is_missing(metric, value):
                     result[-1][name] = float(value) if part else value
         return result
@@ -149,9 +147,8 @@ def _restrict(metric: CocoMetric, part: str, records: list[dict],
         missing = set(people) - {one['id'] for one in annotations}
         if missing:
             raise UserError(
-                f'annotation {missing.pop()} is not in {metric.ann_file}, or '
-                'of another image there: give CocoMetric the ann_file of the '
-                'evaluated data set')
+                f'annotation {missing.pop()} is not in {metric.ann_file}: give '
+                'CocoMetric the ann_file of the evaluated data set')
         annotations = [
             one for one in annotations if one['id'] in people or
             one.get('iscrowd') or not any(one.get('keypoints', [])[2::3])]

@@ -35,10 +35,8 @@ class PeopleCounts:
                 else:
                     self._read_records(content)
             except (KeyError, TypeError) as error:
-                raise UserError(
-                    f"{file} is neither in COCO's format nor a list of MPII's "
-                    'people, with image or img_paths, center or objpos, and '
-                    f'scale: {error!r}') from error
+                raise UserError(f"{file} is neither in COCO's format nor a "
+                                f"list of MPII's people: {error!r}") from error
 
     def of(self, image: str) -> int | None:
         """Number of people in an image, if a file's name ends its path."""

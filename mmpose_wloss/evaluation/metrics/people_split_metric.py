@@ -108,7 +108,6 @@ class PeopleSplitMetric(MetricWrapper):
                     for record in records}
         if not any(evaluated.values()):
             raise UserError(
-                'PeopleSplitMetric finds nobody annotated in the evaluated '
-                "samples, as of a detector's boxes: name annotation files of "
-                'these images in people_files')
+                'PeopleSplitMetric finds nobody annotated: name annotation '
+                'files of the evaluated images in people_files')
         return evaluated

@@ -127,9 +127,8 @@ class PoseRarityMetric(MetricWrapper):
         annotation = sample.get('raw_ann_info') or {}
         if self.group_by is not None and self.group_by not in annotation:
             raise UserError(
-                f'group_by={self.group_by!r} is not in the annotation of '
-                f'sample {sample.get("id")}, which has '
-                f'{", ".join(annotation) or "no raw_ann_info"}')
+                f'group_by={self.group_by!r} is not in raw_ann_info of sample '
+                f'{sample.get("id")}, which has {", ".join(annotation)}')
         identity = annotation.get('id', sample.get('id'))
         box = sample['gt_instances'].get('bboxes', [None])[0]
         height, width = sample.get('ori_shape', (0, 0))[:2]
@@ -148,8 +147,7 @@ class PoseRarityMetric(MetricWrapper):
         # the metric may leave some out
         people = [record for record in results if record['kept'][0]]
         if not people:
-            raise UserError('PoseRarityMetric has no person to evaluate: the '
-                            'data set is empty, or its metric left out all')
+            raise UserError('PoseRarityMetric has no person to evaluate')
         errors = np.array([
             self._error_3d(person['kept'][0]) if self._spatial else
             person['error'] for person in people])

@@ -167,10 +167,8 @@ class PreActHourglassNet(BaseBackbone):
         """
         height, width = x.shape[2:]
         if height % self.stride or width % self.stride:
-            raise UserError(
-                'width and height of images must be divisible by '
-                f'{self.stride}, but they are {width} × {height}: change '
-                'input_size of the codec, or downsample_times')
+            raise UserError('sides of images must be multiples of '
+                            f'{self.stride}, but they are {width} × {height}')
         x = self.stem(x)
         heatmaps = []
         for stack in range(self.num_stacks):

@@ -92,9 +92,8 @@ class IntegralPose3DHead(HeatmapHead):
         checks.positive(beta=beta, beta2d=beta2d,
                         heatmap2_init_std=heatmap2_init_std)
         if 'loss' in kwargs:
-            raise UserError(
-                'IntegralPose3DHead has no loss, but a balancer of its terms: '
-                'remove loss, or replace a stock head with _delete_=True')
+            raise UserError('the balancer takes the place of a loss: remove '
+                            'loss, or replace a stock head with _delete_=True')
         init_cfg = init_cfg or self.default_init_cfg
         if not isinstance(init_cfg, (list, tuple)):
             init_cfg = [init_cfg]
@@ -173,9 +172,8 @@ class IntegralPose3DHead(HeatmapHead):
         size = (*volume.shape[:1:-1], )
         if size != self.decoder.heatmap_size:
             raise UserError(
-                f'the network makes volumes of {size} (width, height, depth), '
-                f'but the codec of {self.decoder.heatmap_size}: set '
-                'heatmap_size or the number of deconvolutions')
+                f'the network makes volumes of {size}, but heatmap_size of the '
+                f'codec is {self.decoder.heatmap_size}')
         within = self.decoder.within_depth_range(labels)
         weights_3d = weights * within
         measured = (train_cfg or {}).get('compute_acc', True)
@@ -267,16 +265,14 @@ class IntegralPose3DHead(HeatmapHead):
         if rest or old.shape[1:] != layer.weight.shape[1:]:
             raise UserError(
                 f'the volume layer of the checkpoint is {tuple(old.shape)}, '
-                f'that of the model {tuple(layer.weight.shape)}: it is of '
-                'another number of joints or of another network')
+                f'that of the model {tuple(layer.weight.shape)}')
         now, random = self.decoder.depth_size, self.depth_growth == 'random'
         # weights are initialized before a training loads a checkpoint
         if self.depth_growth is None or not self.is_init:
             raise UserError(
                 f'the checkpoint has d2 = {before} bins of depth, the model '
-                f'{now}. Set heatmap_size and depth_range of the codec to '
-                'those that it was trained with; a training can start from it '
-                "with the head's depth_growth 'random' or 'interpolate'")
+                f'{now}. Set heatmap_size and depth_range of the codec to its '
+                'own; a training can start from it with depth_growth')
         for name, parameter in layer.named_parameters():
             old = state_dict[key + name]
             if not random:
@@ -288,12 +284,10 @@ class IntegralPose3DHead(HeatmapHead):
                 new = torch.zeros_like(parameter)
                 if name == 'weight':
                     new.normal_(std=self.heatmap2_init_std)
-                # processes may have seeds of their own, and DDP has made them
-                # equal before a checkpoint loads
+                # DDP makes processes equal before a checkpoint loads
                 broadcast(new)
             state_dict[key + name] = new
         print_log(
             f'depth_growth: the volume layer of d2 = {now} was '
-            f'{"drawn anew" if random else f"interpolated from d2 = {before}"}; '
-            'all other weights are those of the checkpoint',
+            f'{"drawn anew" if random else f"interpolated from d2 = {before}"}',
             'current')

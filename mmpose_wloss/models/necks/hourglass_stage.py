@@ -70,7 +70,6 @@ class HourglassStage(BaseModule):
         if any(side % self.multiple for side in features.shape[2:]):
             raise UserError(
                 f'sides of features must be multiples of {self.multiple}, but '
-                f'they are {tuple(features.shape[2:])}: set a smaller '
-                'downsample_times')
+                f'are {tuple(features.shape[2:])}: change downsample_times')
         features = self.from_features(features) + self.from_heatmaps(heatmaps)
         return self.out_conv(self.hourglass(self.relu(features)))

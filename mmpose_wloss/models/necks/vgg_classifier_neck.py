@@ -54,8 +54,6 @@ class VGGClassifierNeck(BaseModule):
         features = torch.flatten(feats[-1], 1)
         if features.shape[1] != self.in_channels:
             raise UserError(
-                f'VGGClassifierNeck takes {self.in_channels} features, but the '
-                f'backbone gives {features.shape[1]}, in shape '
-                f'{tuple(feats[-1].shape[1:])}. Set in_channels to that '
-                'number, or input_size to fit')
+                f'in_channels is {self.in_channels}, but the backbone gives '
+                f'{features.shape[1]}, in shape {tuple(feats[-1].shape[1:])}')
         return (self.classifier(features), )

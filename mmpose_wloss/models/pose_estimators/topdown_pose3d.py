@@ -73,17 +73,15 @@ class TopdownPose3DEstimator(TopdownPoseEstimator):
         if sorted(root) != sorted(self.root_joints):
             raise UserError(
                 f'the model takes the joints {self.root_joints} for the root, '
-                f'but the data set of {name} the joints {list(root)}: give '
-                'both the same root_joints')
+                f'the data set of {name} {list(root)}: give both the same '
+                'root_joints')
         camera, root_depth = (metainfo.get(key)
                               for key in ('camera_param', 'root_depth'))
         known = None not in (camera, root_depth) and not np.isnan(root_depth)
         if not known and 'lifting_target' in sample.get('gt_instances', ()):
             raise UserError(
                 f'{name} has a 3D truth, but not both camera_param and '
-                'root_depth, without which a prediction in mm would be a '
-                'guess: add them to the data set, and pack samples with '
-                'PackPose3DInputs')
+                'root_depth: pack samples with PackPose3DInputs')
         pixels, depths = instances.keypoints[..., :2], instances.keypoints[..., 2]
         depths = depths - self._root(depths)
         if known:

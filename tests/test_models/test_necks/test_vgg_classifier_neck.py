@@ -41,5 +41,5 @@ def test_dropout_is_for_training():
 
 def test_an_image_of_another_size():
     neck = VGGClassifierNeck(in_channels=8, channels=4)
-    with pytest.raises(UserError, match=r'8 .*18.*\(2, 3, 3\)'):
+    with pytest.raises(UserError, match=r'in_channels is 8.*18.*\(2, 3, 3\)'):
         neck((torch.zeros(1, 2, 3, 3), ))
