@@ -115,14 +115,12 @@ class Wardrobe:
             np.ndarray: RGB, 0 to 1 [N, 3].
         """
         part = self._face_part[face]
-        surface = np.einsum('nk,nkd->nd', weights,
-                            self._surface[self._faces[face]])
+        surface = np.einsum('nk,nkd->nd', weights, self._surface[self._faces[face]])
         height = surface[:, 2]
         color = np.tile(appearance.skin, (len(face), 1))
 
         torso = part == self._torso
-        top = torso & (height > self._waist) & (
-            height < self._neck - appearance.collar)
+        top = torso & (height > self._waist) & (height < self._neck - appearance.collar)
         rows = (height / appearance.stripe) % 1 < 0.5
         color[top] = appearance.shirt
         color[top & rows] = appearance.stripes
@@ -143,8 +141,7 @@ class Wardrobe:
         aside = np.abs(np.abs(points[:, 0]) - self._eye[0])
         front = y < 0.02
         brows = front & (aside < 0.02) & (np.abs(z - 0.021) < 0.005)
-        lips = front & (np.abs(points[:, 0]) < 0.024) & (
-            np.abs(z + 0.072) < 0.007)
+        lips = front & (np.abs(points[:, 0]) < 0.024) & (np.abs(z + 0.072) < 0.007)
         color[brows] = appearance.skin * 0.35
         color[lips] = appearance.skin * (0.85, 0.5, 0.5)
         color[is_eye] = (0.92, 0.92, 0.92)
@@ -172,8 +169,7 @@ class Wardrobe:
         thickness[np.isin(part, self._legs) & (leg < hem)] = trousers
         if shoes:
             thickness[np.isin(part, self._feet)] = 0.008
-        scalp = (part == self._head) & self._scalp(
-            self._surface, hair_length)
+        scalp = (part == self._head) & self._scalp(self._surface, hair_length)
         # ears stay in front of the hair, or no ear would ever be seen
         ears = (np.abs(x) > 0.068) & (z < self._eye[2] + 0.03)
         thickness[scalp & ~ears] = 0.012 + 0.012 * hair_length

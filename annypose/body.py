@@ -89,8 +89,7 @@ class BodyModel:
     a minute and 800 MB of disk the first time.
 
     Attributes:
-        faces (np.ndarray): Triangles, seen from outside counter-clockwise
-            [F, 3].
+        faces (np.ndarray): Triangles, seen from outside counter-clockwise [F, 3].
         face_part (np.ndarray): Index into :data:`PARTS` of each face [F].
         face_is_eye (np.ndarray): Which faces are eyeballs, bool [F].
         rest_vertices (np.ndarray): The average body at rest, meters [V, 3].
@@ -113,8 +112,7 @@ class BodyModel:
         with warnings.catch_warnings():
             # torch 2.1 warns of itself when it reads tensors from a file
             warnings.filterwarnings('ignore', 'TypedStorage is deprecated')
-            model = anny.Anny(
-                phenotype_blendshapes='original', skinning_method='lbs')
+            model = anny.Anny(phenotype_blendshapes='original', skinning_method='lbs')
             self._regressor = anny.KeypointsRegressor.coco(
                 model, labels=list(JOINT_NAMES)).float()
         self._model = model.float()
@@ -167,8 +165,7 @@ class BodyModel:
         """
         return bool(self._own_flesh[joint, part])
 
-    def pose(self, shape: dict[str, float],
-             rotations: dict[str, np.ndarray]) -> Body:
+    def pose(self, shape: dict[str, float], rotations: dict[str, np.ndarray]) -> Body:
         """Pose one body.
 
         Bodies are computed one at a time on purpose: in a batch the last bits
@@ -185,8 +182,7 @@ class BodyModel:
             Body: The posed surface and joints.
         """
         torch = self._torch
-        deltas = np.tile(np.eye(4, dtype=np.float32),
-                         (1, len(self.bone_labels), 1, 1))
+        deltas = np.tile(np.eye(4, dtype=np.float32), (1, len(self.bone_labels), 1, 1))
         for bone, rotation in rotations.items():
             deltas[0, self.bone_labels.index(bone), :3, :3] = rotation
         with torch.inference_mode():
@@ -197,8 +193,7 @@ class BodyModel:
             # At rest: posed skin folds towards a joint on its inner side.
             rest_vertices = output['rest_vertices']
             rest_joints = self._regressor(dict(vertices=rest_vertices))
-        depth = self._flesh_depth(rest_vertices[0].numpy(),
-                                  rest_joints[0].numpy())
+        depth = self._flesh_depth(rest_vertices[0].numpy(), rest_joints[0].numpy())
         return Body(output['vertices'][0].numpy(), joints, depth)
 
     def _flesh_depth(self, vertices, joints):
@@ -222,8 +217,7 @@ def _along(points, chain):
     start, middle, end = chain
     first = (points - start) @ (middle - start) / ((middle - start)**2).sum()
     second = (points - middle) @ (end - middle) / ((end - middle)**2).sum()
-    return np.where(second > 0, 0.5 + 0.5 * second,
-                    0.5 * np.clip(first, 0, 1))
+    return np.where(second > 0, 0.5 + 0.5 * second, 0.5 * np.clip(first, 0, 1))
 
 
 def _part_index(bone: str) -> int:

@@ -54,8 +54,7 @@ class Camera:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels [..., 2] of points in camera coordinates [..., 3]."""
-        return (self.focal * points[..., :2] / points[..., 2:] +
-                np.array(self.center))
+        return self.focal * points[..., :2] / points[..., 2:] + np.array(self.center)
 
     def place(self, points: np.ndarray, target: tuple[float, float],
               extent: float) -> np.ndarray:

@@ -109,11 +109,9 @@ def render_clip(out: str | os.PathLike,
                 total=parameters.frames, unit='frame', disable=not progress):
             video.write(image)
             boxes.append([_corners(label.bbox) for label in labels])
-            joints.append([np.round(label.keypoints, 2).tolist()
-                           for label in labels])
+            joints.append([np.round(label.keypoints, 2).tolist() for label in labels])
         video.release()
-        written = cv2.VideoCapture(str(partial.video)).get(
-            cv2.CAP_PROP_FRAME_COUNT)
+        written = cv2.VideoCapture(str(partial.video)).get(cv2.CAP_PROP_FRAME_COUNT)
         if written < parameters.frames:  # of which OpenCV says nothing
             raise OSError(f'{out} got {max(written, 0):.0f} of '
                           f'{parameters.frames} frames: is the disk full?')
@@ -141,8 +139,7 @@ def render_frames(model: BodyModel, parameters: ClipParameters
     """
     rng = np.random.default_rng(parameters.seed)
     size, count = parameters.size, parameters.people
-    renderer = SceneRenderer(model, size, {}, parameters.yaw, occluders=0,
-                             people=0)
+    renderer = SceneRenderer(model, size, {}, parameters.yaw, occluders=0, people=0)
     camera = replace(Camera.sample(rng, size), focal=2. * size, roll=0.,
                      pitch=rng.uniform(0, 8))
     centers = ([0.5], [0.28, 0.72])[count - 1]
@@ -182,8 +179,7 @@ class _MovingPerson:
 
     def _body(self, pose, yaw):
         """Upright on the floor, turned about the vertical, in meters."""
-        body = self.model.pose(
-            self.shape, bone_rotations(pose, self.model.rest_bones))
+        body = self.model.pose(self.shape, bone_rotations(pose, self.model.rest_bones))
         sine, cosine = np.sin(np.radians(yaw)), np.cos(np.radians(yaw))
         turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
         body = body.moved(turn)
@@ -194,8 +190,7 @@ class _MovingPerson:
         waves = np.sin(2 * np.pi * time / self.periods + self.phases)
         body = self._body(pose_at(self.poses, time), self.yaw * waves[0])
         aside = np.array([self.sway * self.height * waves[1], 0, 0])
-        body = body.moved(shift=aside).moved(
-            self.camera.orientation(0), self.shift)
+        body = body.moved(shift=aside).moved(self.camera.orientation(0), self.shift)
         return Person(body, self.appearance, 'moving')
 
 

@@ -111,8 +111,7 @@ def _polygons(mask: np.ndarray) -> list[list[float]]:
     # pixel on every side; on an enlarged mask half a pixel is little.
     zoom = 4
     large = np.kron(mask.astype(np.uint8), np.ones((zoom, zoom), np.uint8))
-    contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL,
-                                   cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons = []
     for contour in contours:
         outline = cv2.approxPolyDP(contour, 0.4 * zoom, closed=True)

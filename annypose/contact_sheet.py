@@ -15,8 +15,7 @@ _TILE, _COLUMNS = 176, 8
 _LEFT, _RIGHT, _MIDDLE = (20, 140, 255), (255, 120, 30), (80, 220, 80)
 
 
-def draw_skeleton(image: np.ndarray, keypoints: np.ndarray,
-                  scale: float = 1.) -> None:
+def draw_skeleton(image: np.ndarray, keypoints: np.ndarray, scale: float = 1.) -> None:
     """Draw joints [17, 3] and bones into an image, so many times enlarged.
 
     Left is orange, right blue; hidden joints are hollow.
@@ -32,8 +31,7 @@ def draw_skeleton(image: np.ndarray, keypoints: np.ndarray,
             color = colors[a] if colors[a] == colors[b] else _MIDDLE
             cv2.line(image, points[a].tolist(), points[b].tolist(), color, 1,
                      cv2.LINE_AA)
-    for point, color, flag in zip(points, colors, keypoints[:, 2],
-                                  strict=True):
+    for point, color, flag in zip(points, colors, keypoints[:, 2], strict=True):
         inside = color if flag == 2 else (255, 255, 255)
         if flag:
             cv2.circle(image, point.tolist(), 3, inside, -1, cv2.LINE_AA)
@@ -41,8 +39,7 @@ def draw_skeleton(image: np.ndarray, keypoints: np.ndarray,
             cv2.circle(image, point.tolist(), 3, color, 1, cv2.LINE_AA)
 
 
-def write_contact_sheet(path: Path, folder: Path,
-                        records: Sequence[dict]) -> None:
+def write_contact_sheet(path: Path, folder: Path, records: Sequence[dict]) -> None:
     """Write a sheet of a folder's pictures; every other row shows joints."""
     rows = -(-len(records) // _COLUMNS)
     tile = _TILE
@@ -54,9 +51,7 @@ def write_contact_sheet(path: Path, folder: Path,
         row, column = divmod(number, _COLUMNS)
         if row % 2:
             for person in record['annotations']:
-                draw_skeleton(
-                    image, np.reshape(person['keypoints'], (17, 3)), scale)
-        sheet[row * tile:(row + 1) * tile,
-              column * tile:(column + 1) * tile] = image
+                draw_skeleton(image, np.reshape(person['keypoints'], (17, 3)), scale)
+        sheet[row * tile:(row + 1) * tile, column * tile:(column + 1) * tile] = image
     _, encoded = cv2.imencode('.jpg', sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
     write_bytes(path, encoded.tobytes())

@@ -90,8 +90,7 @@ def render_dataset(out: str | os.PathLike,
 
     Args:
         out (str | os.PathLike): Folder of the data set.
-        counts (Mapping[str, int]): Pictures per split (train, val,
-            unlabeled).
+        counts (Mapping[str, int]): Pictures per split (train, val, unlabeled).
         parameters (RenderParameters | None): None takes the defaults.
         workers (int): Processes, at least 1. They change nothing but time.
         progress (bool): Show a progress bar on stderr.
@@ -104,10 +103,8 @@ def render_dataset(out: str | os.PathLike,
     Raises:
         RenderError: If a count is negative, or the folder holds a data set of
             other parameters.
-        MissingAnnyError: If there is something to render and ``anny`` is not
-            installed.
-        OSError: If the folder cannot be written, or a rendering process is
-            killed.
+        MissingAnnyError: If there is something to render and ``anny`` is not installed.
+        OSError: If the folder cannot be written, or a rendering process is killed.
     """
     start = time.monotonic()
     check_range(0, math.inf, **counts)
@@ -195,8 +192,7 @@ def _render(out, tasks, parameters, workers, progress, records):
         }
         try:
             with _environment_of_workers():
-                futures = [executor.submit(_render_task, *task)
-                           for task in tasks]
+                futures = [executor.submit(_render_task, *task) for task in tasks]
             for future in as_completed(futures):
                 split, record = future.result()
                 files[split].write(json.dumps(record) + '\n')
@@ -278,11 +274,9 @@ def _render_task(split: str, index: int) -> tuple[str, dict]:
 
     seed = np.random.SeedSequence(
         _worker['seed'], spawn_key=(SPLITS.index(split), index))
-    image, camera, labels = _worker['renderer'].render(
-        np.random.default_rng(seed))
+    image, camera, labels = _worker['renderer'].render(np.random.default_rng(seed))
     _, encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    coco.write_bytes(_worker['out'] / split / coco.file_name(index),
-                     encoded.tobytes())
+    coco.write_bytes(_worker['out'] / split / coco.file_name(index), encoded.tobytes())
     record = dict(index=index, image=coco.image_entry(index, camera))
     if split == 'unlabeled':
         record['boxes'] = coco.box_entries(index, labels)
@@ -334,8 +328,7 @@ def _summary(out, records, rendered, seconds):
         for annotation in record['annotations']
     ]
     classes = Counter(person['pose_class'] for person in people)
-    visible = sum(
-        flag == 2 for person in people for flag in person['keypoints'][2::3])
+    visible = sum(flag == 2 for person in people for flag in person['keypoints'][2::3])
     sheet = out / 'contact_sheet.jpg'
     return dict(
         images={split: len(records[split]) for split in SPLITS},

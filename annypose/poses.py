@@ -119,8 +119,7 @@ class Pose:
         return self
 
 
-def sample_pose_class(rng: np.random.Generator,
-                      shares: Mapping[str, float]) -> str:
+def sample_pose_class(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
     """Draw the name of a class of poses, given the probability of each."""
     names = sorted(shares)
     weights = np.array([shares[name] for name in names])
@@ -156,8 +155,7 @@ def _relax(rng, pose):
 
 def _standing(rng, pose):
     for arm in (pose.left_arm, pose.right_arm):
-        posture = rng.choice(['hanging', 'on hip', 'lower arm up'],
-                             p=[0.6, 0.2, 0.2])
+        posture = rng.choice(['hanging', 'on hip', 'lower arm up'], p=[0.6, 0.2, 0.2])
         if posture == 'on hip':
             arm.elevation, arm.azimuth = rng.normal((40, 95), (7, 8))
             arm.elbow, arm.twist = rng.normal((85, -45), (12, 8))
@@ -171,8 +169,7 @@ def _walking(rng, pose):
     running = rng.random() < 0.3
     # legs, each with the opposite arm
     sides = [(pose.left_leg, pose.right_arm), (pose.right_leg, pose.left_arm)]
-    (forward, arm), (back, other_arm) = (
-        sides if rng.random() < 0.5 else sides[::-1])
+    (forward, arm), (back, other_arm) = sides if rng.random() < 0.5 else sides[::-1]
     forward.flexion = stride * rng.uniform(0.8, 1.4) + 25 * running
     forward.knee = rng.uniform(5, 35) + 45 * running
     back.flexion = -stride * rng.uniform(0.4, 0.7)
@@ -320,8 +317,7 @@ def _arm_rotations(arm, sign, side, rest_bones):
         -np.sin(elevation) * np.cos(azimuth), -np.cos(elevation)
     ])
     # a third of what lies above 60 degrees comes from the shoulder girdle.
-    girdle = _axis_rotation((0, 1, 0),
-                            -sign * max(arm.elevation - 60, 0) / 3)
+    girdle = _axis_rotation((0, 1, 0), -sign * max(arm.elevation - 60, 0) / 3)
     raised = (
         _axis_rotation(target, sign * arm.twist)
         @ _shortest_rotation(upper, target))
@@ -341,9 +337,7 @@ def _axis_rotation(axis, degrees):
     x, y, z = _unit(np.asarray(axis, float))
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.radians(degrees)
-    return (
-        np.eye(3) + np.sin(angle) * cross +
-        (1 - np.cos(angle)) * cross @ cross)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _shortest_rotation(source, target):

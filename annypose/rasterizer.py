@@ -13,8 +13,7 @@ class Fragments:
         depth (np.ndarray): Distance along the optical axis, ``inf`` where
             there is nothing [H, W].
         owner (np.ndarray): Number of the body, -1 where there is none [H, W].
-        face (np.ndarray): Triangle within that body, -1 where there is none
-            [H, W].
+        face (np.ndarray): Triangle within that body, -1 where there is none [H, W].
         weights (np.ndarray): Barycentric coordinates of the pixel in its
             triangle [H, W, 3].
     """
@@ -49,8 +48,7 @@ class Fragments:
             [H, W].
         """
         height, width = self.depth.shape
-        pixel, face, weights = _cover(
-            points.astype(np.float32), faces, height, width)
+        pixel, face, weights = _cover(points.astype(np.float32), faces, height, width)
         inverse = (weights / depth[faces[face]]).sum(axis=1)
         # far to near: of several values for a pixel NumPy keeps the last
         order = np.argsort(inverse, kind='stable')
@@ -86,8 +84,7 @@ def _cover(points, faces, height, width):
     columns = high[:, 0] - low[:, 0] + 1
     counts = columns * (high[:, 1] - low[:, 1] + 1)
     entry = np.repeat(np.arange(len(kept)), counts)
-    offset = np.arange(len(entry)) - np.repeat(
-        np.cumsum(counts) - counts, counts)
+    offset = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
     row, column = np.divmod(offset, columns[entry])
     x = low[entry, 0] + column
     y = low[entry, 1] + row

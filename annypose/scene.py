@@ -110,10 +110,8 @@ class SceneRenderer:
         pose = sample_pose(rng, sample_pose_class(rng, self.class_shares))
         body = self.model.pose(
             _sample_shape(rng), bone_rotations(pose, self.model.rest_bones))
-        turn = camera.orientation(
-            rng.uniform(-self.yaw, self.yaw) + pose.sideways)
-        target = self.size * (
-            np.array([center, 0.5]) + rng.normal(0, 0.035, 2))
+        turn = camera.orientation(rng.uniform(-self.yaw, self.yaw) + pose.sideways)
+        target = self.size * (np.array([center, 0.5]) + rng.normal(0, 0.035, 2))
         if rng.random() < 0.1:
             # partly outside the picture
             target[rng.integers(2)] += self.size * rng.choice([-1, 1]) * (
@@ -176,14 +174,12 @@ class SceneRenderer:
 
         hidden = np.zeros((fine, fine), bool)
         if obstacle is not None:
-            hidden = np.kron(
-                obstacle, np.ones((_SUPERSAMPLING, _SUPERSAMPLING), bool))
+            hidden = np.kron(obstacle, np.ones((_SUPERSAMPLING, _SUPERSAMPLING), bool))
             image[hidden] = 0.5
         elif rng.random() < self.occluders and silhouettes[0].any():
             hidden, color = occluder(rng, silhouettes[0])
             image[hidden] = color
-        image = cv2.resize(
-            image, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
         labels = [
             self._label(camera, person, number, fragments, hidden,
@@ -192,8 +188,7 @@ class SceneRenderer:
         ]
         return expose(rng, image), camera, labels
 
-    def _label(self, camera, person, number, fragments, hidden, silhouette,
-               outline):
+    def _label(self, camera, person, number, fragments, hidden, silhouette, outline):
         joints = np.round(1000 * person.body.joints.astype(float), 2)
         pixels = camera.project(joints)
         visibility = [

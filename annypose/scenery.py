@@ -6,12 +6,10 @@ import cv2
 import numpy as np
 
 
-def background(rng: np.random.Generator, size: int,
-               clothes: np.ndarray) -> np.ndarray:
+def background(rng: np.random.Generator, size: int, clothes: np.ndarray) -> np.ndarray:
     """Draw a background: muted, soft, never sharp like a person.
 
-    It is RGB, 0 to 1 [size, size, 3], and stands out from the clothes'
-    colors [N, 3].
+    It is RGB, 0 to 1 [size, size, 3], and stands out from the clothes' colors [N, 3].
     """
     base = _contrasting(rng, clothes)
     angle = rng.uniform(0, 2 * np.pi)
@@ -22,8 +20,7 @@ def background(rng: np.random.Generator, size: int,
         strength = rng.uniform(0, strength)
         gray = rng.normal(0, strength, (cells, cells, 1))
         tint = rng.normal(0, 0.4 * strength, (cells, cells, 3))
-        image += cv2.resize(
-            gray + tint, (size, size), interpolation=cv2.INTER_CUBIC)
+        image += cv2.resize(gray + tint, (size, size), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.6:
         _draw_floor(rng, image, _contrasting(rng, clothes))
     for _ in range(rng.integers(0, 6)):
@@ -111,8 +108,7 @@ def occluder(rng: np.random.Generator, silhouette: np.ndarray
     angle = rng.uniform(0, 180)
     if rng.random() < 0.35:
         # a bar crosses the whole picture: a pole, a railing
-        width, length = rng.uniform(0.04, 0.1) * height, 4 * max(
-            silhouette.shape)
+        width, length = rng.uniform(0.04, 0.1) * height, 4 * max(silhouette.shape)
         angle = rng.choice([0., 90.]) + rng.normal(0, 8)
     mask = np.zeros(silhouette.shape, np.uint8)
     state = rng.bit_generator.state

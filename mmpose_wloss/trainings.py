@@ -110,9 +110,8 @@ class Training:
     def _checkpoint_to_resume(self) -> Path | None:
         """The newest checkpoint whose writing and validation were not cut off.
 
-        MMEngine saves before it validates, and does not make up for it when it
-        resumes; so the epoch is trained again. Where there is no other
-        checkpoint, one figure is not worth all epochs so far.
+        MMEngine saves before it validates, and a resumed training does not make up
+        for it. Where there is no other checkpoint, the figure is missing.
         """
         there = {int(file.stem.removeprefix('epoch_')): file
                  for file in self.work_dir.glob('epoch_*.pth')
@@ -158,10 +157,9 @@ class Training:
                 for row in self.scalars() if 'epoch' not in row}
 
     def checkpoint(self) -> tuple[int, Path]:
-        """Epoch and checkpoint that a training that is done ends with.
+        """Epoch and path of the best checkpoint, or of the last without ``save_best``.
 
-        The best if the config has ``save_best``, of several metrics by the
-        first; else the last.
+        Of several metrics the first decides.
         """
         best = self.config.default_hooks.checkpoint.get('save_best') or ''
         metric = best if isinstance(best, str) else best[0]
@@ -220,10 +218,9 @@ def run_trainings(trainings: Sequence[Training], processes: int = 2,
                         active.append(training)
                         training.start(threads)
                 if waiting and not active:
-                    raise TrainingFailed(
-                        f'{waiting[0].work_dir} takes the checkpoint of '
-                        f'{waiting[0].after.work_dir}, which is not done and '
-                        'is none of the trainings to run')
+                    raise TrainingFailed(f'{waiting[0].work_dir} waits for '
+                                         f'{waiting[0].after.work_dir}, which is '
+                                         'none of the trainings to run')
                 for training in list(active):
                     if not training.running():
                         active.remove(training)

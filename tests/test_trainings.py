@@ -66,8 +66,7 @@ def trainer(tmp_path, monkeypatch) -> None:
     (tmp_path / 'trainer.py').write_text(TRAINER)
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join(
         [str(tmp_path), os.environ.get('PYTHONPATH', '')]))
-    monkeypatch.setattr('mmpose_wloss.trainings.TRAIN',
-                        [*RUN_MODULE, 'trainer'])
+    monkeypatch.setattr('mmpose_wloss.trainings.TRAIN', [*RUN_MODULE, 'trainer'])
 
 
 def started_with(training: Training, rank: int = 0) -> list:
@@ -135,8 +134,7 @@ def test_no_training_is_started_after_the_deadline(config, tmp_path):
     assert late.process is None and not late.work_dir.exists()
 
 
-def test_trainings_end_with_the_process_that_started_them(config, tmp_path,
-                                                          trainer):
+def test_trainings_end_with_the_process_that_started_them(config, tmp_path, trainer):
     training = Training(config, tmp_path, dict(seconds=100))
     pid = tmp_path / 'pid'
     parent = os.fork()
@@ -158,16 +156,14 @@ def test_trainings_end_with_the_process_that_started_them(config, tmp_path,
         time.sleep(0.2)
 
 
-def test_a_training_waits_for_the_one_that_it_starts_from(config, tmp_path,
-                                                          trainer):
+def test_a_training_waits_for_the_one_that_it_starts_from(config, tmp_path, trainer):
     first = Training(config, tmp_path, dict(seed=1))
     second = Training(config, tmp_path, after=first,
                       checkpoint_key='model.teacher_checkpoint')
     with pytest.raises(TrainingFailed, match='none of the trainings to run'):
         run_trainings([second])
     ended = []
-    run_trainings([second, first],
-                  ended=lambda training, _: ended.append(training))
+    run_trainings([second, first], ended=lambda training, _: ended.append(training))
     assert ended == [first, second]
     content = started_with(second)[-1]
     assert re.search(r'teacher_checkpoint=\s*.*epoch_3\.pth', content)

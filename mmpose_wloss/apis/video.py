@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
@@ -119,9 +118,13 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
                 bar.update()
         keypoints.write('\n]}\n')
         writer.close()
-    notes = _notes(reader, max_frames)
-    for note in notes:
-        print_log(note, 'current')
+    notes = []
+    if reader.fps is None:
+        notes.append(f'{video} does not say how fast it is: written at '
+                     f'{USUAL_FPS:g} frames per second')
+    if reader.read < min(reader.announced or 0, max_frames or math.inf):
+        notes.append(f'{video} says it has {reader.announced} frames, but '
+                     f'{reader.read} could be read: is it truncated?')
     return VideoSummary(writer.written, people_in_all,
                         time.perf_counter() - start, predicting, files, notes)
 
@@ -134,18 +137,6 @@ def _draw(painter: PoseLocalVisualizer, frame: np.ndarray,
         PoseDataSample(pred_instances=people), draw_gt=False, draw_bbox=False,
         kpt_thr=kpt_thr)
     return np.ascontiguousarray(drawn[..., ::-1])
-
-
-def _notes(reader: VideoReader, max_frames: int | None) -> list[str]:
-    """What is amiss with a video that was read."""
-    notes = []
-    if reader.fps is None:
-        notes.append(f'{reader.path} does not say how fast it is: written at '
-                     f'{USUAL_FPS:g} frames per second')
-    if reader.read < min(reader.announced or 0, max_frames or math.inf):
-        notes.append(f'{reader.path} says it has {reader.announced} frames, '
-                     f'but {reader.read} could be read: is it truncated?')
-    return notes
 
 
 def _rounded(values: np.ndarray, digits: int) -> list:

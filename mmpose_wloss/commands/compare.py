@@ -71,12 +71,10 @@ class Candidate(NamedTuple):
 
 def parse_candidates(pairs: Sequence[str], names: Sequence[str] | None = None
                      ) -> list[Candidate]:
-    """Understand models as a command line names them.
+    """Models from ``CONFIG.py:CHECKPOINT`` of each, and perhaps their names.
 
-    Args:
-        pairs (Sequence[str]): ``CONFIG.py:CHECKPOINT`` of each.
-        names (Sequence[str], optional): Their names; by default the configs',
-            with the checkpoints' where several have one config.
+    By default they have the configs' names, with the checkpoints' where several
+    have one config.
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
@@ -191,9 +189,8 @@ class ModelComparison:
         whole(1, batch_size=batch_size)
         self.out = Path(out)
         self.models = [_Model(each, options or {}, self.out) for each in candidates]
-        installed = find_spec('onnx') and find_spec('onnxruntime')
-        self.onnx = bool(onnx and installed)
-        self.notes = [NO_ONNX] if onnx and not installed else []
+        self.onnx = bool(onnx and find_spec('onnx') and find_spec('onnxruntime'))
+        self.notes = [NO_ONNX] if onnx and not self.onnx else []
         self.settings = dict(batch_size=batch_size, seconds=seconds,
                              threads=torch.get_num_threads(), onnx=self.onnx)
         self.json_file = self.out / 'models.json'
@@ -229,9 +226,9 @@ class ModelComparison:
                     if key not in row:
                         row[key] = getattr(model, key)()
                         self._keep()
-            if self.speeds.get('settings') != self.settings or not (
-                    {each.digest for each in self.models}
-                    <= self.speeds['models'].keys()):
+            digests = {each.digest for each in self.models}
+            if (self.speeds.get('settings') != self.settings
+                    or digests - self.speeds['models'].keys()):
                 self.speeds = dict(settings=self.settings,
                                    models=self._measure_speeds())
                 self._keep()

@@ -34,10 +34,9 @@ stage's checkpoint, on the validation set.
 def main(arguments: list[str] | None = None) -> int:
     """Train configs one after the other, each from the checkpoint before it.
 
-    A stage that is done, its last epoch saved and validated, is not trained
-    again; an interrupted one goes on. A stage lies in a folder named after
-    its config and after all that came before it: where a config, an option or
-    the annotations change, that stage and the later ones are trained anew.
+    A stage that is done is not trained again; an interrupted one goes on. Where a
+    config, an option or the annotations change, that stage and the later ones have
+    other folders and are trained anew.
 
     Args:
         arguments (list[str], optional): Those of the command line by default.
@@ -86,9 +85,7 @@ def make_stages(configs: Sequence[str], work_dir: str,
 
     Args:
         configs (Sequence[str]): Paths of the configs, in order.
-        work_dir (str): Where the stages' folders go.
-        options (dict, optional): Keys to change in every config.
-        processes (int): How many train a stage together.
+        work_dir, options, processes: As for each :class:`Training`.
 
     Raises:
         UserError: If a config cannot start from the one before, or if it

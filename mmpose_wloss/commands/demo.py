@@ -21,8 +21,7 @@ FIGURES = {'coco/AP': 'AP', 'coco/AP .5': 'AP50', 'coco/AP .75': 'AP75',
 REPORT = '''# Focal MSE beside MSE
 
 Two networks, the same but for the loss, on the same images in the same order.
-Figures on the validation set after the last epoch; the curves show the epochs
-before.
+Figures on the validation set after the last epoch:
 
 {table}
 
@@ -46,8 +45,6 @@ One seed is a hint, no result: the figures over several seeds are in
 def main(arguments: list[str] | None = None) -> int:
     """Train with MSE and with focal MSE, and write a report.
 
-    Interrupted, the same command goes on from there.
-
     Args:
         arguments (list[str], optional): Those of the command line by default.
 
@@ -56,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss demo', description='Train two small networks that '
-        'differ in the loss alone, and compare them.')
+        'differ in the loss alone, and compare them. Interrupted, the same '
+        'command goes on from there.')
     parser.add_argument('--work-dir', default='work_dirs/demo',
                         help='where checkpoints, logs and the report go')
     parser.add_argument('--processes', type=int, default=2,
@@ -103,12 +101,11 @@ def one_of_each_class(dataset: BaseDataset, count: int) -> list[int]:
 
 def table(trainings: dict[str, Training]) -> str:
     """The figures after the last epoch, as Markdown."""
-    lines = []
-    for name, training in trainings.items():
-        figures = training.validations()[training.epochs]
-        lines.append([name, *(figures[figure] for figure in FIGURES)])
-    return tabulate(lines, ['loss', *FIGURES.values()], tablefmt='github',
-                    floatfmt='.3f')
+    last = {name: training.validations()[training.epochs]
+            for name, training in trainings.items()}
+    return tabulate([[name, *(figures[each] for each in FIGURES)]
+                     for name, figures in last.items()],
+                    ['loss', *FIGURES.values()], tablefmt='github', floatfmt='.3f')
 
 
 def write_report(trainings: dict[str, Training], folder: Path) -> Path:
@@ -116,15 +113,14 @@ def write_report(trainings: dict[str, Training], folder: Path) -> Path:
 
     Args:
         trainings (dict[str, Training]): Those that are done, by name.
-        folder (Path): Where the report and its pictures go.
+        folder (Path): Where it goes.
     """
-    for metric, label, file in (('coco/AP', 'AP', 'ap.png'),
-                                ('PCK', 'PCK@0.1', 'pck.png')):
+    for metric, file in (('coco/AP', 'ap.png'), ('PCK', 'pck.png')):
         draw_curves({
             name: [{epoch: figures[metric] for epoch, figures in
                     training.validations().items()}]
             for name, training in trainings.items()
-        }, folder / file, f'Validation {label}', label)
+        }, folder / file, f'Validation {FIGURES[metric]}', FIGURES[metric])
     init_default_scope('mmpose')
     config = next(iter(trainings.values())).config
     samples = one_of_each_class(DATASETS.build(config.test_dataloader.dataset), 8)

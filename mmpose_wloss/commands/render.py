@@ -26,13 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmpose_wloss render',
                                      description='Render people.')
     verbs = parser.add_subparsers(required=True)
-    for function, add_arguments, what in (
-            (_render_dataset, _add_dataset_arguments,
+    for name, function, add_arguments, what in (
+            ('dataset', _render_dataset, _add_dataset_arguments,
              'the embedded data set: people with exact joints, as in COCO'),
-            (_render_clip, _add_clip_arguments,
+            ('clip', _render_clip, _add_clip_arguments,
              'a video of people who move, with boxes and exact joints')):
         verb = verbs.add_parser(
-            function.__name__.rpartition('_')[2], help=what, description=what,
+            name, help=what, description=what,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         verb.set_defaults(function=function)
         add_arguments(verb.add_argument)
@@ -44,18 +44,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _add_common_arguments(add, default) -> None:
+    add('--size', type=int, default=default.size, help='width and height')
+    add('--seed', type=int, default=default.seed,
+        help='everything random comes from it')
+    add('--yaw', type=float, default=default.yaw,
+        help='largest turn from facing the camera, degrees; 180: all sides')
+
+
 def _add_dataset_arguments(add) -> None:
     default = RenderParameters()
     add('--out', default='data/annypose', help='folder of the data set')
     add('--train', type=int, default=2000, help='images for training')
     add('--val', type=int, default=400, help='images for validation')
     add('--unlabeled', type=int, default=0, help='images without labels')
-    add('--size', type=int, default=default.size, help='width and height')
-    add('--seed', type=int, default=default.seed,
-        help='everything random comes from it')
     add('--workers', type=int, default=2, help='processes')
-    add('--yaw', type=float, default=default.yaw,
-        help='largest turn from facing the camera, degrees; 180: all sides')
+    _add_common_arguments(add, default)
     add('--occluders', type=float, default=default.occluders,
         help='probability of a thing in front of the people')
     add('--people', type=float, default=default.people,
@@ -78,8 +82,7 @@ def _render_dataset(out: str, train: int, val: int, unlabeled: int,
     print(f'{summary["rendered"]} images rendered in '
           f'{summary["seconds"]:.1f} s; {out} now holds')
     for split, count in summary['images'].items():
-        print(f'  {split:<10} {count:6d} images, '
-              f'{summary["people"][split]:6d} people')
+        print(f'  {split:<10} {count:6d} images, {summary["people"][split]:6d} people')
     if summary['class_shares']:
         print('pose classes: ' + ', '.join(
             f'{name} {share:.1%}'
@@ -93,13 +96,9 @@ def _add_clip_arguments(add) -> None:
     add('--out', default='data/clip',
         help='folder for clip.mp4, boxes.json and joints.json')
     add('--frames', type=int, default=default.frames, help='its length')
-    add('--size', type=int, default=default.size, help='width and height')
     add('--fps', type=float, default=default.fps, help='frames per second')
     add('--people', type=int, default=default.people, help='1 or 2')
-    add('--yaw', type=float, default=default.yaw,
-        help='largest turn from facing the camera, degrees')
-    add('--seed', type=int, default=default.seed,
-        help='everything random comes from it')
+    _add_common_arguments(add, default)
 
 
 def _render_clip(out: str, **parameters) -> None:

@@ -26,9 +26,8 @@ PANEL, TITLE = 3.6, 0.3  # inches
 
 
 class Poses3D(NamedTuple):
-    """Poses of people in pixels [N, K, 2] and in space [N, K, 3].
+    """Poses in pixels [N, K, 2] and in camera axes in mm [N, K, 3].
 
-    Points are in camera axes (x right, y down, z away from the camera) in mm;
     ``visible`` [N, K] tells which joints are drawn.
     """
     pixels: np.ndarray

@@ -11,8 +11,7 @@ COUNTS = dict(train=14, val=4, unlabeled=4)
 @pytest.fixture(scope='session', autouse=True)
 def body_model_cache(pytestconfig):
     """Keep what anny prepares between runs, within this folder."""
-    os.environ.setdefault(
-        'ANNY_CACHE_DIR', str(pytestconfig.cache.mkdir('anny')))
+    os.environ.setdefault('ANNY_CACHE_DIR', str(pytestconfig.cache.mkdir('anny')))
 
 
 @pytest.fixture(scope='session')
@@ -46,6 +45,5 @@ def rendered(tmp_path_factory, parameters):
     """A small data set and its summary, by two processes in one go."""
     pytest.importorskip('anny', reason='the body model is not installed')
     out = tmp_path_factory.mktemp('rendered') / 'set'
-    summary = render_dataset(
-        out, COUNTS, parameters, workers=2, progress=False)
+    summary = render_dataset(out, COUNTS, parameters, workers=2, progress=False)
     return out, summary

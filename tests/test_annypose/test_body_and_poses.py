@@ -33,8 +33,7 @@ def bend(joints, a, b, c):
 
 
 @pytest.mark.parametrize('pose_class', DEFAULT_CLASS_SHARES)
-def test_bones_have_human_lengths_and_limbs_bend_the_right_way(
-        model, pose_class):
+def test_bones_have_human_lengths_and_limbs_bend_the_right_way(model, pose_class):
     rng = np.random.default_rng(0)
     for _ in range(4):
         pose = sample_pose(rng, pose_class)
@@ -62,17 +61,14 @@ def test_elbow_and_knee_bend_by_the_angle_asked_for(model, angle):
                 Leg(knee=angle), Leg(knee=angle))
     joints = pose_body(model, pose).joints
     for side in ('left', 'right'):
-        elbow = bend(joints, f'{side}_shoulder', f'{side}_elbow',
-                     f'{side}_wrist')
-        knee = bend(joints, f'{side}_hip', f'{side}_knee', f'{side}_ankle')
         # Joints are means of skin points, which lag behind in a deep bend.
-        assert elbow == pytest.approx(angle, abs=15)
-        assert knee == pytest.approx(angle, abs=15)
+        for limb in (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle')):
+            found = bend(joints, *(f'{side}_{joint}' for joint in limb))
+            assert found == pytest.approx(angle, abs=15)
         # Bent elbows bring hands to the front (-y), bent knees feet behind.
         wrist, shoulder = INDEX[f'{side}_wrist'], INDEX[f'{side}_shoulder']
         assert joints[wrist, 1] < joints[shoulder, 1]
-        assert (joints[INDEX[f'{side}_ankle'], 1] >
-                joints[INDEX[f'{side}_knee'], 1])
+        assert (joints[INDEX[f'{side}_ankle'], 1] > joints[INDEX[f'{side}_knee'], 1])
 
 
 def test_mirrored_angles_give_a_mirrored_body(model):
@@ -86,8 +82,7 @@ def test_mirrored_angles_give_a_mirrored_body(model):
     swap = [INDEX[n.replace('left', '?').replace('right', 'left').replace(
         '?', 'right')] for n in JOINT_NAMES]
     # The model's own left and right halves differ by millimeters.
-    np.testing.assert_allclose(
-        joints, other[swap] * [-1, 1, 1], atol=0.012)
+    np.testing.assert_allclose(joints, other[swap] * [-1, 1, 1], atol=0.012)
 
 
 @pytest.mark.parametrize('pose_class', DEFAULT_CLASS_SHARES)

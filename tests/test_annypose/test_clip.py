@@ -104,14 +104,12 @@ def test_files_of_a_clip(clip):
 def test_people_move_smoothly_before_a_still_background(clip, model):
     parameters, files = clip
     images, labels = zip(*render_frames(model, parameters), strict=True)
-    joints = np.array([[label.keypoints for label in of_frame]
-                       for of_frame in labels])
+    joints = np.array([[label.keypoints for label in of_frame] for of_frame in labels])
     steps = np.linalg.norm(np.diff(joints[..., :2], axis=0), axis=-1)
     steps = steps[(joints[1:, ..., 2] > 0) & (joints[:-1, ..., 2] > 0)]
     # at 10 frames a second, in a body of 60 pixels
     assert 0.3 < steps.mean() < 4 and steps.max() < 15
-    people = np.any([label.visible for of_frame in labels
-                     for label in of_frame], 0)
+    people = np.any([label.visible for of_frame in labels for label in of_frame], 0)
     away = cv2.dilate(people.astype(np.uint8), np.ones((25, 25))) == 0
     assert away.sum() > 100
     spread = np.ptp(np.array(images, int), axis=0).max(-1)

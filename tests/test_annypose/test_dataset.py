@@ -72,11 +72,9 @@ def test_annotations_are_consistent(rendered, counts, parameters):
         keypoints = np.reshape(person['keypoints'], (17, 3))
         joints = np.array(person['keypoints_3d'])
         camera = images[person['image_id']]['camera']
-        projected = (joints[:, :2] / joints[:, 2:] * camera['f'] +
-                     camera['c'])
+        projected = joints[:, :2] / joints[:, 2:] * camera['f'] + camera['c']
         inside = keypoints[:, 2] > 0
-        np.testing.assert_allclose(
-            keypoints[inside, :2], projected[inside], atol=0.01)
+        np.testing.assert_allclose(keypoints[inside, :2], projected[inside], atol=0.01)
         assert (keypoints[~inside] == 0).all()
         outside = ((projected < 0) | (projected > 63)).any(axis=1)
         np.testing.assert_array_equal(inside, ~outside)
@@ -94,8 +92,7 @@ def test_annotations_are_consistent(rendered, counts, parameters):
 def test_coco_tools_read_it(rendered, package):
     coco_module = pytest.importorskip(f'{package}.coco')
     out, _ = rendered
-    coco = coco_module.COCO(
-        str(out / 'annotations/person_keypoints_train.json'))
+    coco = coco_module.COCO(str(out / 'annotations/person_keypoints_train.json'))
     overlaps = []
     for person in coco.loadAnns(coco.getAnnIds(catIds=coco.getCatIds())):
         mask = coco.annToMask(person)
@@ -103,10 +100,8 @@ def test_coco_tools_read_it(rendered, package):
         overlaps.append(mask.sum() / person['area'])
     assert np.mean(overlaps) == pytest.approx(1, abs=0.1)
 
-    unlabeled = coco_module.COCO(
-        str(out / 'annotations/image_info_unlabeled.json'))
-    boxes = unlabeled.loadRes(
-        str(out / 'annotations/person_boxes_unlabeled.json'))
+    unlabeled = coco_module.COCO(str(out / 'annotations/image_info_unlabeled.json'))
+    boxes = unlabeled.loadRes(str(out / 'annotations/person_boxes_unlabeled.json'))
     assert set(boxes.getImgIds()) == set(unlabeled.getImgIds())
 
 
@@ -119,8 +114,7 @@ def test_the_unlabeled_split_carries_no_label(rendered, counts):
     lines = (out / 'records/unlabeled.jsonl').read_text().splitlines()
     for box in boxes + [box for line in lines for box in json.loads(line)['boxes']]:
         assert set(box) == {'image_id', 'category_id', 'bbox', 'score'}
-    assert all(set(json.loads(line)) == {'index', 'image', 'boxes'}
-               for line in lines)
+    assert all(set(json.loads(line)) == {'index', 'image', 'boxes'} for line in lines)
 
 
 RENDER = """
@@ -139,8 +133,7 @@ def test_killed_runs_lose_nothing_and_repeat_nothing(
     out = tmp_path / 'set'
     records = out / 'records/train.jsonl'
     written = 0
-    for sent, asked in ((signal.SIGINT, dict(train=10)),
-                        (signal.SIGKILL, counts)):
+    for sent, asked in ((signal.SIGINT, dict(train=10)), (signal.SIGKILL, counts)):
         process = subprocess.Popen(
             [sys.executable, '-c', RENDER.format(
                 out=str(out), counts=asked, parameters=parameters)],
@@ -149,8 +142,7 @@ def test_killed_runs_lose_nothing_and_repeat_nothing(
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env=os.environ | dict(PYTHONPATH=str(ROOT)))
         deadline = time.monotonic() + 120
-        while not records.exists() or (
-                records.read_bytes().count(b'\n') < written + 3):
+        while not records.exists() or (records.read_bytes().count(b'\n') < written + 3):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
         process.send_signal(sent)
@@ -165,8 +157,7 @@ def test_killed_runs_lose_nothing_and_repeat_nothing(
         file.write('{"index": 13, "image": {"file_na')
     (out / 'train/.000000000014.jpg.123').write_bytes(b'half a pic')
 
-    summary = render_dataset(
-        out, counts, parameters, workers=1, progress=False)
+    summary = render_dataset(out, counts, parameters, workers=1, progress=False)
     assert summary['rendered'] == sum(counts.values()) - written
     assert_same_files(rendered[0], out)
 
@@ -187,8 +178,7 @@ def test_the_command(rendered, counts, parameters, capsys):
     assert 'class_shares' in capsys.readouterr().err
 
 
-def test_a_finished_data_set_starts_nothing(rendered, counts, parameters,
-                                            monkeypatch):
+def test_a_finished_data_set_starts_nothing(rendered, counts, parameters, monkeypatch):
     monkeypatch.setattr(dataset, 'ProcessPoolExecutor', None)
     out, _ = rendered
     before = {path: path.stat().st_mtime_ns for path in out.rglob('*')}
@@ -203,8 +193,7 @@ def test_other_parameters_are_refused(rendered, counts):
     out, _ = rendered
     before = sorted(out.rglob('*'))
     with pytest.raises(ValueError) as error:
-        render_dataset(
-            out, counts, RenderParameters(seed=4, size=64, people=0.3))
+        render_dataset(out, counts, RenderParameters(seed=4, size=64, people=0.3))
     message = str(error.value)
     assert 'seed: 3 there, 4 asked for' in message
     assert 'occluders: 0.3 there, 0.15 asked for' in message
@@ -240,10 +229,9 @@ def test_bad_requests(tmp_path, counts, workers, named):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     pytest.importorskip('anny', reason='the body model is not installed')
-    file = tmp_path / 'file'
-    file.write_text('')
+    (tmp_path / 'file').touch()
     with pytest.raises(OSError, match='set'):
-        render_dataset(file / 'set', dict(train=1))
+        render_dataset(tmp_path / 'file' / 'set', dict(train=1))
 
 
 def test_without_anny(tmp_path, without_anny):

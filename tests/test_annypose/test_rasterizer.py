@@ -17,16 +17,14 @@ def test_square_covers_its_pixels():
     np.testing.assert_array_equal(silhouette, expected)
     np.testing.assert_allclose(fragments.depth[expected], 5)
     assert np.isinf(fragments.depth[~expected]).all()
-    np.testing.assert_allclose(
-        fragments.weights[expected].sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(fragments.weights[expected].sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize('order', [(0, 1), (1, 0)])
 def test_the_nearer_wins_in_any_order(order):
     fragments = Fragments.empty(16, 16)
     for number in order:
-        fragments.draw(SQUARE + 2 * number, np.full(4, 5. - number), FACES,
-                       number)
+        fragments.draw(SQUARE + 2 * number, np.full(4, 5. - number), FACES, number)
     assert fragments.owner[3, 3] == 0
     assert fragments.owner[8, 8] == 1
     assert fragments.depth[8, 8] == pytest.approx(4)

@@ -24,8 +24,7 @@ def renderer(model):
         model, SIZE, DEFAULT_CLASS_SHARES, yaw=180., occluders=0., people=0.)
 
 
-def stand(renderer, pose, yaw=0., target=(SIZE / 2, SIZE / 2),
-          extent=0.9 * SIZE):
+def stand(renderer, pose, yaw=0., target=(SIZE / 2, SIZE / 2), extent=0.9 * SIZE):
     model = renderer.model
     body = model.pose(
         dict(age=0.7, gender=0.5, height=0.45, weight=0.3),
@@ -50,8 +49,7 @@ def render(renderer, *persons, obstacle=None):
 def look(renderer, *persons, obstacle=None):
     image, labels = render(renderer, *persons, obstacle=obstacle)
     assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
-    return [dict(zip(JOINT_NAMES, label.keypoints, strict=True))
-            for label in labels]
+    return [dict(zip(JOINT_NAMES, label.keypoints, strict=True)) for label in labels]
 
 
 def visibility(keypoints):
@@ -166,11 +164,9 @@ def test_the_picture_shows_the_person(renderer):
     person = stand(renderer, OPEN)
     image, (label, ) = render(renderer, person)
     # in a white coat the same person changes the picture where it is seen
-    coat = dataclasses.replace(person.appearance, shirt=np.ones(3),
-                               stripes=np.ones(3))
+    coat = dataclasses.replace(person.appearance, shirt=np.ones(3), stripes=np.ones(3))
     other, _ = render(renderer, dataclasses.replace(person, appearance=coat))
-    shirt = (np.abs(image.astype(int) - other).sum(axis=2) > 150) & (
-        label.visible)
+    shirt = (np.abs(image.astype(int) - other).sum(axis=2) > 150) & (label.visible)
     assert 0.15 < shirt.sum() / label.visible.sum() < 0.7
     x, y, width, height = label.bbox
     rows, columns = np.nonzero(label.visible)

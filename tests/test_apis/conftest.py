@@ -17,8 +17,7 @@ DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 def topdown_config(tmp_path_factory):
     """The demo's 2D config, with its flip test and without its data."""
     config = Config.fromfile(DEMO / 'resnet18_mse_annypose.py')
-    config.test_dataloader.dataset.data_root = str(
-        tmp_path_factory.mktemp('nothing'))
+    config.test_dataloader.dataset.data_root = str(tmp_path_factory.mktemp('nothing'))
     # refining by the logarithm, as UDP does, blows up rounding where heatmaps
     # are of random weights
     config.model.head.decoder = dict(

@@ -52,8 +52,7 @@ def test_the_same_as_mmpose_one_image_at_a_time(
 
 
 @pytest.mark.parametrize('batch_size', [1, 5])
-def test_batches_change_nothing(predictor, expected, images, monkeypatch,
-                                batch_size):
+def test_batches_change_nothing(predictor, expected, images, monkeypatch, batch_size):
     sizes, step = [], predictor.model.test_step
     monkeypatch.setattr(predictor, 'batch_size', batch_size)
     monkeypatch.setattr(predictor.model, 'test_step', lambda batch: (

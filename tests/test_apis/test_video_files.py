@@ -47,8 +47,7 @@ def test_no_video(tmp_path):
     text, empty = tmp_path / 'text.mp4', tmp_path / 'empty.avi'
     text.write_text('no video')
     # a container without any frame
-    cv2.VideoWriter(str(empty), cv2.VideoWriter_fourcc(*'MJPG'), 10,
-                    (64, 64)).release()
+    cv2.VideoWriter(str(empty), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 64)).release()
     for file in (text, empty):
         with pytest.raises(ValueError, match=file.name):
             VideoReader(str(file))

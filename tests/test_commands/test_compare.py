@@ -112,8 +112,7 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
             'checkpoint (MB)', 'ONNX (MB)', 'PyTorch (images/s)',
             'ONNX (images/s)'} < set(cells[0])
     one, two, onnx = comparison.rows
-    for row, compared, cell in zip((one, two), comparison.models, cells,
-                                   strict=False):
+    for row, compared, cell in zip((one, two), comparison.models, cells, strict=False):
         folder, given = compared.folder, Path(row['checkpoint'])
         assert row['network']['parameters'] == sum(
             value.numel() for key, value in torch.load(given)['state_dict'].items()
@@ -126,8 +125,7 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
         assert set(row['speed']) == {'pytorch', 'onnx'}
         assert min(row['speed'].values()) > 0
         assert row['figures']['PCK'] > 0
-        assert float(cell['PCK']) == pytest.approx(row['figures']['PCK'],
-                                                   rel=1e-3)
+        assert float(cell['PCK']) == pytest.approx(row['figures']['PCK'], rel=1e-3)
     assert two['network']['gmacs'] > one['network']['gmacs']
     assert onnx['figures'] == pytest.approx(one['figures'], abs=1e-2)
     assert set(onnx['speed']) == {'onnx'}
@@ -155,8 +153,7 @@ def test_multiply_adds_are_those_of_convolutions_and_matrices():
     assert multiply_adds(model) == backbone.by_operator()['conv'] + head
 
 
-def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated,
-                                             monkeypatch):
+def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated, monkeypatch):
     out, models = tmp_path / 'out', models[:1]
     # interrupted, it goes on
     with monkeypatch.context() as context:
@@ -242,8 +239,7 @@ def test_the_main_figure_is_that_of_the_config():
     assert of('coco/AR') == ['coco/AR', 'coco/AP', 'AUC']
     assert of('auto') == of(None) == ['coco/AP', 'coco/AR', 'AUC']
     many = {f'figure {number}': 1. for number in range(20)}
-    assert len(table_figures(dict(network=dict(main='figure 15'),
-                                  figures=many))) == 9
+    assert len(table_figures(dict(network=dict(main='figure 15'), figures=many))) == 9
 
 
 def test_what_does_not_fit_is_refused(models, tmp_path):

@@ -66,8 +66,7 @@ def original_state(stacks=2, blocks=1, feats=128, mobile=True, joints=16,
         for level in range(depth):
             for place in range(4 if level == 0 else 3):
                 for block in range(blocks):
-                    bottleneck(f'hg.{stack}.hg.{level}.{place}.{block}',
-                               width, feats)
+                    bottleneck(f'hg.{stack}.hg.{level}.{place}.{block}', width, feats)
         for block in range(blocks):
             bottleneck(f'res.{stack}.{block}', width, feats)
         conv(f'fc.{stack}.0', width, width)
@@ -109,8 +108,7 @@ def original_heatmaps(state, x):
     def hourglass(stack, level, x):
         name = f'hg.{stack}.hg.{level}'
         y = blocks(f'{name}.1', F.max_pool2d(x, 2))
-        y = (blocks(f'{name}.3', y) if level == 0
-             else hourglass(stack, level - 1, y))
+        y = blocks(f'{name}.3', y) if level == 0 else hourglass(stack, level - 1, y)
         y = blocks(f'{name}.2', y)
         y = y.repeat_interleave(2, 2).repeat_interleave(2, 3)
         return blocks(f'{name}.0', x) + y
@@ -127,8 +125,7 @@ def original_heatmaps(state, x):
         y = norm_relu(f'fc.{stack}.1', conv(f'fc.{stack}.0', y))
         heatmaps.append(conv(f'score.{stack}', y))
         if f'fc_.{stack}.weight' in state:
-            x = (x + conv(f'fc_.{stack}', y)
-                 + conv(f'score_.{stack}', heatmaps[-1]))
+            x = x + conv(f'fc_.{stack}', y) + conv(f'score_.{stack}', heatmaps[-1])
     return heatmaps
 
 
@@ -176,8 +173,7 @@ SMALL = dict(stacks=1, feats=4, stem=4, depth=1)
 def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path, capsys):
     config = str(CONFIGS / 'hourglass_mobile_s2_mpii.py')
     out = tmp_path / 'new' / 'converted.pth'
-    assert main([save(tmp_path, original_state()), str(out), '--config',
-                 config]) == 0
+    assert main([save(tmp_path, original_state()), str(out), '--config', config]) == 0
     assert "'num_stacks': 2" in capsys.readouterr().out
     content = torch.load(out, map_location='cpu')
     assert set(content) == {'meta', 'state_dict'}

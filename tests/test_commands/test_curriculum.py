@@ -80,8 +80,7 @@ def work_dir(configs, options, tmp_path_factory) -> Path:
     arguments = [*configs[:2], '--work-dir', str(folder), '--cfg-options',
                  *(f'{key}={value}' for key, value in options.items())]
     assert main(arguments) == 0
-    before = {file: file.stat().st_mtime_ns
-              for file in folder.glob('*/output.txt')}
+    before = {file: file.stat().st_mtime_ns for file in folder.glob('*/output.txt')}
     # what is done is not trained again
     assert main(arguments) == 0
     assert len(before) == 2
@@ -123,8 +122,7 @@ def test_the_report_shows_every_stage(stages, work_dir):
     assert (work_dir / 'curriculum.png').stat().st_size > 1000
 
 
-def test_interrupted_it_ends_with_the_same_weights(stages, configs, options,
-                                                   tmp_path):
+def test_interrupted_it_ends_with_the_same_weights(stages, configs, options, tmp_path):
     parts = make_stages(configs[:2], str(tmp_path), options)
     assert ([stage.work_dir.name for stage in parts] ==
             [stage.work_dir.name for stage in stages])
@@ -168,15 +166,13 @@ def test_a_changed_stage_changes_the_later_ones(configs, options, tmp_path):
      r'head\.volume_layer\.weight: \(17, (.|\n)*joints'),
     ('head', 'i1_d8', "model = dict(head=dict(type='HeatmapHead'))",
      'HeatmapHead')])
-def test_stages_that_do_not_fit(configs, options, tmp_path, name, base, more,
-                                named):
+def test_stages_that_do_not_fit(configs, options, tmp_path, name, base, more, named):
     other = write_config(tmp_path, name, base, 1, more)
     with pytest.raises(UserError, match=named):
         make_stages([configs[0], other], str(tmp_path), options)
 
 
-def test_missing_files_are_told_before_anything_trains(configs, options,
-                                                       tmp_path):
+def test_missing_files_are_told_before_anything_trains(configs, options, tmp_path):
     with pytest.raises(MissingFile, match='none.py'):
         make_stages([configs[0], 'none.py'], str(tmp_path), options)
     root = {'train_dataloader.dataset.data_root': str(tmp_path / 'none')}

@@ -10,8 +10,7 @@ from mmpose.registry import MODELS
 ROOT = Path(__file__).parents[2]
 
 
-def test_networks_are_trained_and_compared(demo_configs, tmp_path, monkeypatch,
-                                           capsys):
+def test_networks_are_trained_and_compared(demo_configs, tmp_path, monkeypatch, capsys):
     rendered, trained = [], []
 
     def train(trainings, processes):

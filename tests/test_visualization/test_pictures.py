@@ -87,8 +87,7 @@ def test_hard_views(tmp_path, coco_root, request):
     height, width = cv2.imread(str(path)).shape[:2]
     assert height / width == pytest.approx(1.55 * 3 / 4, rel=0.05)
     with pytest.raises(ValueError, match='TopdownPoseEstimator'):
-        draw_hard_views(
-            Config(dict(model=dict(type='TopdownPoseEstimator'))), path)
+        draw_hard_views(Config(dict(model=dict(type='TopdownPoseEstimator'))), path)
 
 
 def test_pixels_are_those_of_the_image():

@@ -1,9 +1,7 @@
 from types import SimpleNamespace
 
 from mmpose_wloss.common.errors import UserError
-from mmpose_wloss.visualization.pose3d_image_visualizer import (
-    Pose3DImageVisualizer,
-)
+from mmpose_wloss.visualization.pose3d_image_visualizer import Pose3DImageVisualizer
 from mmpose_wloss.visualization.poses_3d import (
     DISTANCE,
     PoseView,
@@ -70,8 +68,7 @@ def test_people_stand_where_they_are_or_side_by_side():
     points = PoseView.of_sample(IMAGE, sample(people=3)).prediction.points
     # the last one is on the left of the image
     assert points[:, 0, 0].tolist() == [2 * DISTANCE, DISTANCE, 0]
-    points = PoseView.of_sample(
-        IMAGE, sample(people=2, cam=True)).prediction.points
+    points = PoseView.of_sample(IMAGE, sample(people=2, cam=True)).prediction.points
     assert np.allclose(points[:, 0], [100, 0, 4000])
 
 
@@ -96,8 +93,7 @@ def test_joints_below_the_threshold_are_left_out():
 
 
 def test_a_window_shows_a_box_and_around_it():
-    view = PoseView.of_sample(IMAGE, sample(), window=np.array(
-        [30., 5., 50., 55.]))
+    view = PoseView.of_sample(IMAGE, sample(), window=np.array([30., 5., 50., 55.]))
     axes = draw_pose_views([view], SKELETON).axes[0]
     # 1.3 times the longer side, as far as there is an image
     assert np.allclose(axes.get_xlim(), (7, 72))
@@ -131,13 +127,11 @@ def test_validation_draws_by_the_stock_hook(coco_root, tmp_path):
         'validation_draws', vis_backends=[dict(type='LocalVisBackend')],
         save_dir=str(tmp_path))
     one = sample(truth=True)
-    one.set_metainfo(dict(img_path=str(
-        coco_root / 'val2017' / '000000000001.jpg')))
+    one.set_metainfo(dict(img_path=str(coco_root / 'val2017' / '000000000001.jpg')))
     hook = PoseVisualizationHook(enable=True, interval=1)
     assert hook._visualizer is visualizer
     evaluator = SimpleNamespace(dataset_meta=META)
-    runner = SimpleNamespace(iter=7, val_evaluator=evaluator,
-                             test_evaluator=evaluator)
+    runner = SimpleNamespace(iter=7, val_evaluator=evaluator, test_evaluator=evaluator)
     hook.after_val_iter(runner, 0, dict(data_samples=[one]), [one])
     picture, = tmp_path.glob('**/vis_image/val_img_7.png')
     drawn = cv2.imread(str(picture))[..., ::-1]
