@@ -65,8 +65,7 @@ def convert_hourglass_state(state: dict[str, Tensor]) -> tuple[dict, dict]:
     """Give the original weights the names of :class:`PreActHourglassNet`.
 
     Args:
-        state (dict): State of the original hourglass, with or without
-            ``module.`` before its names.
+        state (dict): State of the original hourglass, with or without ``module.``.
 
     Returns:
         tuple[dict, dict]: State of the backbone, and the arguments that build it.

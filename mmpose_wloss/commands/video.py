@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from ..apis import TopdownPredictor, person_boxes, predict_video
-from ..preflight import check_config_path
+from ..models.wrapped_networks import read_config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,8 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar='KEY=VALUE', help='keys of the config to change')
     args = parser.parse_args(arguments)
 
-    check_config_path(args.config)
-    config = Config.fromfile(args.config)
+    config = read_config(args.config, args.weights)
     config.merge_from_dict(args.cfg_options)
     onnx = Path(args.weights).suffix == '.onnx'
     boxes = person_boxes(args.boxes, args.det_checkpoint, args.device, args.det_thr)

@@ -12,13 +12,7 @@ import pytest
 from annypose import ClipParameters, render_clip
 from annypose.body import JOINT_NAMES
 from annypose.clip import render_frames
-from annypose.motion import (
-    PARTS,
-    between,
-    mirrored,
-    pose_at,
-    sample_key_poses,
-)
+from annypose.motion import PARTS, mirrored, pose_at, sample_key_poses
 from annypose.poses import sample_pose
 
 
@@ -27,15 +21,6 @@ def angles(pose) -> np.ndarray:
                      for part in PARTS
                      for entry in fields(getattr(pose, part))] +
                     [pose.pitch, pose.roll, pose.sideways])
-
-
-def test_the_way_between_poses():
-    rng = np.random.default_rng(0)
-    one, two = sample_pose(rng, 'standing'), sample_pose(rng, 'reaching')
-    for share in (0, 0.3, 1):
-        np.testing.assert_allclose(
-            angles(between(one, two, share)),
-            (1 - share) * angles(one) + share * angles(two))
 
 
 def test_a_mirrored_pose():
