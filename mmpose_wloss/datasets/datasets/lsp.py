@@ -279,8 +279,9 @@ class LSPDataset(BaseCocoStyleDataset):
             area=np.array(area, np.float32), segmentation=None,
             raw_ann_info=annotation)
         if self.bbox == 'joints':
+            corner = ((low + high - size) / 2
+                      - (self.bbox_padding - 1) / 2 * size)
             size = self.bbox_padding * size
-            corner = (low + high - size) / 2
             annotation['bbox'] = [*corner.tolist(), *size.tolist()]
             info['bbox'] = np.concatenate(
                 [corner, corner + size])[None].astype(np.float32)

@@ -287,7 +287,9 @@ class IntegralPose3DHead(HeatmapHead):
                 # DDP makes processes equal before a checkpoint loads
                 broadcast(new)
             state_dict[key + name] = new
+        how = (f'drawn from N(0, {self.heatmap2_init_std}²)' if random else
+               f'interpolated from d2 = {before}')
         print_log(
-            f'depth_growth: the volume layer of d2 = {now} was '
-            f'{"drawn anew" if random else f"interpolated from d2 = {before}"}',
+            f'depth_growth: the volume layer of d2 = {now} was {how}; all '
+            'other weights are taken from the checkpoint as they are',
             'current')
