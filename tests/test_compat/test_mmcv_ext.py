@@ -10,9 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmcv import ops
-from mmcv.ops.deform_conv import DeformConv2dFunction
-from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
-from mmcv.ops.roi_align import RoIAlignFunction
 from torchvision import ops as torchvision_ops
 
 MODULES = [sys.modules[f'mmcv.ops.{name}'] for name in (
@@ -71,78 +68,72 @@ def deform(tensors, stride=1, padding=1, dilation=1, groups=1, deform_groups=1):
         image, offset, mask, weight, *bias or [None], *geometry)
 
 
-GEOMETRIES = [dict(), dict(groups=2), dict(deform_groups=2),
-              dict(stride=2, padding=0), dict(dilation=2, padding=2),
-              dict(groups=4, deform_groups=2, stride=2)]
+def undeformed(tensors):
+    """Image, weight and bias, once the mask is made to weigh nothing."""
+    if len(tensors) == 3:
+        return tensors[0], tensors[2], None
+    tensors[2].fill_(1)
+    return tensors[0], *tensors[3:]
 
 
-def geometry_name(geometry):
-    return '-'.join(f'{key}{value}' for key, value in geometry.items()) or 'plain'
+every_geometry = pytest.mark.parametrize('geometry', [
+    dict(), dict(groups=2), dict(deform_groups=2), dict(stride=2, padding=0),
+    dict(dilation=2, padding=2), dict(groups=4, deform_groups=2, stride=2)],
+    ids=str)
+every_kind = pytest.mark.parametrize('modulated', [False, True])
 
 
-@pytest.mark.parametrize('geometry', GEOMETRIES, ids=geometry_name)
+@every_geometry
 @pytest.mark.parametrize('kernel', [1, 3, 5])
-@pytest.mark.parametrize('modulated', [False, True])
+@every_kind
 def test_without_offsets_it_is_a_convolution(modulated, kernel, geometry):
     geometry = {'padding': 2, **geometry}
     if kernel == 5 and 'dilation' in geometry:
         geometry['padding'] = 4
     tensors = deform_tensors(modulated, kernel=kernel, **geometry)
     tensors[1].zero_()
-    if modulated:
-        tensors[2].fill_(1)
-    image, weight = tensors[0], tensors[3 if modulated else 2]
-    expected = F.conv2d(
-        image, weight, tensors[4] if modulated else None,
-        **{key: value for key, value in geometry.items()
-           if key != 'deform_groups'})
+    expected = F.conv2d(*undeformed(tensors), **{
+        key: value for key, value in geometry.items()
+        if key != 'deform_groups'})
     torch.testing.assert_close(deform(tensors, **geometry), expected)
 
 
-@pytest.mark.parametrize('modulated', [False, True])
+@every_kind
 @pytest.mark.parametrize('dy, dx', [(1, 0), (0, -2), (2, 1), (-20, 0)])
 def test_whole_offsets_shift_the_image(modulated, dy, dx):
     tensors = deform_tensors(modulated)
     tensors[1][:, 0::2], tensors[1][:, 1::2] = dy, dx
-    if modulated:
-        tensors[2].fill_(1)
-    image, weight = tensors[0], tensors[3 if modulated else 2]
-    around = 30
-    padded = F.pad(image, [around] * 4)
+    image, *others = undeformed(tensors)
     height, width = (length + 2 for length in image.shape[2:])
-    shifted = padded[..., around + dy - 1:around + dy - 1 + height,
-                     around + dx - 1:around + dx - 1 + width]
-    expected = F.conv2d(shifted, weight, tensors[4] if modulated else None)
-    torch.testing.assert_close(deform(tensors), expected)
+    shifted = F.pad(image, [30] * 4)[..., 29 + dy:29 + dy + height,
+                                     29 + dx:29 + dx + width]
+    torch.testing.assert_close(deform(tensors), F.conv2d(shifted, *others))
 
 
 def test_the_mask_weighs_taps():
-    tensors = deform_tensors(True)
-    image, offset, mask, weight, bias = tensors
+    image, offset, mask, weight, bias = deform_tensors(True)
     plain = deform([image, offset, weight])
     mask.fill_(0.25)
     torch.testing.assert_close(deform([image, offset, mask, weight]), plain / 4)
-    torch.testing.assert_close(
-        deform(tensors), plain / 4 + bias[:, None, None])
-    torch.testing.assert_close(
-        deform([image, offset, 0 * mask, weight, bias]),
-        bias[:, None, None].expand_as(plain))
+    for share in (0.25, 0):
+        torch.testing.assert_close(
+            deform([image, offset, 0 * mask + share, weight, bias]),
+            plain * share + bias[:, None, None])
 
 
-@pytest.mark.parametrize('geometry', GEOMETRIES, ids=geometry_name)
+@every_geometry
 @pytest.mark.parametrize('modulated, bias', [
     (False, False), (True, False), (True, True)])
 def test_gradients_of_deformable_convolutions(modulated, bias, geometry):
     tensors = deform_tensors(modulated, size=4, **geometry)
     if modulated and not bias:
         tensors.pop()
-    for tensor in tensors:
-        tensor.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda *tensors: deform(tensors, **geometry), tensors, fast_mode=True)
+        lambda *tensors: deform(tensors, **geometry),
+        [tensor.requires_grad_() for tensor in tensors], fast_mode=True)
 
 
-@pytest.mark.parametrize('modulated', [False, True])
+@every_kind
 def test_a_tap_where_the_image_begins_has_no_gradient(modulated):
     """As in mmcv: zero offsets are what training starts from."""
     tensors = deform_tensors(modulated)
@@ -169,19 +160,19 @@ def test_layers_train(layer):
 @pytest.mark.parametrize('sampling', [0, 1, 2])
 @pytest.mark.parametrize('scale', [1., .5])
 def test_roi_align_of_a_ramp(aligned, sampling, scale):
-    y, x = torch.meshgrid(*[torch.arange(20, dtype=torch.float64)] * 2,
-                          indexing='ij')
+    x = torch.arange(20, dtype=torch.float64)
+    y = x[:, None]
     image = torch.stack([2 * x + 3 * y + 1, x - y])[None]
     rois = torch.tensor([[0, 4, 6, 16, 14], [0, 9, 8.5, 18, 17]]).double()
     pooled = ops.roi_align(image, rois, (2, 4), scale, sampling, 'avg', aligned)
-    boxes = rois[:, 1:] * scale - 0.5 * aligned
-    low, high = boxes[:, :2], boxes[:, 2:]
-    columns, rows = (
-        low[:, axis, None] + (high - low)[:, axis, None] *
-        (torch.arange(count) + 0.5) / count for axis, count in ((0, 4), (1, 2)))
-    columns, rows = columns[:, None, :], rows[:, :, None]
-    expected = torch.stack([2 * columns + 3 * rows + 1, columns - rows], 1)
-    torch.testing.assert_close(pooled, expected)
+    low, high = (rois[:, 1:] * scale - 0.5 * aligned).split(2, 1)
+    # the centers of the bins
+    x, y = (low[:, axis, None] + (high - low)[:, axis, None] *
+            (torch.arange(count) + 0.5) / count
+            for axis, count in ((0, 4), (1, 2)))
+    x, y = x[:, None, :], y[:, :, None]
+    torch.testing.assert_close(
+        pooled, torch.stack([2 * x + 3 * y + 1, x - y], 1))
 
 
 @pytest.mark.parametrize('aligned', [False, True])
@@ -243,27 +234,22 @@ def test_nothing_to_do():
 def test_half_precision(name, dtype):
     """What torchvision computes in half precision, so does the stand-in."""
     boxes = torch.tensor([[0, 0, 8, 8.], [0, 0, 8, 7], [10, 10, 14, 15]])
-    rois = F.pad(boxes, (1, 0))
-    image, offset, weight = (each.float() for each in deform_tensors(False))
-    call, native, tensors = dict(
-        nms=(lambda *each: ops.nms(*each, 0.5)[1],
-             lambda *each: torchvision_ops.nms(*each, 0.5),
-             [boxes, torch.tensor([.5, .75, .25])]),
-        roi_align=(lambda *each: ops.roi_align(*each, 2),
-                   lambda *each: torchvision_ops.roi_align(*each, 2),
-                   [image[:1], rois]),
-        deform_conv2d=(
-            lambda *each: deform(each),
-            lambda *each: torchvision_ops.deform_conv2d(*each, padding=1),
-            [image, offset, weight]))[name]
+    image, offset, weight = deform_tensors(False)
+    tensors, native, settings = dict(
+        nms=([boxes, torch.tensor([.5, .75, .25])], [.5], [.5]),
+        roi_align=([image[:1], F.pad(boxes, (1, 0))], [2], [2]),
+        deform_conv2d=([image, offset, weight], [None, 1, 1], [1, 1]))[name]
     halves = [tensor.to(dtype) for tensor in tensors]
     try:
-        native(*halves)
+        getattr(torchvision_ops, name)(*halves, *native)
     except (RuntimeError, NotImplementedError) as error:
         pytest.skip(f'torchvision: {str(error).splitlines()[0]}')
-    result = call(*halves)
+    result, expected = (
+        getattr(ops, name)(*each, *settings)
+        for each in (halves, [tensor.float() for tensor in halves]))
+    if name == 'nms':
+        result, expected = result[1], expected[1]
     assert result.dtype in (dtype, torch.int64)
-    expected = call(*(tensor.float() for tensor in halves))
     torch.testing.assert_close(result.to(expected), expected, rtol=1e-2,
                                atol=5e-2)
 
@@ -307,14 +293,13 @@ def both(monkeypatch, call, *tensors):
 
 @compiled_only
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-@pytest.mark.parametrize('geometry', GEOMETRIES, ids=geometry_name)
+@every_geometry
 @pytest.mark.parametrize('whole', [False, True])
-@pytest.mark.parametrize('function', [
-    DeformConv2dFunction, ModulatedDeformConv2dFunction])
+@every_kind
 def test_deformable_convolutions_beside_compiled(
-        monkeypatch, function, whole, geometry, dtype):
-    tensors = [tensor.to(dtype) for tensor in deform_tensors(
-        function is ModulatedDeformConv2dFunction, **geometry)]
+        monkeypatch, modulated, whole, geometry, dtype):
+    tensors = [tensor.to(dtype)
+               for tensor in deform_tensors(modulated, **geometry)]
     if whole:
         tensors[1].round_()
     ours, theirs = both(
@@ -331,8 +316,7 @@ def test_roi_align_beside_compiled(monkeypatch, settings):
     rois = torch.cat([torch.arange(10)[:, None] % 2, corners,
                       corners + 20 * torch.rand(10, 2)], 1)
     ours, theirs = both(
-        monkeypatch,
-        lambda image: RoIAlignFunction.apply(image, rois, *settings),
+        monkeypatch, lambda image: ops.roi_align(image, rois, *settings),
         torch.randn(2, 3, 20, 15))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 

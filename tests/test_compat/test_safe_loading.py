@@ -7,13 +7,13 @@ from mmpose_wloss import compat
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.runner import CheckpointLoader, checkpoint, load_checkpoint
 from packaging.version import Version
 
 
 def checkpoint_content():
     """What MMEngine's runner puts in a checkpoint."""
-    from mmengine.logging import MessageHub
-
     hub = MessageHub.get_instance('test_compat')
     for step in range(5):
         hub.update_scalar('train/loss', 1 / (step + 1))
@@ -25,19 +25,15 @@ def checkpoint_content():
     layer(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     return dict(
-        meta=dict(epoch=1, iter=5, seed=np.int64(3),
-                  dataset_meta=dict(sigmas=np.arange(3, dtype=np.float32),
-                                    flip_indices=[0, 2, 1],
-                                    names=np.array(['nose', 'left', 'right']),
-                                    lower=np.array([True]))),
-        state_dict=layer.state_dict(),
-        optimizer=optimizer.state_dict(),
+        meta=dict(epoch=1, iter=5, seed=np.int64(3), dataset_meta=dict(
+            sigmas=np.arange(3, dtype=np.float32), flip_indices=[0, 2, 1],
+            names=np.array(['nose', 'left', 'right']),
+            lower=np.array([True]))),
+        state_dict=layer.state_dict(), optimizer=optimizer.state_dict(),
         message_hub=hub.state_dict())
 
 
 def test_checkpoints_load_with_weights_only(tmp_path):
-    from mmengine.runner.checkpoint import load_checkpoint
-
     content = checkpoint_content()
     file = tmp_path / 'epoch_1.pth'
     torch.save(content, file)
@@ -73,8 +69,6 @@ class Command:
 @pytest.mark.parametrize('fork', [False, True], ids=['as it is', 'fork'])
 def test_what_is_not_listed_is_never_loaded(fork, tmp_path, monkeypatch):
     """Also beside onedl-mmengine, which loads again without weights_only."""
-    from mmengine.runner import CheckpointLoader, checkpoint
-
     if fork:
         monkeypatch.setattr(
             checkpoint, '_safe_torch_load', lambda file, **kwargs: torch.load(

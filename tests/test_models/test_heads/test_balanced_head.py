@@ -394,14 +394,14 @@ def detector(name):
     module = head.head_module_cfg
     module.pop('widen_factor', None)
     head.featmap_strides = head.prior_generator.strides = [16, 32]
-    if name == 'RTMOHead':
-        # half of the features are for the class, half for the pose
-        module.update(in_channels=16, cls_feat_channels=16, num_groups=8,
-                      channels_per_group=2, pose_vec_channels=16)
-        head.dcc_cfg.update(in_channels=16, feat_channels=16,
-                            num_bins=(12, 16), spe_channels=16)
-    else:
+    if name == 'YOLOXPoseHead':
         module.update(in_channels=32, feat_channels=16)
+        return head
+    # half of the features are for the class, half for the pose
+    module.update(in_channels=16, cls_feat_channels=16, num_groups=8,
+                  channels_per_group=2, pose_vec_channels=16)
+    head.dcc_cfg.update(in_channels=16, feat_channels=16, num_bins=(12, 16),
+                        spe_channels=16)
     return head
 
 

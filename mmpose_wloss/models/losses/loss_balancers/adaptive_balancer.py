@@ -18,28 +18,21 @@ class AdaptiveBalancer(LossBalancer):
         L = \sum_i \frac{1}{\overline{\lvert p_i - y_i \rvert}}
         \; \frac{1}{B} \sum_j m_{ij} (p_{ij} - y_{ij})^2
 
-    The mean is over all elements of the batch whose weight :math:`m` is not 0,
-    of all processes; no gradient goes through it. As the squared error grows
-    with the square of the error and the weight with its inverse, pairs of any
-    unit get gradients of one size with respect to their predictions. Before
-    these, a unit still counts once: where one task's output is scaled by 100,
-    its gradient with respect to what is scaled is 100 times as large, with
-    equal weights 10,000 times.
+    The mean is over all elements of all processes whose weight :math:`m` is
+    not 0; no gradient goes through it. Pairs of any unit get gradients of one
+    size with respect to their predictions. Before these, a unit still counts
+    once: where one task's output is scaled by 100, its gradient with respect
+    to what is scaled is 100 times as large, with equal weights 10,000 times.
 
     The adaptive loss of integral 3D pose, whose "adaptive H1" has the pairs of
-    2D and 3D heatmaps, and "adaptive I1" their integrals too.
-
-    A scalar loss L has the weight 1 / L, where L is the mean over those
-    processes that see the term, whose loss is not 0.
+    2D and 3D heatmaps, and "adaptive I1" their integrals too. A scalar loss L
+    has the weight 1 / L, its mean over the processes where it is not 0.
 
     Args:
         terms (list[str]): Names of the terms.
         eps (float): Least mean absolute error to divide by, in the unit of
-            the term, so that a pair which agrees exactly has a finite weight
-            and a loss of 0. Above it, nothing changes.
-        reduction (str): See :class:`LossBalancer`; ``'batch'`` as in the
-            original code.
-        kwargs: See :class:`LossBalancer`.
+            the term, so that a pair which agrees exactly has a finite weight.
+        reduction, kwargs: See :class:`LossBalancer`.
 
     Example:
         >>> import torch

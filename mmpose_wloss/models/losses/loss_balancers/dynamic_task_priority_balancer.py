@@ -26,14 +26,11 @@ class DynamicTaskPriorityBalancer(LossBalancer):
     of each example belongs into the terms themselves.
 
     A term without a measured figure, such as an accuracy, has its relative
-    progress, :math:`1 - L_i / L_i(0)`, where :math:`L_i(0)` is its first loss:
-    at the start all such terms weigh the same, :math:`-\log` ``eps`` or less.
-    The weights do not depend on the losses' scales, and do not make up for
-    them.
+    progress since its first loss, :math:`1 - L_i / L_i(0)`. The weights do not
+    depend on the losses' scales, and do not make up for them.
 
-    Figures and losses of several processes are averaged over those that have
-    one: a figure of NaN or a loss of 0 is one of a batch in which nobody sees
-    the term, whose average then stays.
+    Figures and losses are averaged over the processes that have one. Where
+    nobody sees a term (a figure of NaN, a loss of 0), its average stays.
 
     Args:
         terms (list[str]): Names of the terms.

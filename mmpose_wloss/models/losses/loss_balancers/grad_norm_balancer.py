@@ -31,22 +31,19 @@ class GradNormBalancer(LossBalancer):
         \mathrm{clip}\left(\log\frac{G_i}{\overline{G} r_i^\alpha},
         -1, 1\right)
 
-    This has the minimum of the paper's loss. The paper's Adam on the weights
-    themselves would carry them below 0 where one has to become 1e-4 of
-    another; in logarithms they stay positive at any scale.
+    This has the minimum of the paper's loss. The paper's Adam would carry the
+    weights below 0 where one has to become 1e-4 of another; in logarithms they
+    stay positive at any scale.
 
     Each training step costs one more way back from each term to ``shared``.
-    The norms and losses of several processes are averaged over those that see
-    the term. A step in which one of them is not finite leaves the weights.
-
-    A term that nobody in the batch sees, one whose loss or gradient is 0,
-    keeps its weight, and the others share theirs as if it was not there. So
-    does one whose loss is negative, which has no relative progress.
+    Norms and losses are averaged over the processes that see the term; where
+    one is not finite, the weights stay. A term whose loss or gradient is 0, or
+    whose loss is negative, keeps its weight, and the others share theirs.
 
     Args:
         terms (list[str]): Names of the terms.
-        alpha (float): How strongly terms that train slowly are preferred, at
-            least 0, which makes all gradients equal.
+        alpha (float): How strongly terms that train slowly are preferred; 0
+            makes all gradients equal.
         lr (float): Step :math:`\eta` of the weights.
         reduction, kwargs: See :class:`LossBalancer`.
 

@@ -35,37 +35,18 @@ def eager_for_gradient_norms(loss: Callable) -> Callable:
     return method
 
 
-def _check_shapes(name: str, prediction: Tensor, target: Tensor,
-                  weight: Tensor | None) -> None:
-    shape = tuple(prediction.shape)
-    if not shape or target.shape != shape:
-        raise UserError(
-            f'prediction and target of the term {name!r} must have the same '
-            f'shape [B, …], but have {shape} and {tuple(target.shape)}')
-    if weight is not None and (
-            not weight.ndim or weight.shape != shape[:weight.ndim]):
-        raise UserError(
-            f"the weight of the term {name!r} must have a shape that the "
-            f"prediction's, {shape}, begins with, but it is "
-            f'{tuple(weight.shape)}')
-
-
 class LossBalancer(nn.Module, metaclass=ABCMeta):
     r"""Weighs the terms of a loss against each other.
 
-    A term is a pair of prediction and target with an optional weight, whose
-    loss is
+    A term is a scalar loss, or a pair of prediction and target with an
+    optional weight, whose loss is
 
     .. math:: L = \frac{1}{N} \sum_j m_j (p_j - y_j)^2
 
-    or a loss that was computed elsewhere, a scalar. A subclass gives each
-    term's loss a weight.
-
-    A model gives the names of its terms when it builds its balancer:
-    ``MODELS.build(cfg, default_args=dict(terms=[...]))``. The loss of a pair
-    is computed in at least float32. State is kept in buffers and parameters:
-    it is saved with a checkpoint, changes only while training with gradients,
-    and is the same on all processes.
+    in at least float32. A model gives the names of its terms:
+    ``MODELS.build(cfg, default_args=dict(terms=[...]))``. State is kept in
+    buffers and parameters: it is saved with a checkpoint, changes only while
+    training with gradients, and is the same on all processes.
 
     Args:
         terms (list[str]): Names of the terms. None may contain 'loss', since
@@ -73,9 +54,9 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         reduction (str): N of pairs: ``'batch'``, the number of samples B, or
             ``'mean'``, the number of elements whose weight is not 0.
         loss_weight (float): Weight of the sum of all terms, at least 0.
-        grad_norm_interval (int): While training, every so many iterations the
-            result holds the norm of each term's gradient, which costs another
-            way back from each term to ``shared``. 0: never.
+        grad_norm_interval (int): Training iterations between results with the
+            norms of the terms' gradients, each another way back to ``shared``.
+            0: never.
 
     Raises:
         ValueError: If the arguments do not fit.
@@ -110,19 +91,14 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
     @abstractmethod
     def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
-        """Weights of the terms of one batch.
+        """Weights of the terms of one batch, in shape [T].
 
         Args:
             raw (Tensor): The terms' losses in shape [T], without gradient.
             errors (Tensor, optional): With ``LEARNS_FROM_ERRORS``, sums and
-                numbers of the terms' absolute errors in shape [2, T]. A
-                scalar is its own error.
+                numbers of absolute errors in shape [2, T]. A scalar is its own.
             kpis (dict[str, Tensor]): Measured figures by term.
-            norms (Tensor, optional): Norms of the losses' gradients in shape
-                [T], where they were measured.
-
-        Returns:
-            Tensor: Their weights in shape [T].
+            norms (Tensor, optional): Norms of the losses' gradients in shape [T].
         """
 
     def forward(self,
@@ -133,21 +109,18 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
         """Balance the terms of one batch.
 
         Args:
-            terms (dict): By name, ``(prediction, target, weight)`` or a
-                scalar loss. A weight is ``None`` or a tensor in a shape that
-                the prediction's begins with; elements of weight 0 count
-                nowhere, whatever they hold.
+            terms (dict): By name, a scalar loss or ``(prediction, target,
+                weight)`` with ``None`` or a weight in a shape that the
+                prediction's begins with. What has the weight 0 counts nowhere.
             shared (Tensor or list[Tensor], optional): Features or parameters
                 that all terms depend on, at which gradients are measured.
-            kpis (dict, optional): Figures in (0, 1) by term that say how well
-                it is solved, 1 at best.
+            kpis (dict, optional): By term, how well it is solved, in (0, 1).
 
         Returns:
             dict[str, Tensor]: Of each term ``loss_<term>``, balanced and with
-            gradient; ``weight_<term>``, what its loss was multiplied with;
-            ``raw_<term>``, its loss before; in iterations of
-            ``grad_norm_interval`` also ``grad_norm_<term>``, the L2 norm of
-            the balanced loss's gradient with respect to ``shared``.
+            gradient; ``weight_<term>``; ``raw_<term>``, its loss before; in
+            iterations of ``grad_norm_interval`` also ``grad_norm_<term>``, the
+            L2 norm of the balanced loss's gradient at ``shared``.
 
         Raises:
             ValueError: If a term is missing or unknown, shapes do not fit, or
@@ -204,7 +177,17 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                 'prediction, target and weight (or None), but it is a '
                 f'{type(term).__name__}')
         prediction, target, weight = *term, *[None] * (3 - len(term))
-        _check_shapes(name, prediction, target, weight)
+        shape = tuple(prediction.shape)
+        if not shape or target.shape != shape:
+            raise UserError(
+                f'prediction and target of the term {name!r} must have the same '
+                f'shape [B, …], but have {shape} and {tuple(target.shape)}')
+        if weight is not None and (
+                not weight.ndim or weight.shape != shape[:weight.ndim]):
+            raise UserError(
+                f"the weight of the term {name!r} must have a shape that the "
+                f"prediction's, {shape}, begins with, but it is "
+                f'{tuple(weight.shape)}')
         # the square of a half precision difference underflows
         dtype = torch.promote_types(prediction.dtype, torch.float32)
         error = prediction - target.to(dtype)
@@ -236,10 +219,9 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                                   self._logs_gradients())
 
     def _logs_gradients(self) -> bool:
-        if not self.grad_norm_interval:
-            return False
         iteration = MessageHub.get_current_instance().get_info('iter') or 0
-        return iteration % self.grad_norm_interval == 0
+        return bool(self.grad_norm_interval) and (
+            iteration % self.grad_norm_interval == 0)
 
     def _gradient_norms(self, losses: Sequence[Tensor], raw: Tensor,
                         shared: Sequence[Tensor] | None) -> Tensor:
@@ -271,15 +253,9 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
 
     def mean_over_processes(self, values: Tensor,
                             seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Means over those processes that see a term, in one reduction.
+        """Means over those processes that see a term, and whether one does.
 
-        Args:
-            values (Tensor): In shape [N, T].
-            seen (Tensor): Whether this process sees it, in shape [N, T].
-
-        Returns:
-            tuple[Tensor, Tensor]: The means, 0 where no process sees it, and
-            whether one does, both in shape [N, T].
+        All in shape [N, T]; a mean is 0 where no process sees the term.
         """
         sums, counts = torch.where(seen, values, 0), seen.to(values)
         if get_world_size() > 1:
@@ -301,8 +277,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
 
     def _fit_state(self, state_dict: dict, prefix: str, *_) -> None:
         """Start anew from a state of other terms, or of another balancer."""
-        own = {prefix + key: value
-               for key, value in self.state_dict().items()}
+        own = self.state_dict(prefix=prefix)
         loaded = {key: value for key, value in state_dict.items()
                   if key.startswith(prefix)}
         names = loaded.get(f'{prefix}names')

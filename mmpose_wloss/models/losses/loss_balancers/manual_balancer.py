@@ -26,15 +26,10 @@ class ManualBalancer(LossBalancer):
         terms (list[str]): Names of the terms.
         ratios (dict[str, float]): :math:`r_i` of each term, of at least 0.
         schedule (dict[int, dict[str, float]], optional): Ratios that change,
-            by the epoch from which they hold. Epochs count from 0, as for
-            MMEngine's hooks and schedulers: those of ``{10: ...}`` hold after
-            10 epochs were trained. What an entry does not name stays as it
-            was. A resumed training goes on with the ratios of its epoch.
-            MMEngine's ``IterBasedTrainLoop`` stays in epoch 0, so that in it
-            no later entry ever holds.
-        reduction (str): See :class:`LossBalancer`; ``'batch'`` as in the
-            original code.
-        kwargs: See :class:`LossBalancer`.
+            by the epoch from which they hold, counted from 0. What an entry
+            does not name stays as it was. MMEngine's ``IterBasedTrainLoop``
+            stays in epoch 0, so that in it no later entry ever holds.
+        reduction, kwargs: See :class:`LossBalancer`.
 
     Raises:
         ValueError: If a term has no ratio, a ratio no term, or one is

@@ -19,15 +19,13 @@ class UncertaintyBalancer(LossBalancer):
         L = \sum_i \frac{1}{2} e^{-s_i} L_i + \frac{1}{2} s_i, \quad
         s_i = \log \sigma_i^2
 
-    The negative log-likelihood of Gaussians, up to a constant. Kendall et al.,
-    `Multi-Task Learning Using Uncertainty to Weigh Losses
+    Kendall et al., `Multi-Task Learning Using Uncertainty to Weigh Losses
     <https://arxiv.org/abs/1705.07115>`_, CVPR 2018, equation 7. Where a term
     does not move, its variance comes to be its loss, so that all terms have
     equal shares. Losses must be positive; the balanced ones can be negative.
 
-    The variances are parameters, which the model's optimizer trains. They are
-    few and their gradients of size ½, so they can do with a higher learning
-    rate and need no decay, which would draw them to a variance of 1:
+    The model's optimizer trains the variances. They can do with a higher
+    learning rate and need no decay, which would draw them to a variance of 1:
 
     .. code-block:: python
 
@@ -38,8 +36,7 @@ class UncertaintyBalancer(LossBalancer):
         terms (list[str]): Names of the terms.
         log_variance (float or str): :math:`s` at the start, or
             ``'first_batch'``: the logarithm of each term's first loss, its
-            mean over the processes that see it, so that no term has to wait
-            for its variance to grow from 1.
+            mean over the processes that see it.
         reduction, kwargs: See :class:`LossBalancer`.
 
     Raises:
@@ -80,12 +77,8 @@ class UncertaintyBalancer(LossBalancer):
     def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
         if self.start == 'first_batch' and self.learning:
-            self._start(raw)
+            raw, = self.mean_over_processes(raw[None], raw[None] != 0)[0]
+            now = ~self.initialized & (raw > 0) & raw.isfinite()
+            self.log_variance.data[now] = raw[now].log().to(self.log_variance)
+            self.initialized.logical_or_(now)
         return (-self.log_variance).exp() / 2
-
-    @torch.no_grad()
-    def _start(self, raw: Tensor) -> None:
-        raw, = self.mean_over_processes(raw[None], raw[None] != 0)[0]
-        now = ~self.initialized & (raw > 0) & raw.isfinite()
-        self.log_variance.copy_(torch.where(now, raw.log(), self.log_variance))
-        self.initialized.logical_or_(now)
