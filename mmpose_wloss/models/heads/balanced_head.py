@@ -23,31 +23,26 @@ PATIENCE = 100
 class BalancedHead(BaseModule):
     """Holds a stock head of several losses and a balancer between them.
 
-    The head predicts, decodes and exports as ever; what the wrapper does not
-    have is read and set on the head. The state has the head's own keys, beside
-    ``balancer.*``: a stock checkpoint loads, and what is trained loads back
-    into the stock config.
+    What the wrapper does not have is read and set on the head. The state has
+    the head's own keys, beside ``balancer.*``: a stock checkpoint loads, and
+    what is trained loads back into the stock config.
 
     Some heads, such as RTMOHead and YOLOXPoseHead, leave losses out of a
-    batch without people. A loss that is missing is one that nobody sees: 0,
-    with a gradient of 0. One that the head has not returned in any of the
-    first 100 training steps is taken for a typo: a warning in the first, an
-    error in the last.
+    batch without people: they count as 0. One that the head has not returned
+    in any of the first 100 training steps is taken for a typo: a warning in
+    the first, an error in the last.
 
-    The losses come as scalars, so :class:`AdaptiveBalancer`, which here
-    divides each by itself, sees no errors of elements.
+    The losses come as scalars: :class:`AdaptiveBalancer` divides each by itself.
 
     Args:
         head (dict): Config of the head, whose ``loss`` returns several.
         balancer (dict): Config of a :class:`LossBalancer`.
-        terms (dict or list): Which losses are balanced: by the names that
-            their terms get, e.g. ``{'heatmap': 'loss/heatmap'}``, or a list
-            of them, for terms of the same names without 'loss'. What else the
-            head returns is left as it is.
+        terms (dict or list): The losses to balance, by the names that their
+            terms get, e.g. ``{'heatmap': 'loss/heatmap'}``, or a list, for
+            terms of the same names without 'loss'.
         kpis (dict, optional): For :class:`DynamicTaskPriorityBalancer`, by
             term what else the head returns that says how well the term is
-            solved, in (0, 1), e.g. ``{'heatmap': 'acc_pose'}``. A batch
-            without it leaves the term's average.
+            solved, in (0, 1), e.g. ``{'heatmap': 'acc_pose'}``.
         shared_layer (str, optional): Name of a layer in the head, e.g.
             ``'deconv_layers.3'``, with respect to whose parameters gradients
             are measured, as in GradNorm's paper. ``None``: with respect to
@@ -149,18 +144,13 @@ class BalancedHead(BaseModule):
     def loss(self, feats: Features, *args, **kwargs) -> dict:
         """The head's losses, those named balanced.
 
-        Args:
-            feats (Features): What the head computes its losses from.
-            args, kwargs: As the head takes them.
-
         Returns:
             dict: What the head returns, with the results of the balancer
             (:meth:`LossBalancer.forward`) in place of the losses named.
 
         Raises:
             ValueError: If the head did not return one of them in the first
-                100 training steps, or gradients shall be measured where there
-                are none.
+                100 training steps, or has no gradients to be measured.
         """
         values = self.head.loss(feats, *args, **kwargs)
         self._check_returned(values)

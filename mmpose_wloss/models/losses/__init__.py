@@ -8,13 +8,20 @@ from .heatmap_losses import (
     weight_adaptive_mse_loss,
 )
 from .instance_weighted_loss import InstanceWeightedLoss
-from .loss_balancers import *  # noqa: F403
-from .loss_balancers import __all__ as balancers
+from .loss_balancers import (
+    AdaptiveBalancer,
+    DynamicTaskPriorityBalancer,
+    GradNormBalancer,
+    LossBalancer,
+    ManualBalancer,
+    UncertaintyBalancer,
+)
 from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
-    *balancers, 'FocusMSELoss', 'HeatmapWeightingMSELoss',
-    'InstanceWeightedLoss', 'MaskedMSELoss', 'WeightAdaptiveMSELoss',
-    'focus_mse_loss', 'heatmap_consistency_loss', 'heatmap_weighting_mse_loss',
-    'masked_mse_loss', 'weight_adaptive_mse_loss'
+    'AdaptiveBalancer', 'DynamicTaskPriorityBalancer', 'FocusMSELoss',
+    'GradNormBalancer', 'HeatmapWeightingMSELoss', 'InstanceWeightedLoss',
+    'LossBalancer', 'ManualBalancer', 'MaskedMSELoss', 'UncertaintyBalancer',
+    'WeightAdaptiveMSELoss', 'focus_mse_loss', 'heatmap_consistency_loss',
+    'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
 ]

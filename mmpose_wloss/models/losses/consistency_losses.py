@@ -19,16 +19,13 @@ def heatmap_consistency_loss(student: Tensor,
     Xie et al., `An Empirical Study of the Collapsing Problem in
     Semi-Supervised 2D Human Pose Estimation
     <https://arxiv.org/abs/2011.12498>`_ (ICCV 2021), as its public
-    implementation computes it: the weights multiply both heatmaps before the
-    difference, and a half stands before the mean.
+    implementation computes it, which squares the weights.
 
     Args:
-        student (Tensor): Heatmaps of the student on the hard view, in shape
-            [B, K, H, W].
-        teacher (Tensor): Heatmaps of the teacher on the easy view, warped to
-            the hard one, in shape [B, K, H, W]. They get no gradient.
-        target_weights (Tensor, optional): Weights of keypoints in shape
-            [B, K]. ``None``: all 1.
+        student (Tensor): Heatmaps on the hard view, in shape [B, K, H, W].
+        teacher (Tensor): Heatmaps on the easy view, warped to the hard one, in
+            the same shape. They get no gradient.
+        target_weights (Tensor, optional): In shape [B, K]. ``None``: all 1.
 
     Returns:
         Tensor: The loss, a scalar of at least float32.

@@ -58,21 +58,17 @@ def focus_mse_loss(output: Tensor,
             ``heatmap_max``]. The weight has no gradient for it.
         mask (Tensor, optional): Non-negative weights that broadcast to
             [B, K, H, W]. ``None``: all 1.
-        gamma (float): Exponent, at least 0. The larger it is, the more a
-            joint's center outweighs the background. 0 is plain MSE.
-        delta (float): Offset, at least 0. It keeps the background's weight
-            at :math:`\delta^\gamma`.
-        normalize (bool): Divide by the mean weight of the unmasked pixels,
-            so that the loss keeps the scale of plain MSE: beside other
-            losses, with SGD or with clipped gradients. Adam does not see it.
+        gamma (float): Exponent, at least 0, which is plain MSE.
+        delta (float): Offset, at least 0: the background weighs
+            :math:`\delta^\gamma`.
+        normalize (bool): Divide by the mean weight of the unmasked pixels, so
+            that the loss keeps the scale of plain MSE. Adam does not see it.
         heatmap_max (float): Peak value of the codec's heatmaps: 1 for
             MSRAHeatmap and UDPHeatmap, 255 for MegviiHeatmap.
-        check_values (bool): Check that the target lies in [0,
-            ``heatmap_max``], which waits for the device.
+        check_values (bool): Check the target's range: waits for the device.
 
     Returns:
-        Tensor: The loss, a scalar of at least float32. 0 with a gradient of 0
-        where the mask is 0 everywhere.
+        Tensor: The loss, a scalar of at least float32; 0 where the mask is 0.
 
     Raises:
         ValueError: If an argument is out of its range or shapes differ.
@@ -104,17 +100,16 @@ def weight_adaptive_mse_loss(output: Tensor,
         L = \frac{1}{N} \sum_i m_i \left(y_i^\gamma |1 - p_i|
         + (1 - y_i^\gamma) |p_i|\right) (p_i - y_i)^2
 
-    over all N pixels: a pixel weighs by how far it is from the end of [0, 1]
-    that it belongs to, so that easy ones fade. Equation 9 and 10 of Luo et
-    al., `Rethinking the Heatmap Regression for Bottom-up Human Pose
-    Estimation <https://arxiv.org/abs/2012.15175>`_. As in the authors' code,
-    the gradient goes through the weight too.
+    over all N pixels, so that easy ones fade. Equations 9 and 10 of Luo et al.,
+    `Rethinking the Heatmap Regression for Bottom-up Human Pose Estimation
+    <https://arxiv.org/abs/2012.15175>`_. As in the authors' code, the gradient
+    goes through the weight too.
 
     Args:
-        output, target, mask: As for :func:`focus_mse_loss`.
+        output, target, mask, heatmap_max, check_values: As for
+            :func:`focus_mse_loss`.
         gamma (float): Exponent above 0 that softens the border between joint
             and background; 0.01 is the authors' value.
-        heatmap_max, check_values: As for :func:`focus_mse_loss`.
 
     Returns:
         Tensor: The loss, a scalar of at least float32.
@@ -160,11 +155,11 @@ def heatmap_weighting_mse_loss(output: Tensor,
     <https://arxiv.org/abs/2205.10611>`_.
 
     Args:
-        output, target, mask: As for :func:`focus_mse_loss`.
-        function (str): ``'linear'``, ``'power'`` or ``'exponential'``. The
-            weight runs from 1 at the background to 2 at a joint's center
-            with the first two, from 2 to 3.7 with the last.
-        heatmap_max, check_values: As for :func:`focus_mse_loss`.
+        output, target, mask, heatmap_max, check_values: As for
+            :func:`focus_mse_loss`.
+        function (str): ``'linear'`` or ``'power'``, a weight from 1 at the
+            background to 2 at a joint's center, or ``'exponential'``, from 2
+            to 3.7.
 
     Returns:
         Tensor: The loss, a scalar of at least float32.
@@ -193,7 +188,16 @@ def _weighted_mse(output: Tensor, target: Tensor, mask: Tensor | None,
     checks.positive(heatmap_max=heatmap_max)
     checks.same_shape(output=output, target=target)
     if check_values and target.numel():
-        _check_values(target, heatmap_max)
+        low, high = (value.item() / heatmap_max for value in target.aminmax())
+        above = ROUNDING if heatmap_max == 1 else OVERSHOOT
+        # written so that NaN, of which every comparison is false, fails it too
+        if not (low >= -ROUNDING and high <= 1 + above):
+            raise UserError(
+                f'target heatmaps must lie in [0, {heatmap_max:g}], but their '
+                f'values run from {low * heatmap_max:g} to '
+                f'{high * heatmap_max:g}. Set heatmap_max to the peak value of '
+                "your codec's heatmaps (1 for MSRAHeatmap and UDPHeatmap, 255 "
+                'for MegviiHeatmap)')
     # the square of a half precision difference underflows
     output = output.to(torch.promote_types(output.dtype, torch.float32))
     target = target.to(output.dtype)
@@ -218,29 +222,11 @@ def _weighted_mse(output: Tensor, target: Tensor, mask: Tensor | None,
     return loss
 
 
-def _check_values(target: Tensor, heatmap_max: float) -> None:
-    low, high = (value.item() / heatmap_max for value in target.aminmax())
-    above = ROUNDING if heatmap_max == 1 else OVERSHOOT
-    # written so that NaN, of which every comparison is false, fails it too
-    if not (low >= -ROUNDING and high <= 1 + above):
-        raise UserError(
-            f'target heatmaps must lie in [0, {heatmap_max:g}], but their '
-            f'values run from {low * heatmap_max:g} to '
-            f'{high * heatmap_max:g}. Set heatmap_max to the peak value of '
-            "your codec's heatmaps (1 for MSRAHeatmap and UDPHeatmap, 255 "
-            'for MegviiHeatmap)')
-
-
 class _HeatmapLoss(KeypointMSELoss):
     """The stock call and its mask around one of the functions above.
 
-    Shapes are checked at every call. Values are checked at every call on the
-    CPU; on an accelerator, where reading a value stalls its queue, at the
-    first call only; in a compiled graph, which reading a value breaks, never.
-
-    Args:
-        loss_function (partial): The function with its parameters set.
-        kwargs: As for ``KeypointMSELoss``.
+    Values are checked at every call on the CPU; on an accelerator, where
+    reading a value stalls its queue, at the first call; compiled, never.
     """
 
     def __init__(self, loss_function: partial, **kwargs):
@@ -268,15 +254,14 @@ class _HeatmapLoss(KeypointMSELoss):
         """Forward function of loss, as of ``KeypointMSELoss``.
 
         Args:
-            output, target (Tensor): Heatmaps with shape [B, K, H, W].
-            target_weights (Tensor, optional): Non-negative weights with shape
-                [B, K] or [B, K, H, W], used wherever they are given.
-            mask (Tensor, optional): Masks of valid pixels with shape
-                [B, K, H, W] or [B, 1, H, W].
+            output, target (Tensor): Heatmaps in shape [B, K, H, W].
+            target_weights (Tensor, optional): Non-negative, in shape [B, K] or
+                [B, K, H, W], used wherever they are given.
+            mask (Tensor, optional): Of valid pixels, in shape [B, K or 1, H, W].
 
         Raises:
-            ValueError: If the shapes of output and target differ or the
-                target lies outside [0, ``heatmap_max``].
+            ValueError: If shapes of output and target differ or the target
+                lies outside [0, ``heatmap_max``].
             AssertionError: If the shapes of target and weights differ.
         """
         check_values = not is_compiling() and (

@@ -24,14 +24,12 @@ class InstanceWeightedLoss(nn.Module):
         \ell\!\left(o_i, y_i, \frac{m_i}{w_i}\right)
 
     with the loss :math:`\ell` on each sample alone. For weights of 0 and 1
-    that is the loss itself, which is checked in the first call that is not
-    compiled. Where joints of a sample have weights of their own
-    (``use_dataset_keypoint_weights``), the largest goes with the sample's, so
-    wrap the loss of the training that you compare with too.
+    that is the loss itself, which the first call that is not compiled checks.
+    Where joints have weights of their own (``use_dataset_keypoint_weights``),
+    the largest goes with the sample's: wrap the loss that you compare with too.
 
     Args:
-        loss (dict): Config of a loss that is called as
-            ``(output, target, target_weights)``.
+        loss (dict): Config of a loss of ``(output, target, target_weights)``.
         reduction (str): How that loss reduces over samples: ``'mean'``, or
             ``'sum'``, as MMPose's ``KLDiscretLoss``, which needs no wrapper.
     """
@@ -54,13 +52,9 @@ class InstanceWeightedLoss(nn.Module):
             target_weights (Tensor, optional): In shape [B, K, …]. ``None``:
                 the loss as it is.
 
-        Returns:
-            Tensor: The loss.
-
         Raises:
-            ValueError: If it is no mean (or sum) over samples, no single
-                number, or branches on values, which ``torch.func.vmap``
-                cannot follow.
+            ValueError: If the loss is no mean (or sum) over samples, no single
+                number, or branches on values.
         """
         if target_weights is None:
             return self.loss(output, target)

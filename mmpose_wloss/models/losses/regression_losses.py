@@ -16,21 +16,18 @@ def masked_mse_loss(output: Tensor,
     .. math::
         L = \frac{\sum_i w_i (p_i - y_i)^2}{\sum_i [w_i > 0]}
 
-    over all coordinates of the batch. Unlike in a weighted mean, a batch of
-    rare poses has a greater loss than one of common poses. With weights of 0
-    and 1 this is the mean over the visible joints. The loss of `weighted
-    DeepPose <https://github.com/JindongJiang/WeightedLoss_DeepPose_PyTorch>`_.
+    over all coordinates of the batch: unlike in a weighted mean, rare poses
+    make a greater loss. The loss of `weighted DeepPose
+    <https://github.com/JindongJiang/WeightedLoss_DeepPose_PyTorch>`_.
 
     Args:
-        output (Tensor): Predicted coordinates in shape [B, K, D].
-        target (Tensor): Their truth in shape [B, K, D].
-        target_weights (Tensor, optional): Weights of at least 0 in shape
-            [B, K], [B, K, 1] or [B, K, D]. What a joint with the weight 0
-            holds, NaN included, does not count. ``None``: all 1.
+        output, target (Tensor): Coordinates in shape [B, K, D].
+        target_weights (Tensor, optional): Of at least 0, in shape [B, K],
+            [B, K, 1] or [B, K, D]. Where it is 0, even NaN does not count.
+            ``None``: all 1.
 
     Returns:
-        Tensor: The loss, a scalar of at least float32. 0 with a gradient of 0
-        where no joint is visible.
+        Tensor: The loss, a scalar of at least float32; 0 without visible joints.
 
     Raises:
         ValueError: If shapes do not fit.
@@ -68,18 +65,15 @@ def masked_mse_loss(output: Tensor,
 
 @MODELS.register_module()
 class MaskedMSELoss(nn.Module):
-    """Weighted squared error per coordinate of a visible joint,
-    :func:`masked_mse_loss`.
+    """:func:`masked_mse_loss` for ``RegressionHead``.
 
-    ``RegressionHead`` calls it as its stock losses. Unlike in the stock
-    ``MSELoss(use_target_weight=True)``, the mean is over visible joints, not
-    all, and a weight counts once, not squared. With several processes, each
-    takes the mean over the joints of its own share of the batch.
+    Unlike in the stock ``MSELoss(use_target_weight=True)``, the mean is over
+    visible joints (of this process), and a weight counts once, not squared.
 
     Args:
         use_target_weight (bool): ``False`` takes of the weights only whether
             they are 0: the original code's loss without weighting.
-        loss_weight (float): Weight of the loss.
+        loss_weight (float): Factor of the loss.
     """
 
     def __init__(self,

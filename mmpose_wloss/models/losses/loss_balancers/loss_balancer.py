@@ -219,9 +219,10 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                                   self._logs_gradients())
 
     def _logs_gradients(self) -> bool:
+        if not self.grad_norm_interval:
+            return False
         iteration = MessageHub.get_current_instance().get_info('iter') or 0
-        return bool(self.grad_norm_interval) and (
-            iteration % self.grad_norm_interval == 0)
+        return iteration % self.grad_norm_interval == 0
 
     def _gradient_norms(self, losses: Sequence[Tensor], raw: Tensor,
                         shared: Sequence[Tensor] | None) -> Tensor:

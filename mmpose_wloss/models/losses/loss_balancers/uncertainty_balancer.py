@@ -79,6 +79,7 @@ class UncertaintyBalancer(LossBalancer):
         if self.start == 'first_batch' and self.learning:
             raw, = self.mean_over_processes(raw[None], raw[None] != 0)[0]
             now = ~self.initialized & (raw > 0) & raw.isfinite()
-            self.log_variance.data[now] = raw[now].log().to(self.log_variance)
+            self.log_variance.data.copy_(torch.where(
+                now, raw.log(), self.log_variance.data))
             self.initialized.logical_or_(now)
         return (-self.log_variance).exp() / 2
