@@ -365,14 +365,7 @@ def _written(value: float | None, unit: float) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare models; the table goes to stdout.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-    """
+    """Compare models; the table goes to stdout."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss compare', description='Compare models: parameters, '
         'operations, accuracy, size and speed.')

@@ -163,14 +163,7 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert a checkpoint.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-    """
+    """Convert a checkpoint."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss convert', description='Write a checkpoint of the '
         'original hourglass code as a stock checkpoint.')

@@ -37,12 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
     A stage that is done is not trained again; an interrupted one goes on. Where a
     config, an option or the annotations change, that stage and the later ones have
     other folders and are trained anew.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
     """
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss curriculum', description='Train configs one after '

@@ -43,14 +43,7 @@ One seed is a hint, no result: the figures over several seeds are in
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train with MSE and with focal MSE, and write a report.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-    """
+    """Train with MSE and with focal MSE, and write a report."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss demo', description='Train two small networks that '
         'differ in the loss alone, and compare them. Interrupted, the same '

@@ -15,14 +15,7 @@ from ..common.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Render the embedded data set, or a clip.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-    """
+    """Render the embedded data set, or a clip."""
     parser = argparse.ArgumentParser(prog='mmpose_wloss render',
                                      description='Render people.')
     verbs = parser.add_subparsers(required=True)

@@ -10,14 +10,7 @@ from ..models.wrapped_networks import read_config
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Predict the keypoints of people in a video, and draw them into it.
-
-    Args:
-        arguments (list[str], optional): Those of the command line by default.
-
-    Returns:
-        int: 0.
-    """
+    """Predict the keypoints of people in a video, and draw them into it."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss video', description='Predict the keypoints of '
         'people in a video, and draw them into it.')
