@@ -50,14 +50,9 @@ STAND_IN = {
 
 
 class Finding(NamedTuple):
-    """What was found of one piece of the stack.
+    """What was found of one piece of the stack, and what mends it.
 
-    Args:
-        name (str): Its name.
-        state (str): What it is like.
-        fits (bool, optional): Whether it fits; ``None`` where nothing
-            depends on it.
-        mend (str): The command that mends it, or an empty text.
+    ``fits`` is ``None`` where nothing depends on it.
     """
 
     name: str
@@ -71,38 +66,37 @@ def diagnose() -> list[Finding]:
     findings = [_python(), *map(_package, requirements()), *_duplicates(),
                 *_modules(), *map(_piece, STAND_IN)]
     if all(finding.fits is not False for finding in findings):
-        findings.append(_whole())
+        error = _error('mmpose.apis')
+        findings.append(Finding('mmpose as a whole', error or 'can be imported',
+                                not error))
     return [*findings, _gpu(), _loading(), *map(_optional, OPTIONAL)]
 
 
 def _python() -> Finding:
-    version = '.'.join(map(str, sys.version_info[:3]))
     tried = sys.version_info[:2] <= (3, 13)
-    return Finding('Python', version + ('' if tried else
-                                        ', not tried: 3.10 to 3.13 are'))
+    return Finding('Python', '.'.join(map(str, sys.version_info[:3])) + (
+        '' if tried else ', not tried: 3.10 to 3.13 are'))
 
 
 def _package(requirement) -> Finding:
-    found = installed(requirement)
+    module, found = requirement.module, installed(requirement)
     if complaint(requirement):
         wanted = found.distribution if found else requirement.distributions[0]
-        state = found.version if found else 'not installed'
-        return Finding(requirement.module,
-                       f'{state}, {wanted.name} {wanted.versions} is needed',
-                       False, requirement.install)
+        return Finding(module, f'{found.version if found else "not installed"}, '
+                       f'{wanted.name} {wanted.versions} is needed', False,
+                       requirement.install)
     name = found.distribution.name
-    state = found.version + (f' ({name})' if name != requirement.module else '')
-    error = _error(requirement.module)
-    return Finding(requirement.module, f'{state} {error}'.strip(), not error,
-                   requirement.install.replace(
-                       'install', 'install --force-reinstall', 1)
-                   if error else '')
+    state = found.version + (f' ({name})' if name != module else '')
+    # mmdet and mmpose are imported as a whole, after their pieces
+    error = '' if module in ('mmdet', 'mmpose') else _error(module)
+    if not error:
+        return Finding(module, state)
+    return Finding(module, f'{state} {error}', False, requirement.install.replace(
+        'install', 'install --force-reinstall', 1))
 
 
 def _error(module: str) -> str:
     """Why a module cannot be imported, or an empty text."""
-    if module in ('mmdet', 'mmpose'):
-        return ''  # imported as a whole, after their pieces
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -135,10 +129,8 @@ def _version(distribution: str) -> str | None:
 def _modules() -> list[Finding]:
     missing = [distribution for module, distribution in MODULES.items()
                if importlib.util.find_spec(module) is None]
-    if not missing:
-        return []
     return [Finding('what they import', f'not installed: {", ".join(missing)}',
-                    False, f'pip install {" ".join(missing)}')]
+                    False, f'pip install {" ".join(missing)}')] * bool(missing)
 
 
 def _piece(name: str) -> Finding:
@@ -153,11 +145,6 @@ def _piece(name: str) -> Finding:
     return Finding(name, stand_in if is_stand_in(name) else real)
 
 
-def _whole() -> Finding:
-    error = _error('mmpose.apis')
-    return Finding('mmpose as a whole', error or 'can be imported', not error)
-
-
 def _gpu() -> Finding:
     try:
         import torch
@@ -170,10 +157,9 @@ def _gpu() -> Finding:
                        'build', None)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        usable = torch.cuda.is_available()
-    if not usable:
-        return Finding('GPU', 'not usable: no driver, or one that is older '
-                       f'than CUDA {torch.version.cuda} needs', None)
+        if not torch.cuda.is_available():
+            return Finding('GPU', 'not usable: no driver, or one that is older '
+                           f'than CUDA {torch.version.cuda} needs', None)
     try:
         value = float(torch.ones(8, device='cuda').sum())
         assert value == 8, value

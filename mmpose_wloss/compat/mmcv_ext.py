@@ -22,8 +22,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
         boxes (Tensor): x1, y1, x2, y2 in shape [N, 4].
         scores (Tensor): In shape [N].
         iou_threshold (float): Above it, the box of the lower score is dropped.
-        offset (int): 1 where a box includes the pixels of its right and lower
-            edge, else 0.
+        offset (int): 1 where a box includes its right and lower edge, else 0.
     """
     boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
     # mmcv's is a 32 bit number: it decides where the overlap equals it
@@ -73,10 +72,9 @@ def deform_conv_backward_input(input: Tensor, offset: Tensor,
                                grad_offset: Tensor, weight: Tensor,
                                columns: Tensor, **geometry) -> None:
     """Fill the gradients of input and offset."""
-    offset = _off_the_edge(
-        offset, weight.shape[2:], (geometry['dH'], geometry['dW']),
-        (geometry['padH'], geometry['padW']),
-        (geometry['dilationH'], geometry['dilationW']))
+    offset = _off_the_edge(offset, weight, *(
+        (geometry[f'{name}H'], geometry[f'{name}W'])
+        for name in ('d', 'pad', 'dilation')))
     _backward(
         lambda input, offset: _deform_conv(input, offset, weight, **geometry),
         [input, offset], [grad_input, grad_offset], grad_output)
@@ -122,21 +120,17 @@ def modulated_deform_conv_backward(
         grad_mask: Tensor, grad_output: Tensor, *, with_bias: bool,
         **geometry) -> None:
     """Fill the gradients of all that :func:`modulated_deform_conv_forward` takes."""
-    offset = _off_the_edge(
-        offset, weight.shape[2:], (geometry['stride_h'], geometry['stride_w']),
-        (geometry['pad_h'], geometry['pad_w']),
-        (geometry['dilation_h'], geometry['dilation_w']))
-    inputs = [input, weight, offset, mask]
-    gradients = [grad_input, grad_weight, grad_offset, grad_mask]
-    if with_bias:
-        inputs.append(bias)
-        gradients.append(grad_bias)
+    offset = _off_the_edge(offset, weight, *(
+        (geometry[f'{name}_h'], geometry[f'{name}_w'])
+        for name in ('stride', 'pad', 'dilation')))
 
     def forward(input, weight, offset, mask, bias=bias):
         return _modulated_deform_conv(
             input, weight, bias, offset, mask, with_bias=with_bias, **geometry)
 
-    _backward(forward, inputs, gradients, grad_output)
+    _backward(forward, [input, weight, offset, mask, *[bias] * with_bias],
+              [grad_input, grad_weight, grad_offset, grad_mask,
+               *[grad_bias] * with_bias], grad_output)
 
 
 def _modulated_deform_conv(
@@ -150,9 +144,8 @@ def _modulated_deform_conv(
         (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), mask)
 
 
-def _off_the_edge(offset: Tensor, kernel: tuple[int, int],
-                  stride: tuple[int, int], padding: tuple[int, int],
-                  dilation: tuple[int, int]) -> Tensor:
+def _off_the_edge(offset: Tensor, weight: Tensor, stride: tuple[int, int],
+                  padding: tuple[int, int], dilation: tuple[int, int]) -> Tensor:
     """Offsets that give the gradients of mmcv.
 
     A tap at -1, where interpolation with the first pixel begins, has none in
@@ -160,7 +153,7 @@ def _off_the_edge(offset: Tensor, kernel: tuple[int, int],
     such as the zeros that training starts from, padding puts taps there.
     """
     rows, columns = (
-        dilation[axis] * torch.arange(kernel[axis])[:, None] +
+        dilation[axis] * torch.arange(weight.shape[2 + axis])[:, None] +
         stride[axis] * torch.arange(offset.shape[2 + axis]) - padding[axis]
         for axis in (0, 1))
     places = torch.stack(torch.broadcast_tensors(

@@ -12,14 +12,7 @@ DistributionNotFound = metadata.PackageNotFoundError
 
 
 class Distribution:
-    """An installed distribution.
-
-    Args:
-        name (str): Its name.
-
-    Attributes:
-        version (str): Its version.
-        location (str): The folder that holds its packages.
+    """An installed distribution, its version and the folder of its packages.
 
     Raises:
         DistributionNotFound: If it is not installed.
@@ -29,12 +22,10 @@ class Distribution:
         self._distribution = metadata.distribution(name)
         self.version = self._distribution.version
         self.location = str(self._distribution.locate_file(''))
+        self.get_metadata = self._distribution.read_text
 
     def has_metadata(self, name: str) -> bool:
-        return self._distribution.read_text(name) is not None
-
-    def get_metadata(self, name: str) -> str:
-        return self._distribution.read_text(name)
+        return self.get_metadata(name) is not None
 
 
 get_distribution = Distribution

@@ -18,10 +18,7 @@ RELEASE = 0.1  # seconds
 def start_cpu_processes(cfg: Config) -> None:
     """Start a distributed run without GPUs, which MMEngine cannot by itself.
 
-    It takes a GPU for each process; what is initialized already it leaves.
-
-    Args:
-        cfg (Config): Config of a run, changed in place.
+    It takes a GPU for each process. The config is changed in place.
     """
     if cfg.launcher == 'pytorch' and get_device() == 'cpu':
         torch.distributed.init_process_group('gloo')

@@ -14,25 +14,14 @@ UNKNOWN = 'unknown'
 
 
 class Distribution(NamedTuple):
-    """One of the distributions that a package can be installed by.
-
-    Args:
-        name (str): Its name.
-        versions (str): The range that fits, as a PEP 440 specifier.
-    """
+    """A distribution of a package, and the range that fits (PEP 440)."""
 
     name: str
     versions: str
 
 
 class Requirement(NamedTuple):
-    """A package of the stack and what of it fits.
-
-    Args:
-        module (str): The name it is imported by.
-        distributions (Tuple[Distribution]): By which it can be installed.
-        install (str): The command that installs a fitting version.
-    """
+    """A package of the stack, and the command that installs a fitting one."""
 
     module: str
     distributions: tuple[Distribution, ...]
@@ -40,12 +29,9 @@ class Requirement(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """What is there of a package.
+    """What is there of a package: its version, or ``UNKNOWN``.
 
-    Args:
-        distribution (Distribution): By which it is installed; the first of
-            its requirement where only the module is found.
-        version (str): Its version, or ``UNKNOWN``.
+    Where only the module is found, the distribution is the requirement's first.
     """
 
     distribution: Distribution
@@ -96,11 +82,7 @@ REQUIREMENTS = (
 
 
 def installed(requirement: Requirement) -> Installed | None:
-    """What is there of a package, found without importing it if possible.
-
-    Returns:
-        Installed or None: ``None`` if the package is not installed.
-    """
+    """What is there of a package, found without importing it if possible."""
     for distribution in requirement.distributions:
         try:
             return Installed(distribution, metadata.version(distribution.name))
@@ -125,10 +107,9 @@ def requirements() -> list[Requirement]:
 def complaint(requirement: Requirement) -> str | None:
     """What is wrong with a package, and the command that mends it."""
     found = installed(requirement)
-    if found is not None and found.fits:
+    if found and found.fits:
         return None
-    problem = ('is not installed' if found is None else
-               f'{found.version} is installed')
+    problem = f'{found.version} is installed' if found else 'is not installed'
     wanted = found.distribution if found else requirement.distributions[0]
     return (f'{requirement.module} {problem}, mmpose_wloss needs '
             f'{wanted.name} {wanted.versions}. To mend it: '
@@ -139,8 +120,7 @@ def check_stack() -> None:
     """Check that every package of the stack is there in a version that fits.
 
     Raises:
-        StackError: Names each package that does not fit, the version found,
-            the range needed and the command that mends it.
+        StackError: Names each that does not fit, and the command that mends it.
     """
     complaints = [text for text in map(complaint, requirements()) if text]
     if complaints:

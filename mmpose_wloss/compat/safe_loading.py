@@ -14,10 +14,9 @@ SAFE_FROM = Version('2.6')  # torch leaves weights_only on by default
 def add_safe_globals() -> None:
     """Let torch load MMEngine's checkpoints with ``weights_only`` left on.
 
-    From torch 2.6 on, ``torch.load`` refuses every class that is not listed as
-    safe. MMEngine's checkpoints hold log histories (``HistoryBuffer`` around
-    NumPy arrays, with the names of its own methods) and NumPy scalars; none of
-    them runs code when it is loaded. Below torch 2.6 this does nothing.
+    They hold log histories (``HistoryBuffer`` around NumPy arrays, with the names
+    of its own methods) and NumPy scalars, which run no code when they are loaded.
+    Below torch 2.6, which loads every class, this does nothing.
     """
     import numpy as np
     import torch
@@ -38,7 +37,6 @@ def add_safe_globals() -> None:
         for package in ('numpy.core', 'numpy._core')
     ]
     dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
-
     statistics = history_statistics()
 
     def history_method(owner: type, name: str):

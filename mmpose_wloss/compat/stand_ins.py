@@ -38,10 +38,6 @@ def add_stand_ins() -> None:
 
 
 def is_stand_in(name: str) -> bool:
-    """Whether importing this module would give or has given a stand-in.
-
-    Args:
-        name (str): A key of ``STAND_INS``.
-    """
+    """Whether importing a key of ``STAND_INS`` gives or has given a stand-in."""
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin == str(STAND_INS[name])

@@ -31,14 +31,12 @@ class COCOeval(cocoeval.COCOeval):
     areas and flags of this type of evaluation stand where pycocotools looks.
 
     Args:
-        cocoGt (COCO, optional): The annotations.
-        cocoDt (COCO, optional): The results.
+        cocoGt, cocoDt (COCO, optional): The annotations and the results.
         iouType (str): ``'bbox'``, ``'segm'``, ``'keypoints'``,
             ``'keypoints_crowd'`` or a key of ``PARTS``.
-        sigmas (np.ndarray, optional): Of each keypoint, in shape [K]. Defaults
-            to COCO's 17.
-        use_area (bool): Whether annotations have an ``area``. Otherwise 0.53
-            of their box takes its place.
+        sigmas (np.ndarray, optional): In shape [K]. ``None``: COCO's 17.
+        use_area (bool): Whether annotations have an ``area``; else 0.53 of
+            their box takes its place.
     """
 
     def __init__(self, cocoGt=None, cocoDt=None, iouType: str = 'keypoints',

@@ -10,7 +10,7 @@ from .hard_view import HardView, HardViewStep
 
 def inside_boxes(centers: Tensor, half_sizes: Tensor,
                  size: tuple[int, int]) -> Tensor:
-    """Which pixels lie in any of an image's boxes.
+    """Which pixels lie in any of an image's boxes, in shape [B, 1, H, W].
 
     A box holds the pixels from center - half side to center + half side - 1.
 
@@ -18,20 +18,16 @@ def inside_boxes(centers: Tensor, half_sizes: Tensor,
         centers (Tensor): (x, y) in whole pixels, in shape [B, N, 2].
         half_sizes (Tensor): Half sides (x, y), in shape [B, N, 2].
         size (tuple): Width and height of the images.
-
-    Returns:
-        Tensor: Booleans in shape [B, 1, H, W].
     """
     low, high = centers - half_sizes, centers + half_sizes
-    width, height = size
 
-    def along(axis: int, length: int) -> Tensor:
-        pixels = torch.arange(length, device=centers.device)
+    def along(axis: int) -> Tensor:
+        pixels = torch.arange(size[axis], device=centers.device)
         return ((pixels >= low[..., axis, None]) &
                 (pixels < high[..., axis, None])).float()
 
     # the outer product of rows and columns, summed over the boxes
-    return (along(1, height).mT @ along(0, width) > 0)[:, None]
+    return (along(1).mT @ along(0) > 0)[:, None]
 
 
 def another_image(view: HardView) -> Tensor:
@@ -49,8 +45,7 @@ def around_joints(joints: Tensor, count: int, jitter: float) -> Tensor:
     Args:
         joints (Tensor): (x, y) in pixels, in shape [B, K, 2].
         count (int): Places in an image.
-        jitter (float): Standard deviation of their distance from the joint, along
-            each axis, in pixels.
+        jitter (float): Standard deviation along each axis, in pixels.
 
     Returns:
         Tensor: (x, y) in whole pixels, in shape [B, count, 2].
@@ -58,17 +53,16 @@ def around_joints(joints: Tensor, count: int, jitter: float) -> Tensor:
     batch, keypoints = joints.shape[:2]
     which = torch.randint(keypoints, (batch, count, 1)).expand(-1, -1, 2)
     distance = jitter * torch.randn(batch, count, 2)
-    device = joints.device
-    places = joints.gather(1, which.to(device, non_blocking=True))
-    return (places + distance.to(device, non_blocking=True)).long()
+    which, distance = (each.to(joints.device, non_blocking=True)
+                       for each in (which, distance))
+    return (joints.gather(1, which) + distance).long()
 
 
 class BoxStep(HardViewStep):
     """A step that hides what lies in boxes.
 
     Args:
-        half_size (tuple): Smallest and largest half side in pixels of the network's
-            input.
+        half_size (tuple): Smallest and largest half side in the input's pixels.
         **count (int): Boxes in an image, at least 1, by the argument's name.
     """
 
@@ -146,8 +140,7 @@ class JointCutout(BoxStep):
     Args:
         num_joints (int): Joints in an image, drawn with replacement.
         half_size (tuple): As of :class:`BoxStep`.
-        jitter (float): Standard deviation of the box's center around the joint,
-            along each axis, in pixels.
+        jitter (float): As of :func:`around_joints`.
     """
 
     uses_joints = True
@@ -193,24 +186,21 @@ class JointCutOcclude(JointCutout):
         """Paste patches of other images."""
         other = another_image(view)
         origins = around_joints(view.moved_joints()[other], self.count, 0.)
-        donor, image = view.image[other], view.image
-        for patch in range(self.count):
-            one = slice(patch, patch + 1)
-            image = self._paste(image, donor, centers[:, one], origins[:, one],
-                                half_sizes[:, one], view.size)
+        image = view.image
+        for center, origin, half_size in zip(*(
+                each.split(1, 1) for each in (centers, origins, half_sizes)),
+                strict=True):
+            inside = inside_boxes(center, half_size, view.size)
+            patch = view.image[other]
+            for axis, dim in ((0, 3), (1, 2)):
+                length = view.size[axis]
+                pixels = torch.arange(length, device=image.device) + (
+                    origin - center)[:, :, axis]
+                shape = [len(image), 1, 1, 1]
+                shape[dim] = length
+                # nothing is pasted from beyond the other image's border
+                inside = inside & ((pixels >= 0) & (pixels < length)).view(shape)
+                index = pixels.clamp(0, length - 1).view(shape).expand_as(patch)
+                patch = patch.gather(dim, index)
+            image = torch.where(inside, patch, image)
         return view.replace(image=image)
-
-    @staticmethod
-    def _paste(image: Tensor, donor: Tensor, center: Tensor, origin: Tensor,
-               half_size: Tensor, size: tuple[int, int]) -> Tensor:
-        inside = inside_boxes(center, half_size, size)
-        shift = origin - center
-        for axis, (dim, length) in enumerate(((3, size[0]), (2, size[1]))):
-            pixels = torch.arange(length, device=image.device) + shift[:, :, axis]
-            shape = [len(image), 1, 1, 1]
-            shape[dim] = length
-            # nothing is pasted from beyond the other image's border
-            inside = inside & ((pixels >= 0) & (pixels < length)).view(shape)
-            index = pixels.clamp(0, length - 1).view(shape).expand_as(donor)
-            donor = donor.gather(dim, index)
-        return torch.where(inside, donor, image)

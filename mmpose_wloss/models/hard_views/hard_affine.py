@@ -14,8 +14,7 @@ def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
 
     Args:
         angle (Tensor): Degrees in shape [B].
-        scale (Tensor): How many pixels of the old view one of the new view stands
-            for, in shape [B].
+        scale (Tensor): Old pixels that a new one stands for, in shape [B].
         size (tuple): Width and height of the view in pixels.
         rigid (bool): Whether to turn in pixels, or in coordinates from -1 to 1,
             which shears a crop that is not square.
@@ -37,19 +36,16 @@ def affine_about_center(angle: Tensor, scale: Tensor, size: tuple[int, int],
 class HardAffine(HardViewStep):
     """Turns and scales each image of a hard view about its center.
 
-    All students see the same turn. The angle is ``rotate_factor`` times a normal
-    number, at most twice ``rotate_factor``; the scale is 1 plus ``scale_factor``
-    times a normal number, within 1 ± ``scale_factor``.
+    All students see the same turn. Angle and scale are normal, with 0 ±
+    ``rotate_factor``, up to twice that, and 1 ± ``scale_factor``, within that.
 
     Args:
         rotate_factor (float): Degrees.
         rotate_prob (float): Probability to turn at all.
         scale_factor (float): From 0 to below 1.
         rigid (bool): Turn in pixels, and move heatmaps as the codec lays them on
-            the image. ``False`` is the original code: it turns coordinates that
-            run from -1 to 1 on both axes, which shears a crop that is not square,
-            and lays heatmaps on images edge to edge, which moves them by up to
-            half of a heatmap's pixel.
+            the image. ``False`` is the original code, which shears a crop that is
+            not square and moves heatmaps by up to half of their pixel.
     """
 
     def __init__(self, rotate_factor: float = 30., rotate_prob: float = 0.8,
@@ -66,12 +62,9 @@ class HardAffine(HardViewStep):
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Angles in degrees and scales, each in shape [count]."""
-        angle = (self.rotate_factor * torch.randn(count)).clamp(
-            -2 * self.rotate_factor, 2 * self.rotate_factor)
+        angle = self.rotate_factor * torch.randn(count).clamp(-2, 2)
         angle = angle * (torch.rand(count) < self.rotate_prob)
-        scale = (1 + self.scale_factor * torch.randn(count)).clamp(
-            1 - self.scale_factor, 1 + self.scale_factor)
-        return angle, scale
+        return angle, 1 + self.scale_factor * torch.randn(count).clamp(-1, 1)
 
     def forward(self, view: HardView) -> HardView:
         """Move a view."""

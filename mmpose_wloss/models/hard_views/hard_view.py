@@ -33,15 +33,12 @@ def move(points: Tensor, matrix: Tensor) -> Tensor:
 
 def rescale(matrix: Tensor, scale: tuple[float, float],
             offset: tuple[float, float]) -> Tensor:
-    """The same map in other coordinates.
+    """The same map in other coordinates, in shape [B, 2, 3].
 
     Args:
         matrix (Tensor): Affine maps in shape [B, 2, 3].
         scale (tuple): Old units of one new unit, (x, y).
         offset (tuple): Old coordinates of the new origin, (x, y).
-
-    Returns:
-        Tensor: The maps of new coordinates in shape [B, 2, 3].
     """
     (a, b, x), (c, d, y) = (row.unbind(1) for row in matrix.unbind(1))
     (sx, sy), (ox, oy) = scale, offset
@@ -102,12 +99,10 @@ class HardView:
             [S * B, 3, H, W] where each of S students has its own.
         joints (Tensor): The joints that each student's teacher predicts on the easy
             view, in its pixels, in shape [S, B, K, 2].
-        mean (Tensor): What was subtracted from 0 … 255 to normalize, in shape
-            [3, 1, 1].
-        std (Tensor): By what it was divided then, in shape [3, 1, 1].
+        mean, std (Tensor): By which 0 … 255 was normalized, in shape [3, 1, 1].
         rgb (bool): Whether channels are in the order red, green, blue.
         matrix (Tensor, optional): Maps a pixel (x, y) of this view to the easy
-            view's, in shape [B, 2, 3] or [S * B, 2, 3]. Defaults to the identity.
+            view's, in shape [B, 2, 3] or [S * B, 2, 3]. ``None``: the identity.
         half_pixels (bool): Whether heatmaps lie on images edge to edge, as in the
             original code, and not as the codec says.
     """

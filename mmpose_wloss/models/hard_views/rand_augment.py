@@ -85,12 +85,10 @@ class RandAugment(HardViewStep):
         """Change the colors of a view."""
         image = view.image * view.std + view.mean
         image = image.round_().clamp_(0, 255).to(torch.uint8)
-        if not view.rgb:
-            image = image.flip(1)
+        image = image if view.rgb else image.flip(1)
         for _ in range(self.num_ops):
             image = self._apply_one(image, view)
-        if not view.rgb:
-            image = image.flip(1)
+        image = image if view.rgb else image.flip(1)
         image = (image.to(view.image.dtype) - view.mean) / view.std
         return view.replace(image=image)
 
