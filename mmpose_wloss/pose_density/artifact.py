@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
+from ..common.checks import same_shape
 from ..common.errors import MissingFile, UserError
 from ..common.files import digest_of_files, replaced_whole
 from ..version import __version__
@@ -41,7 +42,7 @@ class PoseDensityArtifact:
             NaN where there is none.
         density (PoseDensity): The density of the poses.
         joint_names (tuple[str]): Names of the K joints.
-        dataset_name (str): Name of the data set, as in its meta information.
+        dataset_name (str): Name of the data set, as in its metainfo.
         annotation_files (tuple[str]): Names of the annotation files.
         annotation_digest (str): Their SHA-256, as of :func:`digest_of_files`.
         path (str, optional): The file that it was loaded from.
@@ -61,11 +62,8 @@ class PoseDensityArtifact:
         if len(ids) != len(self.ids):
             raise UserError(f'annotation id {ids[counts.argmax()]} occurs '
                             f'{counts.max()} times; ids must be unique')
-        for name in ('weights', 'log_density'):
-            if getattr(self, name).shape != self.ids.shape:
-                raise UserError(
-                    f'{len(self.ids)} ids need as many {name}, but these have '
-                    f'the shape {list(getattr(self, name).shape)}')
+        same_shape(ids=self.ids, weights=self.weights,
+                   log_density=self.log_density)
         if not (np.isfinite(self.weights) & (self.weights > 0)).all():
             raise UserError('weights must be finite and above 0')
 
@@ -109,22 +107,16 @@ class PoseDensityArtifact:
             return (f'the effective sample size is {size:.4f}: all poses weigh '
                     'almost the same, and training with these weights is '
                     'training without them')
-        if self.is_carried_by_few():
-            return (f'the effective sample size is {size:.4f}, and the '
-                    'heaviest 1 % of the poses have '
-                    f'{self.heaviest_share():.0%} of the weight: a handful '
-                    'would carry the training. Temper the weights (a lower '
-                    'alpha, a higher min_ess, a clip), or choose a larger '
-                    'bandwidth')
-        return None
+        if not self.is_carried_by_few():
+            return None
+        return (f'the effective sample size is {size:.4f}, and the heaviest '
+                f'1 % of the poses have {self.heaviest_share():.0%} of the '
+                'weight: a handful would carry the training. Temper the '
+                'weights (a lower alpha, a higher min_ess, a clip), or choose '
+                'a larger bandwidth')
 
     def check_joints(self, joint_names: Sequence[str], where: str) -> None:
-        """Raise a UserError unless the joints are those of a data set.
-
-        Args:
-            joint_names (Sequence[str]): Names of the data set's joints.
-            where (str): What these are, for the error.
-        """
+        """Raise a UserError unless a data set, ``where``, has its joints."""
         if tuple(joint_names) != tuple(self.joint_names):
             raise UserError(
                 f'{self} is of {self.dataset_name} with the joints '
@@ -132,11 +124,7 @@ class PoseDensityArtifact:
                 f'{", ".join(joint_names)}. Fit a density to these data: {FIT}')
 
     def check_annotations(self, files: Sequence[str]) -> None:
-        """Raise a UserError unless it was computed from these annotations.
-
-        Args:
-            files (Sequence[str]): Paths of annotation files.
-        """
+        """Raise a UserError unless it comes from these annotation files."""
         digest = digest_of_files(files)
         if digest != self.annotation_digest:
             raise UserError(
@@ -171,8 +159,7 @@ class PoseDensityArtifact:
 
         Raises:
             MissingFile: If there is none.
-            UserError: If it is no such file, is truncated, or has a newer
-                format.
+            UserError: If it is another, is truncated, or has a newer format.
         """
         if not Path(path).is_file():
             raise MissingFile(f'There is no pose density {path}. Compute it '

@@ -1,8 +1,7 @@
 """Kernel density of many points, exact, on the CPU or on a GPU.
 
-Distances are computed in float64, since the difference of two large squares
-is taken, and everything after in float32; a point whose kernel sum leaves
-float32's range is computed once more, in float64 and in logarithms.
+Distances are float64, being differences of large squares, and the rest is
+float32. Sums beyond float32's range are computed again in float64 logarithms.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ from ..common.errors import UserError
 
 KERNELS = ('exponential', 'gaussian')
 # pairs that fit into a core's cache, and that fill a GPU
-BLOCKS = {'cpu': 512, 'cuda': 8192}
+BLOCKS = dict(cpu=512, cuda=8192)
 # below it float32 has no normal numbers, with which processors are slow
 SMALLEST_EXPONENT = -87.
 # below it float32 loses digits
@@ -62,25 +61,27 @@ def _exponents(squared: Tensor, kernel: str) -> Tensor:
 class _Pairs:
     """Kernel values of two sets of points, block by block.
 
-    Of a block's squared distances, ``-2 x·y + |x|² + |y|²``, one product of
-    matrices with two more columns makes the whole.
+    One product of matrices makes a block's ``-2 x·y + |x|² + |y|²``.
     """
 
     def __init__(self, points: Tensor, references: Tensor, kernel: str):
         self.kernel = kernel
-        self.block = BLOCKS.get(points.device.type, BLOCKS['cpu'])
+        self.device = points.device.type
+        self.block = BLOCKS.get(self.device, BLOCKS['cpu'])
         # the center is near all of them, which leaves more digits
         center = references.mean(0)
         left, right = points - center, references - center
-        squares = [(each * each).sum(1, keepdim=True)
-                   for each in (left, right)]
-        ones = [torch.ones_like(each) for each in squares]
-        self.left = torch.cat([-2 * left, squares[0], ones[0]], 1)
-        self.right = torch.cat([right, ones[1], squares[1]], 1).T.contiguous()
+        left_squares, right_squares = (
+            (each * each).sum(1, keepdim=True) for each in (left, right))
+        self.left = torch.cat(
+            [-2 * left, left_squares, torch.ones_like(left_squares)], 1)
+        self.right = torch.cat(
+            [right, torch.ones_like(right_squares), right_squares], 1
+        ).T.contiguous()
 
     def blocks(self, rows: slice, first: int = 0
                ) -> Iterator[tuple[slice, Tensor]]:
-        """The columns of each block of a row and its values, in float32.
+        """The columns of each block of a row, and its values in float32.
 
         One block takes the memory of the one before.
         """
@@ -103,7 +104,7 @@ class _Pairs:
         """Apply a function to each row of blocks, on the CPU one a thread."""
         rows = [slice(start, start + self.block)
                 for start in range(0, len(self.left), self.block)]
-        with _threads(self.left.device.type) as pool:
+        with _threads(self.device) as pool:
             yield from zip(rows, tqdm(
                 pool(function, rows), 'density', len(rows), unit='row',
                 disable=not progress, mininterval=1), strict=True)
@@ -111,10 +112,7 @@ class _Pairs:
 
 @contextlib.contextmanager
 def _threads(device: str) -> Iterator[Callable]:
-    """A ``map`` over threads of which each computes alone.
-
-    Blocks are too small to be worth the threads' meeting after each step.
-    """
+    """A ``map`` over threads, each of which computes small blocks alone."""
     count = torch.get_num_threads()
     if device != 'cpu' or count == 1:
         yield map
@@ -129,32 +127,24 @@ def _threads(device: str) -> Iterator[Callable]:
             torch.set_num_threads(count)
 
 
-def log_kernel_sums(points: np.ndarray,
-                    references: np.ndarray | None = None,
-                    *,
-                    bandwidth: float,
-                    kernel: str = 'gaussian',
+def log_kernel_sums(points: np.ndarray, references: np.ndarray | None = None,
+                    *, bandwidth: float, kernel: str = 'gaussian',
                     mirrored: np.ndarray | None = None,
-                    own: np.ndarray | None = None,
-                    device: str = 'cpu',
-                    progress: bool = False,
-                    moments: bool = False
+                    own: np.ndarray | None = None, device: str = 'cpu',
+                    progress: bool = False, moments: bool = False
                     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     r"""Logarithm of :math:`\sum_j K(|x_i - r_j| / h)`, with :math:`K(0) = 1`.
 
     Args:
         points (np.ndarray): The :math:`x_i` in shape [N, D].
-        references (np.ndarray, optional): The :math:`r_j` in shape [M, D]. By
-            default the points themselves, each without its own kernel, for
-            which half of the pairs need to be computed.
+        references (np.ndarray, optional): The :math:`r_j` in shape [M, D]; by
+            default the points, each without its own kernel, at half the work.
         bandwidth (float): :math:`h`, above 0.
         kernel (str): ``'exponential'`` or ``'gaussian'``.
-        mirrored (np.ndarray, optional): Mirror images of the references (or
-            points) in the same shape: each term is then :math:`K(|x_i - r_j|
-            / h) + K(|x_i - r_j'| / h)`.
-        own (np.ndarray, optional): Index of the reference to leave out of
-            each point's sum in shape [N], with its mirror image; -1 leaves out
-            none.
+        mirrored (np.ndarray, optional): Mirror images of the references, in
+            their shape, whose kernels are added to theirs.
+        own (np.ndarray, optional): Index of the reference that each point's
+            sum leaves out, with its mirror image, in shape [N]; -1 for none.
         device (str): Where to compute.
         progress (bool): Whether to show a bar.
         moments (bool): With references: whether to return the second result.
@@ -179,7 +169,6 @@ def log_kernel_sums(points: np.ndarray,
     if every:
         own = np.arange(len(points))
         sums = sum(_sums_of_all(each, progress) for each in pairs)
-        squares = None
     else:
         sums, squares = _sums_of_rows(pairs, own, progress, moments)
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -187,19 +176,24 @@ def log_kernel_sums(points: np.ndarray,
         spread = squares / sums**2 if moments else None
     small = np.flatnonzero(sums < SMALLEST_SUM)
     step = max(1, LOGARITHMS // len(images[0]))
-    parts = [small[start:start + step]
-             for start in range(0, len(small), step)]
 
-    def in_logarithms(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return _log_sums(points[torch.from_numpy(rows)], images, kernel,
-                         None if own is None else own[rows])
+    def in_logarithms(start: int) -> None:
+        rows = small[start:start + step]
+        # by differences: products of matrices lose digits of small distances
+        values = [_exponents(torch.cdist(
+            points[torch.from_numpy(rows)], image,
+            compute_mode='donot_use_mm_for_euclid_dist').square_(), kernel)
+            for image in images]
+        values = torch.logaddexp(*values) if len(values) > 1 else values[0]
+        _leave_out(values, None if own is None else own[rows], 0, -math.inf)
+        sums = values.logsumexp(1)
+        logarithms[rows] = sums.cpu().numpy()
+        if moments:
+            squares = (2 * values).logsumexp(1) - 2 * sums
+            spread[rows] = squares.exp().cpu().numpy()
 
     with _threads(points.device.type) as pool:
-        for rows, (sums, squares) in zip(parts, pool(in_logarithms, parts),
-                                         strict=True):
-            logarithms[rows] = sums
-            if moments:
-                spread[rows] = squares
+        list(pool(in_logarithms, range(0, len(small), step)))
     return (logarithms, spread) if moments else logarithms
 
 
@@ -212,8 +206,7 @@ def _sums_of_all(pairs: _Pairs, progress: bool) -> np.ndarray:
             if columns.start == start:
                 values.fill_diagonal_(0)
             else:
-                sums[columns.start - start:columns.stop - start] += values.sum(
-                    0)
+                sums[columns.start - start:][:values.shape[1]] += values.sum(0)
             sums[:len(values)] += values.sum(1)
         return sums
 
@@ -256,29 +249,12 @@ def _sums_of_rows(pairs: list[_Pairs], own: np.ndarray | None, progress: bool,
     return sums, squares
 
 
-def _log_sums(points: Tensor, images: list[Tensor], kernel: str,
-              own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Log sums and spreads of a few points, in logarithms throughout."""
-    # by differences: products of matrices lose the digits of small distances
-    values = [_exponents(torch.cdist(
-        points, image, compute_mode='donot_use_mm_for_euclid_dist').square_(),
-        kernel) for image in images]
-    values = torch.logaddexp(*values) if len(values) > 1 else values[0]
-    _leave_out(values, own, 0, -math.inf)
-    sums = values.logsumexp(1)
-    spread = ((2 * values).logsumexp(1) - 2 * sums).exp()
-    return sums.cpu().numpy(), spread.cpu().numpy()
-
-
 def scott_bandwidth(points: np.ndarray) -> float:
-    r"""Scott's rule, :math:`\sigma N^{-1/(D+4)}`.
+    r"""Scott's rule, :math:`\sigma N^{-1/(D+4)}`, in the points' unit.
 
     Args:
-        points (np.ndarray): In shape [N, D].
-
-    Returns:
-        float: With the root of the mean variance over dimensions as
-        :math:`\sigma`, in the unit of the points.
+        points (np.ndarray): In shape [N, D]; the root of their mean variance
+            over dimensions is :math:`\sigma`.
     """
     count, dimensions = points.shape
     sigma = math.sqrt(points.var(0).mean())
@@ -294,11 +270,10 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
         points (np.ndarray): In shape [N, D].
         kernel (str): ``'exponential'`` or ``'gaussian'``.
         mirrored (np.ndarray, optional): The points' mirror images, in shape
-            [N, D], which belong to the density too; a point is left out with
-            its own.
+            [N, D], which belong to the density; a point's own is left out.
         device (str): Where to compute.
-        seed (int): Of more than 4,096 points the likelihood is that of so
-            many, drawn by this seed, under all.
+        seed (int): Of more than 4,096 points, it draws those whose likelihood
+            under all counts.
 
     Raises:
         UserError: If the likelihood has no maximum between a hundredth and
@@ -309,7 +284,6 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
     if count > LIKELIHOOD_POSES:
         own = np.sort(np.random.default_rng(seed).choice(
             count, LIKELIHOOD_POSES, replace=False))
-    scott = scott_bandwidth(points)
 
     def cost(log_bandwidth: float) -> float:
         bandwidth = math.exp(log_bandwidth)
@@ -319,6 +293,7 @@ def loo_bandwidth(points: np.ndarray, kernel: str,
         return (log_kernel_norm(kernel, dimensions, bandwidth) -
                 float(sums.mean()))
 
+    scott = scott_bandwidth(points)
     low, high = math.log(scott / 100), math.log(scott * 10)
     best = minimize_scalar(cost, bounds=(low, high), method='bounded',
                            options=dict(xatol=0.01))

@@ -16,11 +16,8 @@ def fill_with_mean(vectors: np.ndarray, observed: np.ndarray,
     Args:
         vectors (np.ndarray): In shape [N, D].
         observed (np.ndarray): Which values are there, bool in shape [N, D].
-        mean (np.ndarray, optional): Mean to fill with, in shape [D]. By
-            default that of the observed values.
-
-    Returns:
-        np.ndarray: In shape [N, D].
+        mean (np.ndarray, optional): In shape [D]; by default that of the
+            observed values.
 
     Raises:
         UserError: If a value is never there.

@@ -26,9 +26,6 @@ class UnusablePoses(UserError):
 def torso_indices(joint_names: Sequence[str]) -> list[int]:
     """Indices of shoulders and hips, left before right.
 
-    Args:
-        joint_names (Sequence[str]): Names of the joints.
-
     Raises:
         UserError: If one is missing.
     """
@@ -42,15 +39,12 @@ def torso_indices(joint_names: Sequence[str]) -> list[int]:
 
 
 def joint_boxes(poses: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """The boxes of visible joints.
+    """The boxes of visible joints, left, top, right, bottom in shape [N, 4].
 
     Args:
         poses (np.ndarray): In shape [N, K, 2].
-        visible (np.ndarray): Which joints are there, bool in shape [N, K].
-
-    Returns:
-        np.ndarray: Left, top, right, bottom in shape [N, 4]; 0, 0, 1, 1 where
-        no joint is visible.
+        visible (np.ndarray): Which joints are there, bool in shape [N, K]; a
+            pose without any has the box 0, 0, 1, 1.
     """
     there = visible[..., None]
     boxes = np.concatenate([np.where(there, poses, np.inf).min(1),
@@ -71,29 +65,24 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
         poses (np.ndarray): In shape [N, K, 2], in pixels.
         visible (np.ndarray): Which joints are there, bool in shape [N, K].
         by (str): ``'image'``: over the image's width and height, origin in
-            its corner, as in the original code. ``'box'``: over the longer
-            side of the box, origin in its center. ``'torso'``: over the
-            longest of the distances between shoulders and hips, origin in
-            their mean; all four must be visible. ``'none'``: as they are.
+            its corner, as in the original code. ``'box'``: over the box's
+            longer side, origin in its center. ``'torso'``: over the longest
+            distance between shoulders and hips, which must all be visible,
+            origin in their mean. ``'none'``: as they are.
         boxes (np.ndarray, optional): Left, top, right, bottom in pixels, in
-            shape [N, 4]. By default those of the visible joints.
+            shape [N, 4]; by default those of the visible joints.
         image_sizes (np.ndarray, optional): Width and height in pixels, in
-            shape [N, 2]. Needed for ``'image'``.
-        torso (Sequence[int], optional): :func:`torso_indices`. Needed for
-            ``'torso'``.
+            shape [N, 2], for ``'image'``.
+        torso (Sequence[int], optional): :func:`torso_indices`, for ``'torso'``.
         center (bool): Whether the mean of the visible joints is the origin.
         least (int): How many joints of a pose must be visible.
 
     Returns:
-        tuple[np.ndarray]:
-
-        - poses, float64 in shape [N, K, 2]; what is not visible is 0
-        - which poses could be normalized, bool in shape [N]: not those
-          with too few joints or without a torso
+        tuple[np.ndarray]: Poses, float64 in shape [N, K, 2], 0 where not
+        visible, and which have enough joints and a torso, bool in shape [N].
 
     Raises:
-        UserError: If something needed is not given, or a box or an image has
-            no extent.
+        UserError: If something needed is missing, or an extent is 0.
     """
     one_of(NORMALIZATIONS, normalize=by)
     poses = np.where(visible[..., None], poses, 0).astype(np.float64)
@@ -111,12 +100,11 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
     elif by == 'torso':
         if torso is None:
             raise UserError("normalize='torso' needs the joints' names")
-        corners = poses[:, list(torso)]
-        distances = np.linalg.norm(corners[:, :, None] - corners[:, None],
-                                   axis=-1)
-        scale = distances.max((1, 2))[:, None]
+        corners = poses[:, torso]
+        scale = np.linalg.norm(corners[:, :, None] - corners[:, None],
+                               axis=-1).max((1, 2))[:, None]
         origin = corners.mean(1)
-        fit &= visible[:, list(torso)].all(1) & (scale[:, 0] > 0)
+        fit &= visible[:, torso].all(1) & (scale[:, 0] > 0)
     else:
         scale = np.ones((len(poses), 1))
     scale = np.where(fit[:, None], scale, 1)
@@ -136,7 +124,7 @@ def normalize_poses(poses: np.ndarray, visible: np.ndarray, by: str,
 def mirror_poses(poses: np.ndarray, visible: np.ndarray,
                  flip_indices: Sequence[int], by: str, center: bool
                  ) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror normalized poses left to right.
+    """Mirror normalized poses, and what is visible of them, left to right.
 
     Args:
         poses (np.ndarray): As :func:`normalize_poses` returns them.
@@ -145,9 +133,6 @@ def mirror_poses(poses: np.ndarray, visible: np.ndarray,
         by (str): What they were normalized by: an image is mirrored at its
             middle, anything else at the origin.
         center (bool): Whether the poses were moved to their mean.
-
-    Returns:
-        tuple[np.ndarray]: Mirrored poses, and which of their joints are there.
     """
     visible = visible[:, list(flip_indices)]
     poses = poses[:, list(flip_indices)] * [-1, 1]

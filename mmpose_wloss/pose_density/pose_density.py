@@ -24,11 +24,7 @@ from .normalization import (
     normalize_poses,
     torso_indices,
 )
-from .weights import (
-    effective_sample_size,
-    median_frequency_weights,
-    temper_to,
-)
+from .weights import effective_sample_size, median_frequency_weights, temper_to
 
 MODES = {
     'source': dict(
@@ -68,8 +64,8 @@ class PoseDensity:
         normalize (str): ``'image'``, ``'box'``, ``'torso'`` or ``'none'``, see
             :func:`normalize_poses`.
         center (bool): Whether each pose's mean is the origin.
-        mirror (bool): Whether each pose's mirror image belongs to the density
-            too, as it does to a training that flips.
+        mirror (bool): Whether mirror images belong to the density too, as they
+            do to a training that flips.
         missing (str): What stands for missing joints: ``'zero'``, ``'mean'``,
             or ``'conditional'``: what the axes expect given the others.
         min_joints (int, optional): A pose with fewer visible joints has no
@@ -85,13 +81,12 @@ class PoseDensity:
         alpha (float): Tempering of the weights, at least 0.
         clip (Sequence[float], optional): Smallest and largest weight, before
             they are brought to a mean of 1.
-        min_ess (float): Smallest effective sample size, a share of the
-            number below 1; ``alpha`` is lowered until it is reached.
+        min_ess (float): Smallest effective sample size, in [0, 1); ``alpha``
+            is lowered until it is reached.
         mean_one (bool): Whether weights are divided by their mean, so that
             the loss keeps its scale.
         max_references (int, optional): The density is estimated from at most
-            so many poses, drawn by ``seed``; :attr:`density_error` says how
-            far off that is. ``None``: from all of them, exactly.
+            so many poses; ``None``: from all of them, exactly.
         seed (int): What is drawn comes from it.
 
     Attributes:
@@ -99,15 +94,14 @@ class PoseDensity:
         log_density (np.ndarray): Of the poses fitted to, in shape [N]; NaN
             where there is none.
         held_out (np.ndarray): The same under all other poses, whatever
-            ``leave_one_out`` says; what :meth:`score` returns for other poses
-            is to be compared with it.
+            ``leave_one_out`` says: to compare :meth:`score` of others with.
         weights (np.ndarray): In shape [N].
         bandwidth (float): The bandwidth used.
         alpha (float): The tempering used.
         copies (int): How many poses equal an earlier one.
-        density_error (np.ndarray, optional): Relative standard error of the
-            densities in shape [N], estimated, where ``max_references`` left
-            some poses out.
+        density_error (np.ndarray, optional): Estimated relative standard error
+            of the densities in shape [N], where ``max_references`` left some
+            poses out.
 
     Raises:
         UserError: If an option is unknown, or out of its range.
@@ -117,34 +111,30 @@ class PoseDensity:
         one_of(MODES, mode=mode)
         for name in options:
             one_of(MODES[mode], option=name)
-        self.options = {**MODES[mode], **options}
-        self._check_options(**self.options)
+        self.options = options = {**MODES[mode], **options}
 
-    @staticmethod
-    def _check_options(normalize, center, mirror, missing, min_joints,
-                       components, kernel, bandwidth, leave_one_out, alpha,
-                       clip, min_ess, mean_one, max_references, seed) -> None:
-        one_of(NORMALIZATIONS, normalize=normalize)
+        by, missing = options['normalize'], options['missing']
+        one_of(NORMALIZATIONS, normalize=by)
         one_of(MISSING, missing=missing)
-        one_of(KERNELS, kernel=kernel)
-        if bandwidth not in ('scott', 'loo'):
-            positive(bandwidth=bandwidth)
-        positive(components=components)
-        if components >= 1:
-            whole(1, components=components)
-        non_negative(alpha=alpha, min_ess=min_ess)
-        if min_ess >= 1:
-            raise UserError(f'min_ess must be below 1, but it is {min_ess}')
-        if min_joints is not None:
-            whole(0, min_joints=min_joints)
-        if max_references is not None:
-            whole(2, max_references=max_references)
-        median_frequency_weights(np.zeros(1), clip=clip)
-        if mirror and (normalize == 'none' or normalize == 'image'
-                       and not center and missing == 'zero'):
+        one_of(KERNELS, kernel=options['kernel'])
+        non_negative(alpha=options['alpha'], min_ess=options['min_ess'])
+        if options['min_ess'] >= 1:
+            raise UserError(f'min_ess must be below 1: {options["min_ess"]}')
+        if options['bandwidth'] not in ('scott', 'loo'):
+            positive(bandwidth=options['bandwidth'])
+        positive(components=options['components'])
+        if options['components'] >= 1:
+            whole(1, components=options['components'])
+        if options['min_joints'] is not None:
+            whole(0, min_joints=options['min_joints'])
+        if options['max_references'] is not None:
+            whole(2, max_references=options['max_references'])
+        median_frequency_weights(np.zeros(1), clip=options['clip'])
+        if options['mirror'] and (by == 'none' or by == 'image' and not
+                                  options['center'] and missing == 'zero'):
             # a mirror image needs a middle, of missing joints too
             raise UserError(
-                f'mirror=True does not go with normalize={normalize!r} and '
+                f'mirror=True does not go with normalize={by!r} and '
                 f"missing={missing!r}: normalize by 'box' or 'torso', or fill "
                 "missing joints with 'conditional'")
 
@@ -152,8 +142,6 @@ class PoseDensity:
     def effective_sample_size(self) -> float:
         """Effective sample size of the weights over the number of poses."""
         return effective_sample_size(self.weights)
-
-    # -- from poses to places on the axes
 
     def _normalize(self, poses, visible, boxes, image_sizes):
         """Check and normalize poses; says which can have a density."""
@@ -174,28 +162,13 @@ class PoseDensity:
                 'whose coordinates are NaN or infinite, the first is number '
                 f'{broken[0]}. Correct these annotations, or mark the joints '
                 'as not visible', broken)
-        options = self.options
-        least = options['min_joints']
+        least = self.options['min_joints']
         if least is None:
             least = math.ceil(poses.shape[1] / 2)
         normalized, has_density = normalize_poses(
-            poses, visible, options['normalize'], boxes, image_sizes,
-            self.torso, options['center'], least)
+            poses, visible, self.options['normalize'], boxes, image_sizes,
+            self.torso, self.options['center'], least)
         return normalized, visible, has_density
-
-    @staticmethod
-    def _vectors(poses, visible):
-        return poses.reshape(len(poses), -1), np.repeat(visible, 2, axis=1)
-
-    def _fill(self, vectors, observed):
-        if self.options['missing'] == 'zero':
-            return vectors
-        if self.options['missing'] == 'mean':
-            return fill_with_mean(vectors, observed, self.fill)
-        return conditional_mean(self.pca, vectors, observed)
-
-    def _places(self, filled):
-        return (filled - self.pca.mean_) @ self.pca.components_.T
 
     def _fit_axes(self, poses, visible) -> np.ndarray:
         """Fit the axes; returns the vectors of the poses, filled."""
@@ -210,18 +183,16 @@ class PoseDensity:
                                     options['normalize'], options['center'])
             poses, visible = (np.concatenate(pair) for pair in zip(
                 (poses, visible), mirrored, strict=True))
-        vectors, observed = self._vectors(poses, visible)
-        filled = vectors
+        vectors = filled = poses.reshape(len(poses), -1)
+        observed = np.repeat(visible, 2, axis=1)
         if options['missing'] != 'zero':
             filled = fill_with_mean(vectors, observed)
             # what is filled in does not change the mean
             self.fill = filled.mean(0)
-        rounds = (ROUNDS if options['missing'] == 'conditional'
-                  and not observed.all() else 1)
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             self.pca = PCA(options['components'], svd_solver='full'
                            ).fit(filled)
-            if rounds == 1:
+            if options['missing'] != 'conditional' or observed.all():
                 break
             before, filled = filled, conditional_mean(self.pca, vectors,
                                                       observed)
@@ -229,8 +200,6 @@ class PoseDensity:
             if change < TOLERANCE * filled.std():
                 break
         return filled[:count]
-
-    # -- from places to densities
 
     def fit(self, poses: np.ndarray, visible: np.ndarray, *,
             boxes: np.ndarray | None = None,
@@ -245,13 +214,12 @@ class PoseDensity:
             visible (np.ndarray): Which are annotated (above 0), in shape
                 [N, K].
             boxes (np.ndarray, optional): Left, top, right and bottom in
-                pixels, in shape [N, 4]. By default the visible joints'.
+                pixels, in shape [N, 4]; by default the visible joints'.
             image_sizes (np.ndarray, optional): Width and height in pixels, in
-                shape [N, 2]. Needed for ``normalize='image'``.
-            joint_names (Sequence[str], optional): Needed for
-                ``normalize='torso'``.
+                shape [N, 2], for ``normalize='image'``.
+            joint_names (Sequence[str], optional): For ``normalize='torso'``.
             flip_indices (Sequence[int], optional): For each joint the one of
-                the other side. Needed for ``mirror=True``.
+                the other side, for ``mirror=True``.
             device (str): Where densities are computed.
             progress (bool): Whether to show a bar.
 
@@ -289,30 +257,33 @@ class PoseDensity:
                 f'{self.copies} of {count} poses are copies of others, which '
                 'makes them look more common than they are', stacklevel=2)
         places = self.references = self._places(filled)
-        self.bandwidth = self._find_bandwidth(places, device)
+        if options['bandwidth'] == 'scott':
+            self.bandwidth = scott_bandwidth(places)
+        elif options['bandwidth'] == 'loo':
+            self.bandwidth = loo_bandwidth(
+                places, options['kernel'], self._mirror_places(places), device,
+                options['seed'])
+        else:
+            self.bandwidth = float(options['bandwidth'])
         held_out = self._density_under_others(places, device, progress)
         log_density = (held_out if options['leave_one_out'] else
                        self._with_itself(held_out, places))
-
-        def of_all(values: np.ndarray, without: float) -> np.ndarray:
-            result = np.full(len(has_density), without)
-            result[has_density] = values
-            return result
-
-        self.held_out = of_all(held_out, np.nan)
-        self.log_density = of_all(log_density, np.nan)
-        self.weights = of_all(self._weigh(log_density), 1.)
+        self.alpha, clip = float(options['alpha']), options['clip']
+        if options['min_ess']:
+            self.alpha = temper_to(log_density, self.alpha, clip,
+                                   options['min_ess'])
+        weights = median_frequency_weights(log_density, self.alpha, clip)
+        if options['mean_one']:
+            weights /= weights.mean()
+        self.held_out, self.log_density = np.full((2, len(poses)), np.nan)
+        self.weights = np.ones(len(poses))
+        self.held_out[has_density] = held_out
+        self.log_density[has_density] = log_density
+        self.weights[has_density] = weights
         return self
 
-    def _find_bandwidth(self, places: np.ndarray, device: str) -> float:
-        options = self.options
-        if options['bandwidth'] == 'scott':
-            return scott_bandwidth(places)
-        if options['bandwidth'] == 'loo':
-            return loo_bandwidth(places, options['kernel'],
-                                 self._mirror_places(places), device,
-                                 options['seed'])
-        return float(options['bandwidth'])
+    def _places(self, filled: np.ndarray) -> np.ndarray:
+        return (filled - self.pca.mean_) @ self.pca.components_.T
 
     def _mirror_places(self, places: np.ndarray) -> np.ndarray | None:
         """Places of the mirror images, if those belong to the density."""
@@ -368,40 +339,24 @@ class PoseDensity:
         return np.log(images * count) + log_kernel_norm(
             self.options['kernel'], self.references.shape[1], self.bandwidth)
 
-    def _weigh(self, log_density: np.ndarray) -> np.ndarray:
-        options = self.options
-        self.alpha = float(options['alpha'])
-        if options['min_ess']:
-            self.alpha = temper_to(log_density, self.alpha, options['clip'],
-                                   options['min_ess'])
-        weights = median_frequency_weights(log_density, self.alpha,
-                                           options['clip'])
-        return weights / weights.mean() if options['mean_one'] else weights
-
     def score(self, poses: np.ndarray, visible: np.ndarray, *,
               boxes: np.ndarray | None = None,
               image_sizes: np.ndarray | None = None,
               device: str = 'cpu') -> np.ndarray:
-        """Log density of other poses under those that were fitted to.
-
-        Arguments are as those of :meth:`fit`, of M poses.
+        """Log density of M other poses under those that were fitted to.
 
         Returns:
             np.ndarray: In shape [M]; NaN where there are too few joints.
 
         Raises:
-            UserError: If poses do not fit those of :meth:`fit`, or there are
-                none yet.
+            UserError: If poses do not fit those of :meth:`fit`.
         """
         if not hasattr(self, 'references'):
             raise UserError('PoseDensity has no density yet: call fit first')
         if (self.options['normalize'] == 'box' and
                 self.with_boxes != (boxes is not None)):
-            fitted, given = (
-                'boxes' if each else 'the boxes of visible joints'
-                for each in (self.with_boxes, boxes is not None))
-            raise UserError(f'the density is of poses normalized by {fitted}, '
-                            f'but these poses have {given}')
+            raise UserError('score needs boxes where fit had them, and none '
+                            'where fit had none')
         normalized, visible, has_density = self._normalize(
             poses, visible, boxes, image_sizes)
         joints = len(self.pca.mean_) // 2
@@ -412,8 +367,13 @@ class PoseDensity:
         scores = np.full(len(normalized), np.nan)
         if not has_density.any():
             return scores
-        places = self._places(self._fill(*self._vectors(
-            normalized[has_density], visible[has_density])))
+        vectors = normalized[has_density].reshape(-1, 2 * joints)
+        observed = np.repeat(visible[has_density], 2, axis=1)
+        if self.options['missing'] == 'mean':
+            vectors = fill_with_mean(vectors, observed, self.fill)
+        elif self.options['missing'] == 'conditional':
+            vectors = conditional_mean(self.pca, vectors, observed)
+        places = self._places(vectors)
         sums = log_kernel_sums(
             places, self.references, bandwidth=self.bandwidth,
             mirrored=self._mirror_places(self.references),
@@ -421,14 +381,10 @@ class PoseDensity:
         scores[has_density] = sums - self._log_norm(len(self.references))
         return scores
 
-    # -- what to think of the weights
-
     def pose_axes(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean pose and what each axis adds to it.
+        """The mean pose, in shape [K, 2], and what each axis adds to it.
 
-        Returns:
-            tuple[np.ndarray]: The mean in shape [K, 2], and one standard
-            deviation along each axis in shape [D, K, 2].
+        That is one standard deviation along it, in shape [D, K, 2] of all.
         """
         spread = self.pca.components_ * np.sqrt(
             self.pca.explained_variance_)[:, None]

@@ -3,7 +3,6 @@
 import dataclasses
 import textwrap
 import warnings
-from collections.abc import Iterable
 
 import numpy as np
 from scipy.stats import rankdata, spearmanr
@@ -13,19 +12,22 @@ from .artifact import PoseDensityArtifact
 from .weights import effective_sample_size
 
 QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-RARE = 0.1
 
 
 def summarize(artifact: PoseDensityArtifact) -> str:
     """Describe a pose density, in several lines."""
     density, options = artifact.density, artifact.density.options
     known = ~np.isnan(artifact.log_density)
-    lowered = density.alpha < options['alpha']
     shares = density.pca.explained_variance_ratio_
 
     def quantiles(values: np.ndarray, form: str) -> str:
-        return _columns(format(value, form)
-                        for value in np.percentile(values, QUANTILES))
+        return ''.join(f'{format(value, form):>9}'
+                       for value in np.percentile(values, QUANTILES))
+
+    def plain(value) -> str:
+        if isinstance(value, (list, tuple)):
+            return ','.join(f'{each:g}' for each in value)
+        return str(value)
 
     rows = [
         ('data set', artifact.dataset_name),
@@ -34,15 +36,15 @@ def summarize(artifact: PoseDensityArtifact) -> str:
         ('without density', f'{(~known).sum()}, for want of joints'),
         ('copies of others', density.copies),
         ('options', textwrap.fill(
-            ' '.join(f'{name}={_plain(value)}'
+            ' '.join(f'{name}={plain(value)}'
                      for name, value in options.items()),
             96, initial_indent=23 * ' ', subsequent_indent=23 * ' ').lstrip()),
         ('bandwidth', f'{density.bandwidth:.4g}'),
         ('alpha', f'{density.alpha:.4g}' + (
             f", lowered from {options['alpha']:g} for min_ess"
-            if lowered else '')),
+            if density.alpha < options['alpha'] else '')),
         ('axes', f'{len(shares)} with {shares.sum():.1%} of the variance'),
-        ('quantile', _columns(f'{share} %' for share in QUANTILES)),
+        ('quantile', ''.join(f'{share:>7} %' for share in QUANTILES)),
         ('log density', quantiles(artifact.log_density[known], '.2f')),
         ('weight', quantiles(artifact.weights, '.3g')),
         ('effective sample size',
@@ -57,32 +59,20 @@ def summarize(artifact: PoseDensityArtifact) -> str:
     return '\n'.join(f'{name:<22} {value}' for name, value in rows)
 
 
-def _plain(value) -> str:
-    if isinstance(value, (list, tuple)):
-        return ','.join(f'{each:g}' for each in value)
-    return str(value)
-
-
-def _columns(cells: Iterable[str]) -> str:
-    return ''.join(f'{cell:>9}' for cell in cells)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
     """Two pose densities on the annotations that both know.
 
     Attributes:
         ids (np.ndarray): The common ids, int64 in shape [N].
-        log_density (np.ndarray): Of both, in shape [2, N]; NaN where there is
-            none.
+        log_density (np.ndarray): Of both, in shape [2, N]; NaN where unknown.
         weights (np.ndarray): Of both, in shape [2, N].
         ranks (np.ndarray): Share of poses that are rarer, in [0, 1], of both
             in shape [2, N]; NaN where one has no density.
-        density_correlation (float): Spearman's, of the log densities; NaN
-            where one of them does not vary.
-        weight_correlation (float): Spearman's, of the weights.
-        rare_overlap (float): The share of the first one's rarest tenth that
-            is in the second one's too.
+        density_correlation (float): Spearman's; NaN where one does not vary.
+        weight_correlation (float): Spearman's.
+        rare_overlap (float): Share of the first one's rarest tenth that is in
+            the second one's too.
     """
     ids: np.ndarray
     log_density: np.ndarray
@@ -125,21 +115,16 @@ def compare(first: PoseDensityArtifact,
     ranks = np.full(log_density.shape, np.nan)
     ranks[:, known] = (rankdata(log_density[:, known], axis=1) - 1) / (
         count - 1)
-    tenth = max(1, round(RARE * count))
+    tenth = max(1, round(0.1 * count))
     rarest = [set(np.argsort(each[known], kind='stable')[:tenth].tolist())
               for each in log_density]
-    return Comparison(
-        ids, log_density, weights, ranks,
-        density_correlation=_spearman(log_density[:, known]),
-        weight_correlation=_spearman(weights),
-        rare_overlap=len(rarest[0] & rarest[1]) / tenth)
-
-
-def _spearman(pair: np.ndarray) -> float:
     with warnings.catch_warnings():
-        # of a constant one there is none
+        # of what is constant there is no correlation
         warnings.simplefilter('ignore')
-        return float(spearmanr(*pair).statistic)
+        of_density, of_weights = (float(spearmanr(*pair).statistic) for pair in
+                                  (log_density[:, known], weights))
+    return Comparison(ids, log_density, weights, ranks, of_density, of_weights,
+                      rare_overlap=len(rarest[0] & rarest[1]) / tenth)
 
 
 def summarize_comparison(comparison: Comparison, count: int = 10) -> str:

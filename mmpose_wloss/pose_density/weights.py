@@ -9,14 +9,11 @@ from ..common.errors import UserError
 
 
 def effective_sample_size(weights: np.ndarray) -> float:
-    r"""Kish's effective sample size over the number of samples.
+    r"""Kish's effective sample size over the number of samples, 1/N to 1.
 
     Args:
-        weights (np.ndarray): At least 0, in shape [N].
-
-    Returns:
-        float: :math:`(\sum w)^2 / (N \sum w^2)`, from 1/N to 1: the share of
-        the samples that as many with equal weights would stand for.
+        weights (np.ndarray): At least 0, in shape [N]; the result is
+            :math:`(\sum w)^2 / (N \sum w^2)`.
     """
     weights = np.asarray(weights, np.float64)
     # overflows neither for large weights nor for small ones
@@ -33,9 +30,6 @@ def median_frequency_weights(log_density: np.ndarray, alpha: float = 1.,
         log_density (np.ndarray): :math:`\log p` in shape [N], finite.
         alpha (float): 0 makes all weights equal, 1 is the original code's.
         clip (Sequence[float], optional): Smallest and largest weight.
-
-    Returns:
-        np.ndarray: The weights in shape [N].
     """
     log_density = np.asarray(log_density, np.float64)
     ordered = np.sort(log_density)
@@ -54,16 +48,13 @@ def median_frequency_weights(log_density: np.ndarray, alpha: float = 1.,
 
 def temper_to(log_density: np.ndarray, alpha: float,
               clip: Sequence[float] | None, min_ess: float) -> float:
-    """The largest tempering up to ``alpha`` that keeps a sample size.
+    """The largest tempering in [0, ``alpha``] that keeps a sample size.
 
     Args:
         log_density (np.ndarray): In shape [N], finite.
         alpha (float): Largest tempering.
         clip (Sequence[float], optional): Smallest and largest weight.
         min_ess (float): Smallest :func:`effective_sample_size`, in [0, 1).
-
-    Returns:
-        float: The tempering, in [0, ``alpha``].
     """
     def excess(tempering: float) -> float:
         weights = median_frequency_weights(log_density, tempering, clip)
