@@ -32,7 +32,7 @@ class Poses:
     """The annotated poses of a data set.
 
     Attributes:
-        ids (np.ndarray): Ids of the annotations, int64 in shape [N].
+        ids (np.ndarray): Of the annotations, int64 in shape [N].
         keypoints (np.ndarray): In pixels, float32 in shape [N, K, 2].
         visible (np.ndarray): Which joints are annotated, bool in shape [N, K].
         boxes (np.ndarray): Left, top, right, bottom in pixels, float32 in
@@ -52,8 +52,6 @@ class Poses:
     def image_sizes(self) -> np.ndarray:
         """Width and height of each pose's image, float64 in shape [N, 2].
 
-        They are read from the headers of the image files.
-
         Raises:
             MissingFile: If one is missing.
         """
@@ -65,8 +63,7 @@ class Poses:
                 f'There is no image {error.filename}, by whose size a pose is '
                 "to be normalized. Correct its folder, or set normalize='box'"
             ) from None
-        return np.array([sizes[path] for path in self.image_paths],
-                        np.float64)
+        return np.array([sizes[path] for path in self.image_paths], float)
 
 
 def collect_poses(dataset: BaseDataset,
@@ -77,13 +74,10 @@ def collect_poses(dataset: BaseDataset,
         dataset (BaseDataset): A top-down data set of MMPose.
         progress (Callable): Wraps the indices, e.g. ``tqdm``.
 
-    Returns:
-        Poses: In the order of the data set.
-
     Raises:
-        UserError: If the data set is empty, has samples of several people, or
-            poses with another number of joints than it names, or ids that
-            are not unique whole numbers.
+        UserError: If the data set is empty, has samples of several people,
+            another number of joints than it names, or ids that are not unique
+            whole numbers.
     """
     dataset.full_init()
     joints = len(joint_names(dataset.metainfo))
@@ -117,13 +111,9 @@ def collect_poses(dataset: BaseDataset,
             f'{len(ids)} annotations of {files[0]} have {len(set(ids))} ids, '
             'by which weights are kept: make them unique')
     return Poses(
-        ids=np.array(ids, np.int64),
-        keypoints=np.array(keypoints, np.float32)[..., :2],
-        visible=np.array(visible),
-        boxes=np.array(boxes, np.float32),
-        image_paths=list(paths),
-        metainfo=dataset.metainfo,
-        files=files)
+        np.array(ids, np.int64), np.array(keypoints, np.float32)[..., :2],
+        np.array(visible), np.array(boxes, np.float32), list(paths),
+        dataset.metainfo, files)
 
 
 def fit_pose_density(poses: Poses, mode: str = 'tempered',
@@ -138,9 +128,6 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
         progress (bool): Whether to show a bar.
         **options: Options of :class:`PoseDensity`.
 
-    Returns:
-        PoseDensityArtifact: To be saved.
-
     Raises:
         UserError: If poses cannot be used; it names their annotations.
     """
@@ -148,8 +135,15 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
     names = joint_names(poses.metainfo)
     by_image = density.options['normalize'] == 'image'
     sizes = poses.image_sizes() if by_image else None
+    # a few joints of somebody far away may share a pixel
+    many = 2 * poses.visible.sum(1) >= poses.visible.shape[1]
+    boxes = joint_boxes(poses.keypoints, poses.visible)
+    points = np.flatnonzero(many & (boxes[:, :2] == boxes[:, 2:]).all(1))
     try:
-        _check_extent(poses)
+        if len(points):  # as the rarest, they would weigh the most
+            raise UnusablePoses(
+                f'{len(points)} of {len(poses.ids)} poses have all their joints '
+                'at one point. Correct or remove these annotations', points)
         density.fit(poses.keypoints, poses.visible, boxes=poses.boxes,
                     image_sizes=sizes, joint_names=names,
                     flip_indices=poses.metainfo.get('flip_indices'),
@@ -164,16 +158,3 @@ def fit_pose_density(poses: Poses, mode: str = 'tempered',
         dataset_name=poses.metainfo['dataset_name'],
         annotation_files=tuple(map(str, poses.files)),
         annotation_digest=digest_of_files(poses.files))
-
-
-def _check_extent(poses: Poses) -> None:
-    """Check that no pose is a single point, which would weigh the most."""
-    boxes = joint_boxes(poses.keypoints, poses.visible)
-    flat = (boxes[:, :2] == boxes[:, 2:]).all(1)
-    # a few joints of somebody far away may share a pixel
-    many = 2 * poses.visible.sum(1) >= poses.visible.shape[1]
-    points = np.flatnonzero(many & flat)
-    if len(points):
-        raise UnusablePoses(
-            f'{len(points)} of {len(poses.ids)} poses have all their joints at '
-            'one point. Correct or remove these annotations', points)

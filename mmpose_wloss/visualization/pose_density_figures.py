@@ -7,8 +7,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from .skeleton import Skeleton
 
-# of the poses, from and up to which share, counted from the rarest
-BINS = {'rare tenth': (0, 10), 'middle': (10, 50), 'common half': (50, 100)}
+BINS = ('rare tenth', 'middle', 'common half')
 COLORS = ('tab:red', 'tab:orange', 'tab:green')
 # a few far off would squeeze all others
 BEYOND = 0.1
@@ -32,11 +31,9 @@ def draw_density_histogram(log_density: np.ndarray, weights: np.ndarray,
     margin = 0.02 * (right - left) or 1.
     left, right = left - margin, right + margin
     below = int((log_density < left).sum())
-    for (name, bounds), color in zip(BINS.items(), COLORS, strict=True):
-        low, high = np.percentile(log_density, bounds)
-        low, high = max(low, left), right if bounds[1] == 100 else high
-        if bounds[0] == 0:
-            low = left
+    bounds = [left, *np.percentile(log_density, (10, 50)).clip(left), right]
+    for name, color, low, high in zip(BINS, COLORS, bounds[:-1], bounds[1:],
+                                      strict=True):
         axes.axvspan(low, high, color=color, alpha=0.13, linewidth=0,
                      label=name)
     bins = int(np.clip(2 * len(log_density)**0.5, 10, 60))

@@ -16,11 +16,9 @@ class PoseCell(NamedTuple):
     Attributes:
         points (np.ndarray): Joints in shape [K, 2], in a frame from 0 to 1.
         visible (np.ndarray): Which are there, bool in shape [K].
-        frame (Sequence[float]): Width and height of the frame; the longer one
-            is 1.
+        frame (Sequence[float]): Width and height of it; the longer one is 1.
         caption (str): Goes above it.
-        image (np.ndarray, optional): RGB of the frame, uint8 in shape
-            [H, W, 3].
+        image (np.ndarray, optional): Its RGB, uint8 in shape [H, W, 3].
     """
     points: np.ndarray
     visible: np.ndarray
@@ -69,23 +67,19 @@ def draw_pose_sheet(groups: dict[str, list[PoseCell]], skeleton: Skeleton,
 
 def _draw_cell(axes, cell: PoseCell, skeleton: Skeleton) -> None:
     width, height = cell.frame
-    low, high = np.zeros(2), np.array([width, height], float)
+    corners = np.array([(0., 0.), (width, height)])
     if cell.image is None:
         axes.add_patch(Rectangle((0, 0), width, height, facecolor='0.96',
                                  edgecolor='0.8', linewidth=0.5))
-        shown = cell.points[cell.visible]
-        if len(shown):
-            low = np.minimum(low, shown.min(0))
-            high = np.maximum(high, shown.max(0))
+        corners = np.concatenate([corners, cell.points[cell.visible]])
     else:
         axes.imshow(cell.image, extent=(0, width, height, 0))
     # cells are square, whatever their poses are
-    side = (1 + MARGIN * (cell.image is None)) * (high - low).max()
-    center = (low + high) / 2
+    low, high = corners.min(0), corners.max(0)
+    half = (1 + MARGIN * (cell.image is None)) * (high - low).max() / 2
+    x, y = (low + high) / 2
     skeleton.draw(axes, cell.points, cell.visible)
-    axes.set(xlim=(center[0] - side / 2, center[0] + side / 2),
-             ylim=(center[1] + side / 2, center[1] - side / 2),
+    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half),
              xticks=[], yticks=[], aspect='equal')
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     axes.set_title(cell.caption, fontsize=7, pad=2)

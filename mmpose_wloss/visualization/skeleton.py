@@ -10,8 +10,6 @@ from mmpose.registry import DATASETS
 
 from ..datasets.poses import joint_names
 
-PLAIN = (0.2, 0.4, 0.8)
-
 
 @functools.cache
 def _metainfo_of(dataset: type) -> dict:
@@ -49,7 +47,7 @@ class Skeleton(NamedTuple):
     def without_bones(cls, joints: int) -> 'Skeleton':
         """A number of joints alone."""
         return cls(np.zeros((0, 2), int), np.zeros((0, 3)),
-                   np.tile(PLAIN, (joints, 1)))
+                   np.tile((0.2, 0.4, 0.8), (joints, 1)))
 
     @classmethod
     def of_registered(cls, dataset_name: str,
@@ -70,8 +68,7 @@ class Skeleton(NamedTuple):
         Args:
             axes (Axes): Where.
             points (np.ndarray): Joints in shape [K, 2].
-            visible (np.ndarray, optional): Which are there, bool in shape
-                [K], by default all; bones to others are left out.
+            visible (np.ndarray, optional): Which are drawn, bool in shape [K].
             width (float): Of bones, in points.
             size (float): Of joints, in square points.
             color (optional): Of all, by default the data set's.

@@ -18,13 +18,12 @@ MISSING = ('error', 'one')
 class PendingKeypointWeights:
     """Keypoint weights that a pose's weight has still to multiply.
 
-    They take the place of ``keypoint_weights`` until
-    :class:`PoseDensityHook` calls :func:`multiply_pose_weights`. Whoever
-    computes with them before learns that the hook is missing.
+    They stand for ``keypoint_weights`` until :class:`PoseDensityHook` calls
+    :func:`multiply_pose_weights`. Who computes with them before gets an error.
 
     Args:
-        keypoint_weights (np.ndarray): Of the codec, in shape [1, K], or of
-            several codecs in shape [L, 1, K].
+        keypoint_weights (np.ndarray): In shape [1, K], or, of several codecs,
+            [L, 1, K].
         pose_weight (float): The weight of the pose.
     """
 
@@ -54,8 +53,7 @@ def multiply_pose_weights(samples: Sequence[PoseDataSample],
         strength (float): From 0, keypoint weights stay as they are, to 1.
 
     Returns:
-        list: What each sample was multiplied by; ``None`` where it has no
-        weight.
+        list: What each sample was multiplied by; ``None`` without a weight.
     """
     factors = []
     for sample in samples:
@@ -74,18 +72,12 @@ class PoseDensityWeights(BaseTransform):
 
     :class:`PoseDensityHook` multiplies ``keypoint_weights``, which every head
     hands to its loss, by the weight that the annotation has in a file of
-    ``python -m mmpose_wloss density fit``. It also checks that file and loss
-    suit, lets the weights set in later, and logs what they do. A training
-    without the hook ends in an error at its first step.
+    ``python -m mmpose_wloss density fit``. A training without the hook ends in
+    an error at its first step.
 
-    Required Keys:
+    Required Keys: id, keypoint_weights
 
-    - id
-    - keypoint_weights
-
-    Modified Keys:
-
-    - keypoint_weights, see :class:`PendingKeypointWeights`
+    Modified Keys: keypoint_weights, see :class:`PendingKeypointWeights`
 
     Args:
         file (str): The pose density, ``.npz``.
@@ -110,13 +102,10 @@ class PoseDensityWeights(BaseTransform):
         self.weights = artifact.by_id()
 
     def transform(self, results: dict) -> dict:
-        """Give a sample its weight.
+        """Give a sample its weight; an unlabeled one stays as it is.
 
         Args:
             results (dict): The sample, after ``GenerateTarget``.
-
-        Returns:
-            dict: The sample; an unlabeled one as it was.
 
         Raises:
             UserError: If targets were not generated, the file lacks the

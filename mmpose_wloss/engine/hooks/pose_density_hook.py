@@ -33,11 +33,10 @@ TOLERANCE = 0.02
 
 def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
                       ) -> Iterator[tuple[PoseDensityWeights, BaseDataset]]:
-    """Each weight's transform with each labeled data set that it sees.
+    """Each weight's transform, with the labeled data sets that it sees.
 
     Args:
-        dataset (Dataset): A data set, or a wrapper such as
-            ``CombinedDataset``, whose pipeline counts for all that it wraps.
+        dataset (Dataset): A data set, or a wrapper of some.
         transforms (tuple[PoseDensityWeights]): Those of wrappers around it.
     """
     pipeline = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
@@ -48,8 +47,7 @@ def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
         if wrapped is not None:
             yield from weighted_datasets(wrapped, transforms)
         elif not isinstance(dataset, UnlabeledPoseDataset):
-            for transform in transforms:
-                yield transform, dataset
+            yield from ((transform, dataset) for transform in transforms)
 
 
 def loss_modules(model: nn.Module) -> list[nn.Module]:
@@ -72,8 +70,7 @@ def check_linear(name: str, loss: Callable[[Tensor], Tensor],
         weights (Tensor): In the shape of these, [B, K, …].
 
     Raises:
-        UserError: If the loss of a sum of weights is not the sum of the
-            losses; says what to do.
+        UserError: If the loss of a sum of weights is not the losses' sum.
     """
     draw = torch.Generator().manual_seed(0)
     for scale in SCALES:
@@ -98,8 +95,13 @@ def check_linear(name: str, loss: Callable[[Tensor], Tensor],
 
 
 def _of_samples(factors: Tensor, weights: Tensor) -> Tensor:
-    """A number for each sample, to be multiplied with target weights."""
+    """A number for each sample, in a shape that target weights multiply."""
     return factors.to(weights).reshape(-1, *[1] * (weights.ndim - 1))
+
+
+def _total(losses) -> Tensor:
+    """The sum of what a loss returns: one number, or several."""
+    return sum(each.sum() for each in leaves(losses))
 
 
 class _WatchedLoss:
@@ -110,7 +112,6 @@ class _WatchedLoss:
         self.signature = inspect.signature(module.forward)
         self.checked = False
         self.reset()
-        self.begin({})
         self.handle = module.register_forward_hook(self.after_forward,
                                                    with_kwargs=True)
 
@@ -141,35 +142,26 @@ class _WatchedLoss:
             return _total(module.forward(*call.args, **call.kwargs))
 
         with torch.no_grad():
-            self._add(weights, _total(losses), loss_of)
+            factors = self.factors.get(len(weights))
+            if factors is not None:
+                if self.first is None:
+                    self.first = weights
+                    self.iterations += 1
+                # stages of a network have calls of their own with the same
+                # weights; those of unlabeled samples come after the labeled
+                if (weights.untyped_storage().data_ptr() ==
+                        self.first.untyped_storage().data_ptr()):
+                    self.weighted += _total(losses)
+                    self.unweighted += loss_of(
+                        weights / _of_samples(factors, weights))
             if not self.checked:
                 # in (0, 1), where all losses are defined
                 call.arguments.update(apply_to(
                     dict(call.arguments), lambda each: getattr(
                         each, 'requires_grad', False),
-                    lambda output: torch.empty_like(output).fill_(0.5)))
+                    lambda output: torch.full_like(output, 0.5)))
                 check_linear(self.name, loss_of, weights)
                 self.checked = True
-
-    def _add(self, weights: Tensor, loss: Tensor,
-             loss_of: Callable[[Tensor], Tensor]) -> None:
-        factors = self.factors.get(len(weights))
-        if factors is None:
-            return
-        if self.first is None:
-            self.first = weights
-            self.iterations += 1
-        # stages of a network have calls of their own with the same weights;
-        # those of unlabeled samples come after the labeled ones
-        if (weights.untyped_storage().data_ptr() ==
-                self.first.untyped_storage().data_ptr()):
-            self.weighted += loss
-            self.unweighted += loss_of(weights / _of_samples(factors, weights))
-
-
-def _total(losses) -> Tensor:
-    """The sum of what a loss returns: one number, or several."""
-    return sum(each.sum() for each in leaves(losses))
 
 
 @HOOKS.register_module()
@@ -179,17 +171,13 @@ class PoseDensityHook(Hook):
     Before the training it checks that these were computed from the annotations
     and joints that are trained on. At a loss's first call it finds out, on
     made-up outputs and weights, whether the loss is linear in the weights of
-    samples, and refuses one that is not. It lets weights set in at an epoch or
-    iteration, at once or by a ramp, and logs their effective sample size and
-    the loss with and without them.
-
-    It multiplies in the process that trains. So it does not matter how many
-    workers there are, how long they live and how far ahead they read, and a
-    resumed training goes on as it would have.
+    samples, and refuses one that is not. It logs the weights' effective sample
+    size and the loss with and without them. It multiplies in the process that
+    trains, so workers may read ahead, and a resumed training goes on as it
+    would have.
 
     Args:
-        weighted (bool): ``False`` leaves all weights out: the training without
-            them, for comparison.
+        weighted (bool): ``False`` trains without weights, for comparison.
         begin (int): Epoch (iteration where the training counts those) from
             which on weights count.
         ramp (float): Over how many epochs (iterations) from then on they grow
@@ -214,21 +202,41 @@ class PoseDensityHook(Hook):
         """Check the weights' file and begin to watch the losses.
 
         Raises:
-            UserError: If no data set is weighted, the weights are those of
-                other annotations or joints, a pipeline to be switched to has
-                others, or the model has no loss that could be watched, or
-                learns the weights.
+            UserError: If no data set is weighted, the weights are of other
+                annotations or joints, a pipeline to be switched to has others,
+                or the model has no loss to watch, or learns the weights.
         """
-        weighted = list(weighted_datasets(runner.train_dataloader.dataset))
-        if not weighted:
+        files = set()
+        for transform, dataset in weighted_datasets(
+                runner.train_dataloader.dataset):
+            files.add(transform.file)
+            artifact = PoseDensityArtifact.load(transform.file)
+            artifact.check_joints(
+                joint_names(dataset.metainfo),
+                f'the data set {dataset.metainfo["dataset_name"]} in training')
+            artifact.check_annotations(annotation_files(dataset))
+            low, high = artifact.weights.min(), artifact.weights.max()
+            runner.logger.info(
+                f'{len(artifact.ids)} pose weights of {artifact}, from '
+                f'{low:.3g} to {high:.3g}, effective sample size '
+                f'{artifact.effective_sample_size:.3f}')
+            if artifact.doubt():
+                runner.logger.warning(f'{artifact}: {artifact.doubt()}')
+        if not files:
             raise UserError(
                 'PoseDensityHook finds no PoseDensityWeights in the pipeline '
                 'of train_dataloader: put one after GenerateTarget, or remove '
                 'the hook')
-        for transform, dataset in weighted:
-            self._check_file(transform.file, dataset, runner.logger)
-        self._check_switch(runner, {transform.file for transform, _ in
-                                    weighted})
+        for hook in runner.hooks:
+            pipeline = getattr(hook, 'switch_pipeline', None)
+            used = {step.get('file') for _, step in components_of_class(
+                pipeline, PoseDensityWeights.__name__)}
+            if pipeline is not None and used != files:
+                raise UserError(
+                    f'the switch_pipeline of {type(hook).__name__} weighs by '
+                    f'{", ".join(used) or "nothing"}, but the pipeline before '
+                    f'it by {", ".join(files)}: put the same '
+                    'PoseDensityWeights in both')
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         if any(type(module).__name__ == 'VisPredictHead'
@@ -246,34 +254,6 @@ class PoseDensityHook(Hook):
         self.losses = [_WatchedLoss(module) for module in modules]
         self.applied: list[float] = []
 
-    @staticmethod
-    def _check_file(file: str, dataset: BaseDataset, logger) -> None:
-        artifact = PoseDensityArtifact.load(file)
-        artifact.check_joints(
-            joint_names(dataset.metainfo),
-            f'the data set {dataset.metainfo["dataset_name"]} in training')
-        artifact.check_annotations(annotation_files(dataset))
-        logger.info(
-            f'{len(artifact.ids)} pose weights of {file}, from '
-            f'{artifact.weights.min():.3g} to {artifact.weights.max():.3g}, '
-            f'effective sample size {artifact.effective_sample_size:.3f}')
-        if artifact.doubt():
-            logger.warning(f'{file}: {artifact.doubt()}')
-
-    @staticmethod
-    def _check_switch(runner, files: set[str]) -> None:
-        """Check the pipelines that hooks switch to."""
-        for hook in runner.hooks:
-            pipeline = getattr(hook, 'switch_pipeline', None)
-            used = {step.get('file') for _, step in components_of_class(
-                pipeline, PoseDensityWeights.__name__)}
-            if pipeline is not None and used != files:
-                raise UserError(
-                    f'the switch_pipeline of {type(hook).__name__} weighs by '
-                    f'{", ".join(used) or "nothing"}, but the pipeline before '
-                    f'it by {", ".join(files)}: put the same '
-                    'PoseDensityWeights in both')
-
     def strength(self, runner) -> float:
         """How much of the weights counts now, from 0 to 1."""
         now = runner.iter
@@ -289,13 +269,12 @@ class PoseDensityHook(Hook):
         samples = data_batch['data_samples']
         factors = multiply_pose_weights(samples, self.strength(runner))
         self.applied += [each for each in factors if each is not None]
-        factors = [1. if each is None else each for each in factors]
-        labeled = [factor for factor, sample in zip(
-            factors, samples, strict=True)
-            if sample.metainfo.get('labeled', True)]
+        factors = torch.tensor([1. if each is None else each
+                                for each in factors])
+        labeled = factors[[sample.metainfo.get('labeled', True)
+                           for sample in samples]]
         for loss in self.losses:
-            loss.begin({len(each): torch.tensor(each)
-                        for each in (labeled, factors)})
+            loss.begin({len(each): each for each in (labeled, factors)})
 
     def after_train_iter(self, runner, batch_idx: int,
                          data_batch: dict | None = None,
@@ -309,9 +288,8 @@ class PoseDensityHook(Hook):
                 self.applied)
             if not any(loss.iterations for loss in self.losses):
                 runner.logger.warning(
-                    'no loss was called with the target weights of the '
-                    f'labeled samples in {self.interval} iterations, so '
-                    'PoseDensityHook cannot tell whether pose weights count')
+                    'PoseDensityHook cannot tell whether pose weights count: no '
+                    'loss was called with target weights of labeled samples')
         for index, loss in enumerate(self.losses):
             number = str(index) if len(self.losses) > 1 else ''
             for kind in ('weighted', 'unweighted') if loss.iterations else ():
