@@ -51,16 +51,15 @@ def test_a_step(config):
         view = easy_view()
         hard = step(view)
         images.append(hard.image)
-        assert all(torch.equal(getattr(view, name), getattr(easy_view(), name))
-                   for name in ('image', 'joints', 'matrix'))
+        for name in ('image', 'joints', 'matrix'):
+            assert torch.equal(getattr(view, name), getattr(easy_view(), name))
         # students share what does not depend on their joints
         assert hard.students == (2 if step.uses_joints else 1)
         for student in range(2):
             changed, _ = hard.of_student(student)
             assert changed.shape == view.image.shape
             assert changed.dtype == view.image.dtype
-            assert all(not torch.equal(a, b)
-                       for a, b in zip(changed, view.image, strict=True))
+            assert boxes_of(changed, view.image).flatten(1).any(1).all()
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
     assert step(easy_view(batch=1)).image.isfinite().all()
