@@ -154,10 +154,18 @@ class BalancedHead(BaseModule):
         """
         values = self.head.loss(feats, *args, **kwargs)
         self._check_returned(values)
+        shared = []
+        if self.balancer.measures_gradients:
+            shared = (self.head.get_submodule(self.shared_layer).parameters()
+                      if self.shared_layer else leaves(feats))
+        # as MMEngine adds them up
+        totals = {key: sum(each.mean() for each in (
+            [value] if isinstance(value, Tensor) else value))
+            for key, value in values.items() if key in self.terms.values()}
         balanced = self.balancer(
-            {term: _total(values[key]) if key in values else self._zero(feats)
+            {term: totals[key] if key in totals else self._zero(feats)
              for term, key in self.terms.items()},
-            shared=self._shared(feats),
+            shared=[tensor for tensor in shared if tensor.requires_grad],
             kpis={term: values.get(key, float('nan'))
                   for term, key in self.kpis.items()})
         names = {key: f'loss_{term}' for term, key in self.terms.items()}
@@ -194,22 +202,6 @@ class BalancedHead(BaseModule):
         """
         return sum(tensor.reshape(-1)[:0].sum() for tensor in (
             *leaves(feats), *self.parameters()))
-
-    def _shared(self, feats: Features) -> list[Tensor]:
-        if not self.balancer.measures_gradients:
-            return []
-        shared = leaves(feats)
-        if self.shared_layer:
-            shared = self.head.get_submodule(self.shared_layer).parameters()
-        return [tensor for tensor in shared if tensor.requires_grad]
-
-
-def _total(loss: Tensor | Sequence[Tensor]) -> Tensor:
-    """A loss as MMEngine adds it up."""
-    if isinstance(loss, Tensor):
-        return loss.mean()
-    return sum(each.mean() for each in loss)
-
 
 def _term(key: str) -> str:
     """A term's name for a loss, without 'loss' in it."""

@@ -227,11 +227,10 @@ class SeveralLosses(nn.Module):
 
 
 @pytest.fixture
-def several():
-    """Registers a head and forgets it after the test."""
-    MODELS.register_module('SeveralLosses', module=SeveralLosses, force=True)
-    yield lambda values: dict(type='SeveralLosses', values=values)
-    MODELS.module_dict.pop('SeveralLosses')
+def several(monkeypatch):
+    """Makes configs of a head that returns these values of a loss."""
+    monkeypatch.setitem(MODELS.module_dict, 'SeveralLosses', SeveralLosses)
+    return lambda values: dict(type='SeveralLosses', values=values)
 
 
 def features(requires_grad=True):
