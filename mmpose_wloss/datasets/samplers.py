@@ -21,11 +21,10 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         \text{iterations} = \max_s \frac{\text{length}_s}
         {n_s \cdot \text{world size}}
 
-    A source is read in an endless row of permutations, and an epoch goes on where
-    the one before ended. So over epochs, each source is covered evenly; one that is
-    smaller than its share of a batch is in the batch more than once. Permutation p
-    of a source follows from the seed, the source and p alone, also in a training
-    that resumes. The ranks take turns in one common order.
+    A source is read in an endless row of permutations, and an epoch goes on where the
+    one before ended. So over epochs, each source is covered evenly; one that is smaller
+    than its share of a batch is in the batch more than once. Permutation p of a source
+    follows from the seed, the source and p alone. The ranks take turns in one order.
 
     Args:
         dataset (CombinedDataset): The data set; its data sets are the sources.
@@ -35,8 +34,8 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         shuffle (bool): Permute each source; otherwise take it in its order.
         round_up (bool): Fill the last batch of an epoch from the next pass.
             Otherwise leave it out; what it would have held begins the next epoch.
-        seed (int, optional): Seed of the permutations, at least 0. It is read when
-            an epoch begins. Defaults to a random one, the same in all ranks.
+        seed (int, optional): Seed of the permutations, at least 0, read when an epoch
+            begins; ``None``: a random one, the same in all ranks.
 
     Raises:
         UserError: If a source is empty or has no share of a batch, or with

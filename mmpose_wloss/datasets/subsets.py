@@ -35,20 +35,18 @@ def make_subset(ann_file: str | Path, count: int, out_dir: str | Path | None = N
         ann_file (str or Path): Annotation file in COCO's format.
         count (int): Labeled instances: at least 1 and fewer than there are.
         out_dir (str or Path, optional): Folder of the two files, made where it is
-            missing. Defaults to that of ``ann_file``.
-        seed (int, optional): Draw the instances with this seed, below 2**32.
-            Defaults to ``None``: take the first ones, as
-            ``CocoDataset(indices=count)`` does.
+            missing; ``None``: that of ``ann_file``.
+        seed (int, optional): Draw the instances with this seed, below 2**32; ``None``:
+            take the first ones, as ``CocoDataset(indices=count)`` does.
         stratify (str, optional): Draw with the same shares as in the whole of the
-            values of this key of the annotations, e.g. ``'num_keypoints'``. A
-            number with more than 10 values is taken by its deciles; values that one
-            instance has are taken together.
+            values of this key of the annotations, e.g. ``'num_keypoints'``. A number
+            with more than 10 values is taken by its deciles; values of one instance
+            each are taken together.
 
     Returns:
-        dict: ``instances``, the number that there were; ``labeled`` and
-        ``unlabeled`` with ``file``, ``instances`` and ``images`` of the part;
-        ``strata``, where asked for, a list of dicts with ``value``, ``instances``
-        and ``labeled``.
+        dict: ``instances``, the number that there were; ``labeled`` and ``unlabeled``
+        with ``file``, ``instances`` and ``images``; where asked for, ``strata``, a list
+        of dicts with ``value``, ``instances`` and ``labeled``.
 
     Raises:
         MissingFile: If there is no ``ann_file``.
@@ -70,14 +68,11 @@ def make_subset(ann_file: str | Path, count: int, out_dir: str | Path | None = N
     if seed is not None:
         annotations = [annotation for _, annotation in instances]
         chosen, strata = _draw(annotations, count, seed, stratify, ann_file)
-    chosen = set(chosen)
-    parts = dict(labeled=[], unlabeled=[])
+    chosen, parts = set(chosen), dict(labeled=[], unlabeled=[])
     for index, (image, annotation) in enumerate(instances):
-        if index in chosen:
-            parts['labeled'].append((image, annotation))
-        else:
-            parts['unlabeled'].append((image, {
-                key: annotation[key] for key in BOX_KEYS if key in annotation}))
+        if index not in chosen:
+            annotation = {key: annotation[key] for key in BOX_KEYS if key in annotation}
+        parts['labeled' if index in chosen else 'unlabeled'].append((image, annotation))
 
     name = f'{ann_file.stem}_first{count}'
     if seed is not None:
@@ -113,8 +108,7 @@ def _labeled_instances(content: dict, ann_file: Path) -> list[tuple[dict, dict]]
     """The images and annotations that ``CocoDataset`` lists, in its order."""
     annotations = content.get('annotations')
     if not isinstance(annotations, list):
-        raise UserError(f"{ann_file} has no list 'annotations', and so no labels to "
-                        'divide')
+        raise UserError(f"{ann_file} has no list 'annotations'")
     if len({annotation['id'] for annotation in annotations}) < len(annotations):
         raise UserError(f'{ann_file}: some annotations have the id of another one')
     return [(image, annotation) for image, annotation in instances_of(content)

@@ -41,12 +41,8 @@ class UnsupportedOutputs(UserError):
 class OnnxExport(NamedTuple):
     """What an export wrote, and how it compares with PyTorch.
 
-    Attributes:
-        file (Path): The ONNX file.
-        difference (float): Largest absolute difference from the outputs of
-            PyTorch, over the largest output where that is above 1.
-        images (int): How many images it was checked on.
-        source (str): Where they come from, in words.
+    ``difference`` is the largest absolute one from the outputs of PyTorch, over the
+    largest output where that is above 1, on so many ``images`` of a ``source``.
     """
 
     file: Path
@@ -72,25 +68,20 @@ def export_onnx(model: nn.Module, config: Config, out: str,
                 images: str | None = None) -> OnnxExport:
     """Write a model, such as :func:`load_network` gives, as an ONNX file.
 
-    The file takes preprocessed images of one size, in batches of any, and
-    gives ``heatmaps``, or ``simcc_x`` and ``simcc_y``. It says which network
-    it holds.
+    The file takes preprocessed images of one size, in batches of any, and gives
+    ``heatmaps``, or ``simcc_x`` and ``simcc_y``. It says which network it holds.
 
     Args:
         model (nn.Module): A stock top-down estimator.
         config (Config): Its config.
         out (str): The file to write, ``.onnx``.
-        images (str, optional): Folder of images to check it on; ``None``:
-            crops of the test set where its files are there, else noise.
-
-    Returns:
-        OnnxExport: The file, and how far it is from PyTorch.
+        images (str, optional): Folder of images to check it on; ``None``: crops of the
+            test set where its files are there, else noise.
 
     Raises:
-        UnsupportedOutputs: If the model predicts neither heatmaps nor SimCC
-            vectors.
-        UserError: If outputs differ by more than 1e-4, where an old file
-            stays, or if onnx or onnxruntime is not installed.
+        UnsupportedOutputs: If the model predicts neither heatmaps nor SimCC vectors.
+        UserError: If outputs differ by more than 1e-4, where an old file stays, or if
+            onnx or onnxruntime is not installed.
     """
     for package in ('onnx', 'onnxruntime'):
         import_package(package)
@@ -125,8 +116,7 @@ def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 def output_names(model: nn.Module, outputs: tuple) -> tuple[str, ...]:
     """What the outputs of a model are: heatmaps or SimCC vectors."""
-    ranks = [output.ndim if isinstance(output, Tensor) else None
-             for output in outputs]
+    ranks = [getattr(output, 'ndim', None) for output in outputs]
     if ranks == [4]:
         return HEATMAPS
     if ranks == [3, 3]:
@@ -156,15 +146,14 @@ def _describe(file: Path, shapes: Sequence[tuple[int, ...]],
     onnx.helper.set_model_props(content, metadata)
     for output, shape in zip(content.graph.output, shapes, strict=True):
         # tracing leaves some of them open
-        for dim, size in zip(output.type.tensor_type.shape.dim[1:], shape,
-                             strict=True):
+        for dim, size in zip(output.type.tensor_type.shape.dim[1:], shape, strict=True):
             dim.dim_value = size
     onnx.checker.check_model(content)
     onnx.save(content, str(file))
 
 
 def described_dataset(config: Config) -> dict:
-    """What a config's data set is called, and what its joints are, if it has one."""
+    """Name and joints of a config's data set, if it has one."""
     meta = dataset_meta_from_config(config, 'test')
     if meta is None:
         return {}
@@ -173,26 +162,22 @@ def described_dataset(config: Config) -> dict:
         keypoint_names=[meta['keypoint_id2name'][index]
                         for index in range(meta['num_keypoints'])],
         flip_indices=[int(index) for index in meta['flip_indices']],
-        skeleton_links=[[int(end) for end in link]
-                        for link in meta['skeleton_links']])
+        skeleton_links=[[int(end) for end in link] for link in meta['skeleton_links']])
 
 
-def _difference(file: Path, images: Tensor,
-                expected: tuple[Tensor, ...]) -> float:
-    """How far a file's outputs are from PyTorch's, one by one and batched."""
+def _difference(file: Path, images: Tensor, expected: tuple[Tensor, ...]) -> float:
+    """How far a file's outputs are from PyTorch's, of one image and batched."""
     network = OnnxNetwork(file)
     differences = []
     for part in (images, images[:1]):
-        for ours, theirs in zip(as_tuple(network(part)), expected,
-                                strict=True):
+        for ours, theirs in zip(as_tuple(network(part)), expected, strict=True):
             theirs = theirs[:len(part)]
-            scale = max(1., float(theirs.abs().max()))
-            differences.append(float((ours - theirs).abs().max()) / scale)
-    difference = max(differences)
+            scale = theirs.abs().max().double().clamp(min=1)
+            differences.append((ours - theirs).abs().max().double() / scale)
     # not a number is no small difference
+    difference = float(torch.stack(differences).max())
     if not difference <= TOLERANCE:
-        raise UserError(
-            f'the ONNX file gives other outputs than PyTorch: they differ by '
-            f'{difference:.2g} on {len(images)} images, where {TOLERANCE:.0e} '
-            'is allowed. Nothing was written')
+        raise UserError(f'outputs of the ONNX file differ by {difference:.2g} from '
+                        f'those of PyTorch, where {TOLERANCE:.0e} is allowed. Nothing '
+                        'was written')
     return difference

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import DATASETS
-from PIL import Image
 from torch import Tensor, nn
 
 from ..common.configs import annotation_files, data_sets
 from ..common.errors import MissingFile, UserError
 from ..common.files import list_images
+from ..datasets.datasets.image_size import loaded_image_size
 
 
 def network_images(config: Config, model: nn.Module, count: int,
@@ -28,19 +29,16 @@ def network_images(config: Config, model: nn.Module, count: int,
         config (Config): Config of a stock top-down model.
         model (nn.Module): The model, whose data preprocessor is used.
         count (int): How many at most, from all over the set.
-        folder (str, optional): Whole images are taken from here; ``None``:
-            crops of the config's data set, or noise where the files of the
-            test set are not there.
-        split (str): Whose data set, ``'test'`` or ``'train'``; of several the
-            first.
+        folder (str, optional): Folder of whole images; ``None``: crops of the config's
+            data set, or noise where the files of the test set are not there.
+        split (str): Whose data set, ``'test'`` or ``'train'``; of several the first.
 
     Returns:
-        tuple[list[Tensor], str]: The images, each in shape [1, 3, H, W], and
-        where they come from, in words.
+        tuple[list[Tensor], str]: The images, each in shape [1, 3, H, W], and where they
+        come from, in words.
 
     Raises:
-        MissingFile: If the folder holds no image, or if the files of the
-            training set are not there.
+        MissingFile: If the folder holds no image, or the training set is not there.
         UserError: If the head has no codec, which knows the size.
     """
     init_default_scope(config.get('default_scope', 'mmpose'))
@@ -49,23 +47,24 @@ def network_images(config: Config, model: nn.Module, count: int,
     if folder is not None:
         pipeline = Compose(config.test_dataloader.dataset.pipeline)
         meta = dataset_meta_from_config(config, 'test') or {}
-        samples = [pipeline(dict(meta, **_whole_image(file)))
-                   for file in _spread(list_images(folder), count)]
+        samples = []
+        for file in _spread(list_images(folder), count):
+            box = np.array([[0, 0, *loaded_image_size(str(file))]], np.float32)
+            samples.append(pipeline(dict(meta, img_path=str(file), bbox=box,
+                                         bbox_score=np.ones(1, np.float32))))
         source = f'images of {folder}'
-    elif loader and all(file.is_file() for file in
-                        annotation_files(loader.dataset)):
+    elif loader and all(map(Path.is_file, annotation_files(loader.dataset))):
         _, dataset = next(data_sets(loader.dataset))
         # MMPose prints what it loads
         with contextlib.redirect_stdout(io.StringIO()):
             dataset = DATASETS.build(dict(
                 dataset, test_mode=True,
                 pipeline=config.test_dataloader.dataset.pipeline))
-        samples = [dataset[index]
-                   for index in _spread(range(len(dataset)), count)]
+        samples = [dataset[index] for index in _spread(range(len(dataset)), count)]
         source = f'crops of the {split} set'
     elif split == 'train':
-        raise MissingFile('the files of train_dataloader are not there: name '
-                          'a folder of images by --images')
+        raise MissingFile('the files of train_dataloader are not there: name a folder '
+                          'of images by --images')
     else:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(count, 1, 3, height, width, generator=generator)
@@ -79,23 +78,10 @@ def _spread(values: Sequence, count: int) -> list:
     return [values[int(place)] for place in places.round()]
 
 
-def _whole_image(file) -> dict:
-    with Image.open(file) as image:
-        box = np.array([[0, 0, *image.size]], np.float32)
-    return dict(img_path=str(file), bbox=box,
-                bbox_score=np.ones(1, np.float32))
-
-
 def input_size(model: nn.Module) -> tuple[int, int]:
-    """Width and height of a model's input in pixels.
-
-    Raises:
-        UserError: If its head has no codec.
-    """
+    """Width and height of a model's input in pixels, by the codec of its head."""
     codec = getattr(model.head, 'decoder', None)
     if codec is None:
-        raise UserError(
-            f'the head {type(model.head).__name__} has no `decoder`, which '
-            'knows the input size: add the codec to the config, '
-            'head=dict(..., decoder=codec)')
+        raise UserError(f'the head {type(model.head).__name__} has no `decoder`: add '
+                        'the codec to the config, head=dict(..., decoder=codec)')
     return tuple(int(size) for size in codec.input_size)

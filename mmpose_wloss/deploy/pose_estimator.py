@@ -21,10 +21,7 @@ def with_onnx_file(config: Config, file: str, threads: int = 0) -> Config:
     Args:
         config (Config): The config that the file was exported with.
         file (str): The ONNX file.
-        threads (int): As of :class:`OnnxPoseEstimator`.
-
-    Returns:
-        Config: The stock config with an :class:`OnnxPoseEstimator`.
+        threads (int): As of :class:`OnnxNetwork`.
     """
     stock = stock_config(config)
     stock.model = dict(type='OnnxPoseEstimator', network=stock.model,
@@ -47,9 +44,8 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
                      onnx_file='student.onnx')
 
     Args:
-        network (dict): Config of the ``TopdownPoseEstimator`` that was
-            exported. Losses, codec and ``test_cfg`` may differ, as far as
-            sizes agree.
+        network (dict): Config of the ``TopdownPoseEstimator`` that was exported.
+            Losses, codec and ``test_cfg`` may differ, as far as sizes agree.
         onnx_file (str): What :func:`export_onnx` wrote.
         providers (Sequence[str], optional): As of :class:`OnnxNetwork`.
         threads (int): Likewise.
@@ -59,8 +55,7 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
 
     Raises:
         MissingFile: If there is no such file.
-        UserError: If onnxruntime is not installed, or if the file is not one
-            of ours or of another network; names the first key that differs.
+        UserError: If onnxruntime is not installed, or the file is not of this network.
     """
 
     def __init__(self,
@@ -74,9 +69,8 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
         kind = network.get('type')
         kind = MODELS.get(kind) if isinstance(kind, str) else kind
         if kind is not TopdownPoseEstimator:
-            raise UserError(
-                'network must be the config of a TopdownPoseEstimator, but '
-                f'its type is {network.get("type")}')
+            raise UserError('network must be the config of a TopdownPoseEstimator, but '
+                            f'its type is {network.get("type")}')
         data_preprocessor = network.get('data_preprocessor') or data_preprocessor
         super().__init__(
             backbone=dict(type=OnnxNetwork, file=onnx_file,
@@ -117,23 +111,17 @@ class OnnxPoseEstimator(TopdownPoseEstimator):
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
         """Refuse to train: an ONNX file has no gradients."""
         raise UserError(
-            f'{self.backbone.file} cannot be trained: an ONNX file has no '
-            'gradients. Train the network, and export it again')
+            f'{self.backbone.file} cannot be trained: an ONNX file has no gradients')
 
     # MMEngine loads whatever fits by this, and would load nothing
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         raise UserError(
-            f'{self.backbone.file} holds the weights already, and no '
-            'checkpoint can be loaded into it. Export the checkpoint, and '
-            'give the new file')
+            f'{self.backbone.file} holds the weights already, and no checkpoint can be '
+            'loaded into it. Export the checkpoint, and give the new file')
 
 
 def decoding_head(kind: str | type) -> type:
-    """A stock head without layers, which decodes what it is given.
-
-    Args:
-        kind (str | type): The class of the stock head.
-    """
+    """A class of stock heads without its layers, which decodes what it is given."""
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
 
     class DecodingHead(kind):

@@ -38,15 +38,14 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     Args:
         file (str): A file that :func:`export_onnx` wrote.
         out (str): The file to write, ``.onnx``.
-        images (Iterable[Tensor]): Preprocessed images to calibrate on, each
-            in shape [B, 3, H, W].
+        images (Iterable[Tensor]): Preprocessed images to calibrate on, each in shape
+            [B, 3, H, W].
 
     Returns:
         Path: The file that was written.
 
     Raises:
-        UserError: If a package is not installed, if there are no images, or
-            if they do not fit.
+        UserError: If a package is not installed, or images are absent or do not fit.
     """
     onnx = import_package('onnx')
     network, out = OnnxNetwork(file), Path(out)
@@ -97,16 +96,12 @@ def _quiet() -> Iterator[None]:
 @torch.no_grad()
 def joint_distance(model: nn.Module, file: str,
                    images: Sequence[Tensor]) -> float:
-    """How far the joints of an ONNX file are from those of PyTorch.
+    """Median distance of an ONNX file's joints from PyTorch's, in pixels of the input.
 
     Args:
         model (nn.Module): The model that was exported.
         file (str): The ONNX file.
-        images (Sequence[Tensor]): Preprocessed images, each in shape
-            [1, 3, H, W].
-
-    Returns:
-        float: The median distance in pixels of the input.
+        images (Sequence[Tensor]): Preprocessed images, each in shape [1, 3, H, W].
     """
     with evaluation(model):
         one, other = (

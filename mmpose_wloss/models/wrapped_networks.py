@@ -51,21 +51,18 @@ def network_state(state_dict: dict[str, Tensor],
     """The state of one network, as the stock model has it.
 
     Args:
-        state_dict (dict): State of a :class:`PoseCons`, a :class:`PoseDual`
-            or a :class:`FastPoseDistiller`.
-        name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or
-            ``'ema'``), ``'ema_second'``; ``'student'``.
+        state_dict (dict): State of a :class:`PoseCons`, a :class:`PoseDual` or a
+            :class:`FastPoseDistiller`.
+        name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or ``'ema'``),
+            ``'ema_second'``; ``'student'``.
 
     Raises:
         UserError: If the state has no such network; names those that it has.
     """
     there = networks_in(state_dict)
     if name not in there:
-        raise UserError(
-            f'there is no network {name!r}: ' +
-            (f'there are {", ".join(there)}' if there else
-             'this is no checkpoint of PoseCons, PoseDual or '
-             'FastPoseDistiller'))
+        raise UserError(f'there is no network {name!r} among those of the checkpoint: '
+                        f'{", ".join(there) or "it is a stock one"}')
     prefix = NETWORK_PREFIXES[name]
     state = OrderedDict((key.removeprefix(prefix), value)
                         for key, value in state_dict.items()
@@ -75,14 +72,9 @@ def network_state(state_dict: dict[str, Tensor],
 
 
 def stock_config(config: Config) -> Config:
-    """The config of the network alone, with its own evaluation.
+    """A copy of a config; where its model wraps a network, that of the network.
 
-    Args:
-        config (Config): Config of any model.
-
-    Returns:
-        Config: A copy. Where the model wraps a network, it has the stock
-        model and evaluators, and nothing that only trains.
+    The latter has the stock model and evaluators, and nothing that only trains.
     """
     stock = copy.deepcopy(config)
     model = stock.model
@@ -103,8 +95,7 @@ def stock_config(config: Config) -> Config:
                for _, one in components(stock.get(key))):
         # MMPose alone can run it
         imports = stock.pop('custom_imports', None) or dict(imports=[])
-        others = [name for name in imports['imports']
-                  if name != 'mmpose_wloss']
+        others = [name for name in imports['imports'] if name != 'mmpose_wloss']
         if others:
             stock.custom_imports = dict(imports, imports=others)
     return stock
@@ -135,8 +126,7 @@ def read_config(config: str | Config | None, checkpoint: str) -> Config:
         return Config.fromfile(config)
     meta = _read(checkpoint).get('meta') or {}
     if 'cfg' not in meta:
-        raise UserError(f'{checkpoint} does not hold the config that it was '
-                        'trained with: name the config too')
+        raise UserError(f'{checkpoint} does not hold its config: name that too')
     return Config.fromstring(meta['cfg'], '.py')
 
 
@@ -152,29 +142,26 @@ def load_network(config: str | Config | None, checkpoint: str,
     """Load a stock pose estimator out of any checkpoint that holds it.
 
     Args:
-        config (str | Config, optional): Config of the stock model or of the
-            training that wraps it, or its path; ``None``: the one that the
-            checkpoint holds.
+        config (str | Config, optional): Config of the stock model or of the training
+            that wraps it, or its path; ``None``: the one that the checkpoint holds.
         checkpoint (str): Path or URL of a checkpoint of either.
-        name (str, optional): Which network, as in :func:`network_state`;
-            ``None``: the student, or the first.
+        name (str, optional): As of :func:`network_state`; ``None``: the student, or
+            the first.
 
     Returns:
-        tuple[nn.Module, Config]: The model in evaluation mode on the CPU,
-        with the ``meta`` of the checkpoint as ``checkpoint_meta``, and its
-        stock config.
+        tuple[nn.Module, Config]: The model in evaluation mode on the CPU, with the
+        checkpoint's ``meta`` as ``checkpoint_meta``, and its stock config.
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
-        UserError: If the checkpoint holds no such network or no config, or
-            does not fit.
+        UserError: If the checkpoint lacks the network or the config, or does not fit.
     """
     config = stock_config(read_config(config, checkpoint))
     content = _read(checkpoint)
     state = content.get('state_dict', content)
-    there = networks_in(state)
-    if name is not None or there:
-        state = network_state(state, name or there[0])
+    name = name or next(iter(networks_in(state)), None)
+    if name is not None:
+        state = network_state(state, name)
     init_default_scope(config.get('default_scope', 'mmpose'))
     model = MODELS.build(config.model)
     load_strictly(model, state, checkpoint, 'Give the config that it was '
@@ -191,8 +178,7 @@ def export_network(config: str | Config | None, checkpoint: str, out: str,
     Args:
         config (str | Config, optional): As of :func:`load_network`.
         checkpoint (str): Likewise.
-        out (str): The file to write, ``.pth``; the config is written beside
-            it as ``.py``.
+        out (str): The file to write, ``.pth``, with the config beside it, ``.py``.
         name (str, optional): As of :func:`load_network`.
 
     Returns:
@@ -221,8 +207,7 @@ def save_networks(runner, names: Sequence[str], folder: Path,
 
     Args:
         runner (Runner): The runner of the training process.
-        names (Sequence[str]): As in :func:`network_state`; each is written
-            to a file of its name.
+        names (Sequence[str]): As of :func:`network_state`, and names of the files.
         folder (Path): Where to.
         config_name (str): Name of the config's file.
     """

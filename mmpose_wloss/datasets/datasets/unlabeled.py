@@ -1,5 +1,6 @@
 import os.path as osp
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from numbers import Real
 from pathlib import Path
@@ -34,19 +35,7 @@ class UnreadableImageError(OSError):
 
 
 def read_coco(path: str | Path, what: str = 'annotation file') -> dict:
-    """Read an annotation file in COCO's format.
-
-    Args:
-        path (str or Path): The file.
-        what (str): What it is, for errors.
-
-    Returns:
-        dict: The content, with a list of ``images``.
-
-    Raises:
-        MissingFile: If there is none.
-        UserError: If it is not JSON, or not in COCO's format.
-    """
+    """Read an annotation file in COCO's format; errors say ``what`` it is."""
     content = read_json(path, what)
     if not isinstance(content, dict) or not isinstance(content.get('images'), list):
         raise UserError(f"{path} is not in COCO's format: it has no list 'images'")
@@ -54,46 +43,28 @@ def read_coco(path: str | Path, what: str = 'annotation file') -> dict:
 
 
 def instances_of(content: dict) -> Iterator[tuple[dict, dict]]:
-    """List the annotations in the order in which ``CocoDataset`` does.
+    """Images with one of their annotations each, in the order of ``CocoDataset``.
 
-    Args:
-        content (dict): The content of an annotation file.
-
-    Yields:
-        tuple[dict]: An image and one of its annotations: images in the order of the
-        file, and of an image its annotations in the order of the file. Annotations
-        of images that the file lacks are left out.
+    Both are in the order of the file. Annotations without an image are left out.
     """
-    images = {image['id']: image for image in content['images']}
-    annotations: dict = {image_id: [] for image_id in images}
+    of_image = defaultdict(list)
     for annotation in content['annotations']:
-        if annotation['image_id'] in annotations:
-            annotations[annotation['image_id']].append(annotation)
-    for image_id, of_image in annotations.items():
-        for annotation in of_image:
-            yield images[image_id], annotation
+        of_image[annotation['image_id']].append(annotation)
+    for image in {image['id']: image for image in content['images']}.values():
+        for annotation in of_image[image['id']]:
+            yield image, annotation
 
 
 def clip_box(annotation: dict, image: dict, name: str | Path) -> np.ndarray | None:
     """The box of an annotation, clipped to its image as MMPose does it.
 
-    Args:
-        annotation (dict): With ``bbox`` as x, y, width and height in pixels.
-        image (dict): With ``width`` and ``height`` in pixels.
-        name (str or Path): The file that both are from, for the error.
-
-    Returns:
-        np.ndarray or None: Left, top, right and bottom, float32 in shape [1, 4];
-        ``None`` without a box, or if nothing of it is in the image.
-
-    Raises:
-        UserError: If the image has no width or height.
+    It has left, top, right and bottom in pixels, float32 in shape [1, 4], or is
+    ``None`` if nothing is in the image. Errors tell the ``name`` of the file.
     """
     if not annotation.get('bbox'):
         return None
     if not (image.get('width') and image.get('height')):
-        raise UserError(f'{name}: image {image["id"]!r} has no width and height, to '
-                        'which its boxes are clipped')
+        raise UserError(f'{name}: image {image["id"]!r} has no width and height')
     x, y, width, height = annotation['bbox']
     last = np.array([image['width'], image['height']] * 2) - 1
     box = np.clip([x, y, x + width, y + height], 0, last).astype(np.float32)
@@ -128,33 +99,28 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
     The next sample takes the place of one whose image cannot be loaded (missing,
     empty, cut short, no image), the same one whenever it is drawn. It then has
     ``unreadable_images``, a list of the files passed over, which
-    :class:`UnreadableImagesHook` tells and counts. Files that OpenCV decodes in
-    spite of damage are not found. The image is in the sample already when the
-    pipeline begins, loaded by the ``LoadImage`` of this pipeline or a default one; a
-    ``LoadImage`` of a wrapper's pipeline takes it over.
+    :class:`UnreadableImagesHook` tells and counts. Files that OpenCV decodes in spite
+    of damage are not found. The ``LoadImage`` of this pipeline or a default one loads
+    the image before the pipeline begins; that of a wrapper's pipeline takes it over.
 
     Args:
         ann_file (str): Annotation file, relative to ``data_root``.
-        bbox_file (str, optional): Detected boxes; as in MMPose not relative to
-            ``data_root``.
+        bbox_file (str, optional): Detected boxes, not relative to ``data_root``.
         data_mode (str): ``'topdown'``, the only one.
         test_mode (bool): ``False``: without labels there is nothing to test on.
         lazy_init (bool): Leave the files unread until they are needed.
         unreadable (str): What an image that cannot be loaded does: ``'skip'`` takes
             the next sample instead, ``'error'`` raises an error.
-        **kwargs: ``metainfo``, ``data_root``, ``data_prefix``, ``filter_cfg``,
-            ``indices``, ``serialize_data``, ``pipeline``, ``max_refetch`` and
-            ``sample_interval`` (in a folder, of places instead of ids) as in
-            ``BaseCocoStyleDataset``.
+        **kwargs: As of ``BaseCocoStyleDataset``; ``sample_interval`` counts ids, or in
+            a folder places.
 
     Raises:
         MissingFile: If a file or the image folder is missing.
-        UserError: If no box is left, if a file is not in its format, if boxes name
-            images that ``ann_file`` lacks, if ``pipeline`` holds a transform that
-            takes joints for labels, or if an argument does not fit.
+        UserError: If no box is left, a file is not in its format, boxes name images
+            that ``ann_file`` lacks, ``pipeline`` takes joints for labels, or an
+            argument does not fit.
         UnreadableImageError: When a sample is loaded: if its image cannot be and
-            ``unreadable='error'``, or if those of 100 files in a row or of all
-            samples cannot be.
+            ``unreadable='error'``, or none of 100 files in a row or of all samples.
     """
 
     METAINFO: dict = CocoDataset.METAINFO
@@ -178,8 +144,8 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         one_of(('topdown', ), data_mode=data_mode)
         one_of((False, ), test_mode=test_mode)
         if bbox_file and not ann_file:
-            raise UserError(f'bbox_file {bbox_file} holds boxes by image id. Give an '
-                            'ann_file too, which says which file an id stands for')
+            raise UserError(f'bbox_file {bbox_file} holds boxes by image id: give an '
+                            'ann_file with the file of each id')
         super().__init__(ann_file=ann_file, lazy_init=True, **kwargs)
         # not handed on: the base class takes detected boxes for testing only
         self.bbox_file = bbox_file
@@ -208,9 +174,8 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
     def load_data_list(self) -> list[dict]:
         """Load the boxes from the files, or find the images in the folder.
 
-        Returns:
-            list[dict]: ``img_id``, ``img_path``, ``id``, ``category_id``,
-            ``bbox_score`` and, except for whole images, ``bbox`` of each sample.
+        A sample has ``img_id``, ``img_path``, ``id``, ``category_id``, ``bbox_score``
+        and, except for whole images, ``bbox``.
         """
         folder = self.data_prefix.get('img')
         if folder is None:
@@ -260,16 +225,14 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                     and isinstance(box.get('score'), Real)):
                 raise UserError(
                     f'{self.bbox_file}: entry {index} is {str(box)[:80]}, but each '
-                    'needs image_id, category_id, score and bbox (x, y, width, '
-                    "height), as in COCO's format of results")
+                    'needs image_id, category_id, score and bbox (x, y, width, height)')
         boxes = [box for box in boxes if box['category_id'] == 1]
         images = {image['id']: image for image in content['images']}
         unknown = {box['image_id'] for box in boxes} - images.keys()
         if unknown:
             raise UserError(
                 f'{self.bbox_file} has boxes of {len(unknown)} images that '
-                f'{self.ann_file} lacks, the first is {min(unknown, key=str)!r}. '
-                'Give the two files of the same images')
+                f'{self.ann_file} lacks, the first is {min(unknown, key=str)!r}')
         data_list = []
         for index, box in enumerate(boxes):
             x, y, width, height = box['bbox'][:4]
@@ -289,11 +252,7 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         return sample if box is None else dict(sample, bbox=box)
 
     def filter_data(self) -> list[dict]:
-        """The samples whose score is at least ``filter_cfg['bbox_score_thr']``.
-
-        Raises:
-            UserError: If there is none.
-        """
+        """The samples whose score is at least ``filter_cfg['bbox_score_thr']``."""
         data_list = super().filter_data()
         if not data_list:
             raise UserError(
@@ -301,16 +260,15 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                 'crowd, of no person (category 1 of detections), without an area in '
                 f'its image, or left out by sample_interval={self.sample_interval} or '
                 f'filter_cfg={self.filter_cfg}. Without boxes, give a bbox_file of a '
-                'detector, or a folder without ann_file to take its images whole')
+                'detector, or a folder without ann_file')
         return data_list
 
     def get_data_info(self, idx: int) -> dict:
         """Get a sample before the pipeline.
 
         It has ``bbox`` in shape [1, 4], ``keypoints`` in shape [1, K, 2],
-        ``keypoints_visible`` in shape [1, K], ``labeled``, and what
-        :meth:`load_data_list` and the stock data sets give. The size of a whole
-        image is read from the header of the file on the local disk.
+        ``keypoints_visible`` in shape [1, K], ``labeled``, and what the stock data sets
+        give. The size of a whole image is read from the header of its file.
         """
         sample = self._unlabeled(idx)
         if 'bbox' not in sample:
@@ -325,11 +283,7 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
 
     @force_full_init
     def prepare_data(self, idx: int):
-        """Get a sample, or the next one whose image can be loaded, transformed.
-
-        Raises:
-            UnreadableImageError: If there is none, or ``unreadable`` asks for it.
-        """
+        """Get a sample, or the next one whose image can be loaded, transformed."""
         # as the stock data sets do, for transforms that mix samples
         return self.pipeline(dict(self._next_readable(idx), dataset=self))
 
@@ -347,7 +301,12 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
                 if self.unreadable == 'error':
                     raise
                 passed_over[path] = error
-                self._tell(error)
+                if not self.reported:  # where no hook tells of all, of the first
+                    self.reported = True
+                    warnings.warn(
+                        f'{error}. The next image takes its place. '
+                        'UnreadableImagesHook tells and counts them: '
+                        f'{line_to_add("UnreadableImagesHook")}', stacklevel=2)
                 if len(passed_over) == MOST_UNREADABLE:
                     break
                 continue
@@ -371,15 +330,6 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
             height, width = sample['ori_shape']
             sample['bbox'] = _whole(width, height)
         return sample
-
-    def _tell(self, error: UnreadableImageError) -> None:
-        """Warn of the first unreadable image, where no hook tells of all."""
-        if not self.reported:
-            self.reported = True
-            warnings.warn(
-                f'{error}. The next image takes its place, as it will of any other '
-                'such file. UnreadableImagesHook tells and counts them: '
-                f'{line_to_add("UnreadableImagesHook")}', stacklevel=2)
 
 
 def _whole(width: int, height: int) -> np.ndarray:

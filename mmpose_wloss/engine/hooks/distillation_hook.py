@@ -16,10 +16,10 @@ from ...models.wrapped_networks import save_networks
 class DistillationHook(Hook):
     """Looks after the teacher and the student of a :class:`FastPoseDistiller`.
 
-    It refuses a teacher whose joints have other names than those of the data,
-    refuses to resume with another student or another teacher, and writes the
-    student as a plain stock checkpoint at the end of the training:
-    ``student.pth`` in the work directory, with its config ``student.py``.
+    It refuses a teacher whose joints have other names than those of the data, and to
+    resume with another student or teacher. At the end of the training it writes the
+    student as a plain stock checkpoint: ``student.pth`` in the work directory, with
+    its config ``student.py``.
     """
 
     @staticmethod
@@ -32,12 +32,7 @@ class DistillationHook(Hook):
         return model
 
     def before_train(self, runner) -> None:
-        """Compare the names of joints, as far as the teacher has names.
-
-        Raises:
-            UserError: If the model is no ``FastPoseDistiller``, or if joints
-                that are to be the same have other names.
-        """
+        """Compare the names of joints, as far as the teacher has names."""
         model = self._model(runner)
         model.hook_ran = True
         if not model.has_teacher:
@@ -47,22 +42,19 @@ class DistillationHook(Hook):
             model.teacher.meta.get('dataset_meta')))
         if not ours or not theirs:
             return
-        mapping = model.keypoint_mapping
         differing = [
             f'{theirs.get(there)!r} ({there}) of the teacher is '
             f'{ours.get(here)!r} ({here}) of the data'
-            for there, here in mapping or zip(ours, ours, strict=True)
+            for there, here in model.keypoint_mapping or zip(ours, ours, strict=True)
             if theirs.get(there) != ours.get(here)]
-        if differing and mapping is None:
+        if differing and model.keypoint_mapping is None:
             raise UserError(
-                f'teacher and data have other joints: {len(differing)} of '
-                f'{len(ours)} differ, first {"; ".join(differing[:3])}. Say '
-                'which are the same: keypoint_mapping=[(joint of the teacher, '
-                'joint of the data), …]')
+                f'{len(differing)} of {len(ours)} joints differ, first '
+                f'{"; ".join(differing[:3])}. Say which are the same: '
+                'keypoint_mapping=[(joint of the teacher, joint of the data), …]')
         if differing:
-            runner.logger.warning(
-                'keypoint_mapping joins joints of other names: ' +
-                '; '.join(differing))
+            runner.logger.warning('keypoint_mapping joins joints of other names: ' +
+                                  '; '.join(differing))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note who teaches."""
@@ -73,13 +65,9 @@ class DistillationHook(Hook):
                 digest=model.teacher.digest)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse to resume with another student or another teacher.
+        """Refuse to resume with another student or teacher.
 
-        What a training starts from may be a stock checkpoint of the student,
-        too.
-
-        Raises:
-            UserError: If student or teacher differ.
+        A training may start from a stock checkpoint of the student, too.
         """
         if not is_resuming(runner):
             state = checkpoint.get('state_dict', {})
@@ -93,11 +81,10 @@ class DistillationHook(Hook):
         if (before is not None and model.has_teacher
                 and before['digest'] != model.teacher.digest):
             raise UserError(
-                f'so far {before["checkpoint"]} has taught, whose weights are '
-                f'not those of {model.teacher_checkpoint}. A training resumes '
-                'with the same teacher only. Set another work_dir to begin '
-                'anew, or load_from and no --resume to start from these '
-                'weights')
+                f'a training resumes with the same teacher only, but the weights of '
+                f'{before["checkpoint"]} are not those of {model.teacher_checkpoint}. '
+                'Set another work_dir to begin anew, or load_from and no --resume to '
+                'start from these weights')
 
     def after_train(self, runner) -> None:
         """Write the student as a stock checkpoint."""

@@ -21,7 +21,9 @@ from ..heads.keypoint_outputs import (
     Output,
     at_least_float32,
     check_weighted,
+    head_of,
     keypoint_outputs,
+    scaled,
 )
 from ..module_contexts import recorded
 from .frozen_teacher import FrozenTeacher
@@ -61,36 +63,31 @@ class FastPoseDistiller(BaseModel):
     testing or exporting it needs no teacher.
 
     Args:
-        teacher (str or dict): Path of the teacher's config, the name of a
-            stock one (``'mmpose::…'``), or the config of its model: a stock
-            pose estimator with heatmaps, or, for a SimCC student, with SimCC.
-            It may have other heatmap sizes, other input sizes of the same
-            aspect ratio, and another preprocessor.
+        teacher (str or dict): Path of the teacher's config, the name of a stock one
+            (``'mmpose::…'``), or the config of its model: a stock pose estimator with
+            heatmaps, or, for a SimCC student, with SimCC. Heatmap sizes, input sizes
+            of the same aspect ratio and preprocessors may differ.
         teacher_checkpoint (str): Path or URL of its checkpoint.
-        student (dict): Config of any stock top-down pose estimator with a
-            heatmap head (of one stage or several) or a SimCC head. Its
-            ``data_preprocessor`` serves this model.
-        alpha (float): :math:`\alpha`, from 0 (labels only: the student's stock
-            training) to 1 (teacher only).
+        student (dict): Config of any stock top-down pose estimator with a heatmap
+            head (of one stage or several) or a SimCC head. Its ``data_preprocessor``
+            serves this model.
+        alpha (float): :math:`\alpha`, from 0 (stock training) to 1 (teacher only).
         unlabeled_weight (float): :math:`w_u`, at least 0.
-        teach_all_joints (bool): Whether the teacher also teaches joints that
-            have no label, with the largest weight of that sample's joints.
-        criterion (dict, optional): Config of another loss between student and
-            teacher; ``None``: the loss of the student's head.
-        keypoint_mapping (list[tuple[int, int]], optional): Joint of the
-            teacher and joint of the student that are the same; ``None``: both
-            have the same joints. Labels alone teach those that the teacher
-            lacks.
-        train_cfg (None): What MMPose sets for inference. That of the student
-            stands in ``student``.
+        teach_all_joints (bool): Whether the teacher also teaches joints that have no
+            label, with the largest weight of that sample's joints.
+        criterion (dict, optional): Config of the loss between student and teacher;
+            ``None``: the loss of the student's head.
+        keypoint_mapping (list[tuple[int, int]], optional): Pairs of the teacher's and
+            the student's joint that are the same; ``None``: both have the same.
+            Labels alone teach joints that the teacher lacks.
+        train_cfg (None): What MMPose sets for inference; ``student`` has its own.
         test_cfg (None): Likewise.
-        data_preprocessor (dict, optional): Defaults to the student's.
+        data_preprocessor (dict, optional): ``None``: the student's.
         init_cfg (dict, optional): As in MMEngine.
 
     Raises:
-        UserError: If an argument is out of its range, if the student has no
-            head with heatmaps or SimCC, or if a loss cannot compare them with
-            a teacher's.
+        UserError: If an argument is out of its range, if the student has neither
+            heatmaps nor SimCC, or if a loss cannot compare them with a teacher's.
     """
 
     source = ('a teacher is trained first: python -m mmpose_wloss train with '
@@ -115,20 +112,14 @@ class FastPoseDistiller(BaseModel):
                  init_cfg: dict | None = None):
         within(0, 1, alpha=alpha)
         non_negative(unlabeled_weight=unlabeled_weight)
-        for name, value in (('train_cfg', train_cfg), ('test_cfg', test_cfg)):
-            if value:
-                raise UserError(f'{name} belongs into `student`, which reads '
-                                f'it, but the model has {value}')
+        if train_cfg or test_cfg:
+            raise UserError('train_cfg and test_cfg belong into `student`, but the '
+                            f'model has {train_cfg or test_cfg}')
         student = dict(student)
         preprocessor = student.pop('data_preprocessor', None)
         super().__init__(data_preprocessor or preprocessor, init_cfg)
         self.student = MODELS.build(student)
-        if not getattr(self.student, 'with_head', False):
-            raise UserError(
-                '`student` must be a pose estimator with a head, but it is a '
-                f'{type(self.student).__name__} without one')
-        self.outputs = keypoint_outputs(
-            self.student.head, 'student', 'Distillation')
+        self.outputs = keypoint_outputs(head_of(self.student, 'student'), 'student')
         self.criterion = None if criterion is None else MODELS.build(criterion)
         check_criteria(self.student.head, self._criteria(1),
                        isinstance(self.outputs, HeatmapOutputs))
@@ -175,11 +166,9 @@ class FastPoseDistiller(BaseModel):
         self._teacher = (teacher.to(place), )
 
     def init_weights(self) -> None:
-        """Initialize the student and load the teacher.
+        """Initialize the student and load the teacher, where a training begins.
 
-        MMEngine calls it when a training begins, so that a teacher that does
-        not fit is found before the first step. With ``alpha=0`` it is loaded
-        with the first unlabeled sample, if there is one.
+        With ``alpha=0``, the first unlabeled sample loads it, if there is one.
         """
         super().init_weights()
         if self.alpha > 0:
@@ -207,9 +196,8 @@ class FastPoseDistiller(BaseModel):
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
-            data_samples (list[:obj:`PoseDataSample`]): Their samples.
-                ``metainfo['labeled']`` says which are labeled; where it is
-                absent, they are.
+            data_samples (list[:obj:`PoseDataSample`]): Their samples. Those with
+                ``labeled=False`` in the metainfo are unlabeled.
 
         Returns:
             dict: The student's stock losses times :math:`1 - \\alpha` and its
@@ -217,8 +205,7 @@ class FastPoseDistiller(BaseModel):
             ``loss_distill_unlabeled``.
 
         Raises:
-            UserError: If some samples or joints are not to be taught by all,
-                and a loss does not weigh joints.
+            UserError: If a loss does not weigh joints, but some lack a label.
         """
         labeled = [bool(sample.metainfo.get('labeled', True))
                    for sample in data_samples]
@@ -236,9 +223,7 @@ class FastPoseDistiller(BaseModel):
                 stock = self.student.loss(
                     inputs, with_labels(data_samples, labeled))
             output = calls[-1][1]
-            losses = {key: scaled(value, 1 - self.alpha)
-                      if 'loss' in key else value
-                      for key, value in stock.items()}
+            losses = scaled(stock, 1 - self.alpha)
         else:
             output = at_least_float32(
                 self.student(inputs, None, mode='tensor'))
@@ -293,11 +278,7 @@ class FastPoseDistiller(BaseModel):
                                           strict=True))
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
-        """As MMEngine's, which each training step calls, a distributed one too.
-
-        Raises:
-            UserError: If a runner trains without :class:`DistillationHook`.
-        """
+        """As MMEngine's, with an error where a runner has no ``DistillationHook``."""
         check_hook_ran(self, 'DistillationHook', self.hook_ran)
         return super().parse_losses(losses)
 
@@ -306,44 +287,27 @@ def check_criteria(head: nn.Module, criteria: list[nn.Module],
                    heatmaps: bool) -> None:
     """Refuse losses that cannot compare a student's outputs with a teacher's."""
     if isinstance(head, MSPNHead):
-        raise UserError(
-            'MSPNHead has heatmaps of several sizes for each stage, but a '
-            'teacher gives one. Take a student with one size, such as those '
-            'of HeatmapHead and CPMHead')
+        raise UserError('MSPNHead has heatmaps of several sizes for each stage, but a '
+                        'teacher gives one. Take a HeatmapHead or a CPMHead')
     for criterion in criteria:
         if isinstance(criterion, FocalHeatmapLoss):
-            raise UserError(
-                'FocalHeatmapLoss tells joints by targets of exactly 1, which '
-                'a teacher never predicts. Take another criterion')
+            raise UserError('FocalHeatmapLoss tells joints by targets of exactly 1, '
+                            'which a teacher never predicts. Take another criterion')
         if heatmaps == isinstance(criterion, KLDiscretLoss):
             raise UserError(
-                f'{type(criterion).__name__} cannot compare '
-                f'{"heatmaps" if heatmaps else "SimCC"} with a teacher\'s: take ' +
-                ('a heatmap loss such as KeypointMSELoss' if heatmaps
-                 else 'KLDiscretLoss'))
-
-
-def scaled(value: Tensor | list[Tensor], factor: float):
-    """A loss, or a list of losses, times a factor."""
-    return ([factor * part for part in value] if isinstance(value, list)
-            else factor * value)
+                f'{type(criterion).__name__} cannot compare these outputs with a '
+                "teacher's: take KLDiscretLoss for SimCC, and a heatmap loss such as "
+                'KeypointMSELoss for heatmaps')
 
 
 def in_range(heatmaps: Tensor, criterion: nn.Module) -> Tensor:
-    """Heatmaps as a criterion takes them for a target.
-
-    What a teacher predicts strays from 0 and from the peak; a loss that weighs
-    pixels by the target has no weight for that.
-    """
+    """Heatmaps, cut to the targets of which a criterion knows the weight."""
     limits = getattr(criterion, 'target_range', None)
     return heatmaps if limits is None else heatmaps.clamp(*limits)
 
 
 def simcc_label(probabilities: Tensor, criterion: nn.Module) -> Tensor:
-    """Probabilities as ``KLDiscretLoss`` takes them for a label.
-
-    With ``label_softmax`` it makes probabilities of them by itself.
-    """
+    """Probabilities as a label of ``KLDiscretLoss``, which may take a softmax."""
     if not getattr(criterion, 'label_softmax', False):
         return probabilities
     beta = getattr(criterion, 'label_beta', criterion.beta)
@@ -355,8 +319,7 @@ def simcc_label(probabilities: Tensor, criterion: nn.Module) -> Tensor:
 def with_labels(data_samples: SampleList, labeled: list[bool]) -> SampleList:
     """The samples, of which unlabeled ones have labels without weight.
 
-    So a stock head takes them all at once: they count in the size of the
-    batch and nowhere else. At least one must be labeled.
+    So a stock head takes them all at once, and they count in the batch's size alone.
     """
     if all(labeled):
         return data_samples

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ...common.errors import UserError
 from ...common.files import existing_file
 from ...common.state_dicts import load_strictly
-from ..heads.keypoint_outputs import Output, keypoint_outputs
+from ..heads.keypoint_outputs import Output, head_of, keypoint_outputs
 from .input_mapping import InputMapping
 from .target_mapping import TargetMapping
 
@@ -23,59 +23,19 @@ ADVICE = ('teacher must be the config that teacher_checkpoint was trained with. 
           'PoseCons, PoseDual or FastPoseDistiller')
 
 
-def load_teacher(source: str | dict, checkpoint: str) -> tuple[nn.Module, dict]:
-    """Build a pose estimator that only predicts, and load its weights.
-
-    Args:
-        source (str or dict): Path of a config file, the name of a stock one
-            such as ``'mmpose::body_2d_keypoint/…/….py'``, or a model's config.
-        checkpoint (str): Path or URL of its checkpoint.
-
-    Returns:
-        tuple[nn.Module, dict]: The model in evaluation mode, without
-        gradients, and what its checkpoint's ``meta`` holds.
-
-    Raises:
-        MissingFile: If there is no such config or checkpoint.
-        UserError: If the checkpoint does not fit, or the model has no head.
-    """
-    if not checkpoint:
-        raise UserError(
-            'a teacher must be trained: name its checkpoint, '
-            'teacher_checkpoint=…, or on the command line --cfg-options '
-            'model.teacher_checkpoint=…')
-    if '://' not in checkpoint:
-        existing_file(checkpoint, 'teacher_checkpoint')
-    if isinstance(source, str):
-        config = (get_config(source) if '::' in source else
-                  Config.fromfile(existing_file(source, 'config')))
-        if 'model' not in config:
-            raise UserError(f'{source} configures no model')
-        source = config.model
-    init_default_scope('mmpose')
-    teacher = MODELS.build(source)
-    if not getattr(teacher, 'with_head', False):
-        raise UserError('the teacher must be a pose estimator with a head, '
-                        f'but it is a {type(teacher).__name__} without one')
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    load_strictly(teacher, content.get('state_dict', content), checkpoint,
-                  ADVICE)
-    return teacher.eval().requires_grad_(False), content.get('meta') or {}
-
-
 class FrozenTeacher(nn.Module):
     """A teacher that gives targets as a student's head gives outputs.
 
-    It takes the student's images: they are normalized and sized as it was
-    trained, and what it predicts is brought to the student's joints and sizes.
+    It takes the student's images, normalizes and sizes them as its own, and brings
+    what it predicts to the student's joints and sizes.
 
     Args:
-        source (str or dict): As of :func:`load_teacher`.
-        checkpoint (str): Path or URL of the teacher's checkpoint.
+        source (str or dict): Path of its config, the name of a stock one such as
+            ``'mmpose::body_2d_keypoint/…/….py'``, or the config of its model.
+        checkpoint (str): Path or URL of its checkpoint.
         student (nn.Module): The stock pose estimator that it teaches.
         preprocessor (nn.Module): The preprocessor of the student's images.
-        keypoint_mapping (list[tuple[int, int]], optional): As of
-            :class:`TargetMapping`.
+        keypoint_mapping (list[tuple[int, int]], optional): See :class:`TargetMapping`.
 
     Attributes:
         network (nn.Module): The teacher, as its config builds it.
@@ -84,23 +44,40 @@ class FrozenTeacher(nn.Module):
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
-        UserError: If the checkpoint does not fit, or if joints, codecs or
-            aspect ratios of teacher and student differ.
+        UserError: If the checkpoint does not fit, if the model has no head, or if
+            joints, codecs or aspect ratios of teacher and student differ.
     """
 
     def __init__(self, source: str | dict, checkpoint: str,
                  student: nn.Module, preprocessor: nn.Module,
                  keypoint_mapping: Sequence[tuple[int, int]] | None = None):
         super().__init__()
-        self.network, self.meta = load_teacher(source, checkpoint)
-        head = self.network.head
-        self.outputs = keypoint_outputs(head, 'teacher', 'Distillation')
+        if not checkpoint:
+            raise UserError('a teacher must be trained: name its checkpoint, '
+                            'teacher_checkpoint=…, or on the command line '
+                            '--cfg-options model.teacher_checkpoint=…')
+        if '://' not in checkpoint:
+            existing_file(checkpoint, 'teacher_checkpoint')
+        if isinstance(source, str):
+            config = (get_config(source) if '::' in source else
+                      Config.fromfile(existing_file(source, 'config')))
+            if 'model' not in config:
+                raise UserError(f'{source} configures no model')
+            source = config.model
+        init_default_scope('mmpose')
+        self.network = MODELS.build(source)
+        head = head_of(self.network, 'teacher')
+        content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+        load_strictly(self.network, content.get('state_dict', content), checkpoint,
+                      ADVICE)
+        self.meta = content.get('meta') or {}
+        self.eval().requires_grad_(False)
+        self.outputs = keypoint_outputs(head, 'teacher')
         self.inputs = InputMapping(
             preprocessor, self.network.data_preprocessor,
             student.head.decoder.input_size, head.decoder.input_size)
         self.targets = TargetMapping(
-            keypoint_outputs(student.head, 'student', 'Distillation'),
-            self.outputs, keypoint_mapping)
+            keypoint_outputs(student.head, 'student'), self.outputs, keypoint_mapping)
         digest = hashlib.sha256()
         for key, value in self.network.state_dict().items():
             digest.update(key.encode())
@@ -113,15 +90,9 @@ class FrozenTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Output:
-        """Predict what the student is to predict.
+        """Targets of the student's preprocessed images [B, 3, H, W].
 
-        Args:
-            images (Tensor): The student's images, preprocessed, in shape
-                [B, 3, H, W].
-
-        Returns:
-            Tensor or tuple[Tensor]: As of :class:`TargetMapping`, in at least
-            float32.
+        They are those of :class:`TargetMapping`, in at least float32.
         """
         output = self.network(self.inputs(images), None, mode='tensor')
         return self.targets(self.outputs.final(output))

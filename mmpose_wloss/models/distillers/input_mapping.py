@@ -9,15 +9,11 @@ from ...compat.private_api import turns_channels
 class InputMapping(nn.Module):
     """From a student's images to those that its teacher was trained with.
 
-    Channels, normalization and size are changed where the two differ;
-    otherwise the images pass as they are.
-
     Args:
         student (nn.Module): Preprocessor of the student's images.
         teacher (nn.Module): Preprocessor of the teacher's images.
-        student_size (tuple[int, int]): Width and height of the student's
-            images in pixels.
-        teacher_size (tuple[int, int]): Width and height of the teacher's.
+        student_size (tuple[int, int]): Width and height of the former in pixels.
+        teacher_size (tuple[int, int]): Width and height of the latter.
 
     Raises:
         UserError: If their aspect ratios differ.
@@ -33,8 +29,7 @@ class InputMapping(nn.Module):
             raise UserError(
                 'teacher and student must see crops of the same aspect ratio, '
                 f"but the teacher's input_size is {tuple(teacher_size)} and "
-                f"the student's {tuple(student_size)}: stretched, people would "
-                'look otherwise than in its training')
+                f"the student's {tuple(student_size)}")
         self.size = (None if tuple(student_size) == tuple(teacher_size)
                      else (int(teacher_size[1]), int(teacher_size[0])))
         self.flips_channels = (

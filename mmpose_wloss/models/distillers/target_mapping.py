@@ -37,21 +37,14 @@ def axes(outputs: KeypointOutputs) -> tuple[Axis, Axis]:
 def interpolation_matrix(to: Axis, source: Axis) -> Tensor | None:
     """The matrix that samples values along one axis at the bins of another.
 
-    Args:
-        to (Axis): The axis to sample at.
-        source (Axis): The axis that has the values. Both images show the
-            same, first pixel on first and last on last.
-
-    Returns:
-        Tensor or None: Weights of cubic interpolation in shape
-        [to.length, source.length], rows of zeros where there is nothing to
-        sample; ``None`` if the axes are the same.
+    Images show the same, first pixel on first and last on last. The matrix has shape
+    [to.length, source.length], and rows of zeros where there is nothing to sample; it
+    is ``None`` if the axes are the same.
     """
+    if to == source:
+        return None
     zoom = ((source.pixels - 1) / (to.pixels - 1)
             if source.pixels != to.pixels else 1.)
-    if (zoom == 1 and to.length == source.length and to.step == source.step
-            and to.origin == source.origin):
-        return None
     bins = np.arange(to.length)
     place = (bins + to.origin) * to.step * zoom / source.step - source.origin
     # codecs differ by a bin in where the last one lies
@@ -84,19 +77,16 @@ class TargetMapping(nn.Module):
     Args:
         student (KeypointOutputs): Reads the outputs of the student's head.
         teacher (KeypointOutputs): Reads those of the teacher's head.
-        keypoint_mapping (list[tuple[int, int]], optional): Joint of the
-            teacher and joint of the student that are the same; ``None``: both
-            have the same joints.
+        keypoint_mapping (list[tuple[int, int]], optional): Pairs of the teacher's and
+            the student's joint that are the same; ``None``: both have the same.
 
     Attributes:
         taught (Tensor or None): 1 for joints of the student that the teacher
             has, else 0, in shape [K]; ``None`` if it has all.
-        from_simcc (bool): Whether targets are probabilities; else they are as
-            a codec writes labels.
+        from_simcc (bool): Whether targets are probabilities, not labels of a codec.
 
     Raises:
-        UserError: If joints differ, or if the student's outputs cannot be
-            made of the teacher's.
+        UserError: If joints differ, or targets cannot be made of the outputs.
     """
 
     def __init__(self, student: KeypointOutputs, teacher: KeypointOutputs,
@@ -105,9 +95,7 @@ class TargetMapping(nn.Module):
         self.to_simcc = isinstance(student, SimCCOutputs)
         self.from_simcc = isinstance(teacher, SimCCOutputs)
         check_codecs(student, teacher)
-        student_axes, teacher_axes = axes(student), axes(teacher)
-        for name, to, source in zip('xy', student_axes, teacher_axes,
-                                    strict=True):
+        for name, to, source in zip('xy', axes(student), axes(teacher), strict=True):
             self.register_buffer(name, interpolation_matrix(to, source),
                                  persistent=False)
         self.beta = float(getattr(teacher.head.loss_module, 'beta', 1.))
@@ -118,24 +106,17 @@ class TargetMapping(nn.Module):
             codec = student.decoder
             self.heights = [float(1 / (sigma * np.sqrt(2 * np.pi)))
                             if codec.normalize else 1. for sigma in codec.sigma]
-
-        joints = student.head.out_channels
         source, taught = joint_sources(
-            joints, teacher.head.out_channels, keypoint_mapping)
+            student.head.out_channels, teacher.head.out_channels, keypoint_mapping)
         self.register_buffer('source', source, persistent=False)
         self.register_buffer('taught', taught, persistent=False)
 
     @torch.no_grad()
     def forward(self, output: Output) -> Output:
-        """Make targets.
+        """Make targets of the last stage of what the teacher's head gives.
 
-        Args:
-            output (Tensor or tuple[Tensor]): What the teacher's head gives of
-                its last stage.
-
-        Returns:
-            Tensor or tuple[Tensor]: Heatmaps, or labels or probabilities over
-            x and over y; in float32, or in float64 if the output is.
+        They are heatmaps, or labels or probabilities over x and over y, in float32, or
+        in float64 if the output is.
         """
         device = (output if isinstance(output, Tensor) else output[0]).device
         # sampling is a product of matrices, for which autocast takes a half
@@ -187,15 +168,13 @@ def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
         return
     if isinstance(teacher, SimCCOutputs):
         raise UserError(
-            'a teacher with SimCC cannot teach a student with heatmaps: of '
-            'two distributions, no heatmap can be told. Take a teacher with '
-            'heatmaps, or a student with SimCC')
+            'a teacher with SimCC cannot teach a student with heatmaps. Take a teacher '
+            'with heatmaps, or a student with SimCC')
     names = [type(each.decoder).__name__ for each in (teacher, student)]
     if 'MegviiHeatmap' in names and names[0] != names[1]:
         raise UserError(
-            'heatmaps of MegviiHeatmap peak at 255, those of other codecs at '
-            f'1, but the teacher has {names[0]} and the student {names[1]}. '
-            'Give both the same codec')
+            'only heatmaps of MegviiHeatmap peak at 255, but the teacher has '
+            f'{names[0]} and the student {names[1]}. Give both the same codec')
 
 
 def sharpening(student: KeypointOutputs, teacher: KeypointOutputs
@@ -215,21 +194,9 @@ def sharpening(student: KeypointOutputs, teacher: KeypointOutputs
 def joint_sources(joints: int, teacher_joints: int,
                   mapping: Sequence[tuple[int, int]] | None
                   ) -> tuple[Tensor | None, Tensor | None]:
-    """For each joint of the student, that of the teacher.
+    """For each joint of the student the teacher's index, and 1 if there is one else 0.
 
-    Args:
-        joints (int): Number of the student's joints.
-        teacher_joints (int): Number of the teacher's joints.
-        mapping (list[tuple[int, int]], optional): Joint of the teacher and
-            joint of the student.
-
-    Returns:
-        tuple[Tensor]: Indices, and 1 where there is a joint else 0, both in
-        shape [K]; ``None`` for both where each joint is its own.
-
-    Raises:
-        UserError: If joints differ and nothing maps them, or if the mapping
-            names joints that there are not, or one twice.
+    Both are in shape [K]; ``None`` for both where each joint is its own.
     """
     if mapping is None:
         if joints != teacher_joints:
@@ -238,21 +205,17 @@ def joint_sources(joints: int, teacher_joints: int,
                 f'{joints}. Say which are the same: keypoint_mapping=[(joint '
                 'of the teacher, joint of the student), …]')
         return None, None
-    pairs = [tuple(pair) for pair in mapping]
-    if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise UserError('keypoint_mapping must be a list of pairs (joint of '
-                        'the teacher, joint of the student), but it is '
-                        f'{mapping}')
-    for there, here in pairs:
+    if not mapping or any(len(pair) != 2 for pair in mapping):
+        raise UserError('keypoint_mapping must be a list of pairs (joint of the '
+                        f'teacher, joint of the student), but it is {mapping}')
+    source, taught = torch.zeros(joints, dtype=torch.long), torch.zeros(joints)
+    for there, here in mapping:
         if not (0 <= there < teacher_joints and 0 <= here < joints):
             raise UserError(
                 f'keypoint_mapping has the pair {(there, here)}, but the '
                 f'teacher has {teacher_joints} joints and the student {joints}')
-    taught = [here for _, here in pairs]
-    if len(set(taught)) < len(taught):
-        raise UserError('keypoint_mapping gives a joint of the student more '
-                        f'than one of the teacher: {mapping}')
-    source, weight = torch.zeros(joints, dtype=torch.long), torch.zeros(joints)
-    for there, here in pairs:
-        source[here], weight[here] = there, 1.
-    return source, weight
+        if taught[here]:
+            raise UserError('keypoint_mapping gives a joint of the student more '
+                            f'than one of the teacher: {mapping}')
+        source[here], taught[here] = there, 1.
+    return source, taught

@@ -1,8 +1,4 @@
-"""What a head's outputs say of joints, and how they are taught.
-
-One class for heatmaps, one for SimCC's pairs of distributions; a network's codec
-says which one serves it (:func:`keypoint_outputs`).
-"""
+"""What a head's outputs, heatmaps or SimCC, say of joints and how they are taught."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
@@ -36,11 +32,12 @@ class KeypointOutputs(metaclass=ABCMeta):
         self.head = head
         self.decoder = head.decoder
 
-    def unfit(self, output) -> UserError:
-        """The error for an output that is not what the codec promises."""
-        return UserError(
-            f'{type(self.head).__name__} gives {describe(output)}, but its decoder '
-            f'{type(self.decoder).__name__} is for {self.kind}')
+    def check(self, output: Output, fits: bool) -> None:
+        """Refuse an output that is not what the codec promises."""
+        if not fits:
+            raise UserError(
+                f'{type(self.head).__name__} gives {describe(output)}, but its decoder '
+                f'{type(self.decoder).__name__} is for {self.kind}')
 
     @abstractmethod
     def final(self, output: Output) -> Output:
@@ -61,8 +58,8 @@ class KeypointOutputs(metaclass=ABCMeta):
 
         Args:
             output (Output): The teacher's output.
-            matrix (Tensor): Maps pixels of the hard view to those of the
-                teacher's view, in shape [B, 2, 3].
+            matrix (Tensor): From pixels of the hard view to those of the teacher's
+                view, in shape [B, 2, 3].
             size (tuple): Width and height of the views in pixels.
             half_pixels (bool): Whether heatmaps lie on images edge to edge.
 
@@ -95,8 +92,8 @@ class HeatmapOutputs(KeypointOutputs):
     def stages(self, output: Output) -> list[Tensor]:
         """The heatmaps of each stage."""
         stages = list(output) if isinstance(output, list) else [output]
-        if not all(isinstance(x, Tensor) and x.ndim == 4 for x in stages):
-            raise self.unfit(output)
+        self.check(output, all(
+            isinstance(x, Tensor) and x.ndim == 4 for x in stages))
         return stages
 
     def final(self, output):
@@ -128,20 +125,18 @@ class HeatmapOutputs(KeypointOutputs):
 
 
 class SimCCOutputs(KeypointOutputs):
-    """Pairs of distributions over x and over y.
+    """Pairs of distributions over x and over y, which a turn would mix.
 
-    A turn mixes the two axes, of which each joint's distributions say nothing
-    together. So the teacher's joints are moved to the hard view and encoded there
-    as the codec does. A score is the lower one of the two highest values; the loss
-    is half of the head's own.
+    So the teacher's joints are moved to the hard view and encoded there as the codec
+    does. A score is the lower one of the two highest values; the loss is half of the
+    head's own.
     """
 
     kind = 'a pair of SimCC vectors of shape [B, K, W] and [B, K, H]'
 
     def final(self, output):
-        if not (isinstance(output, tuple) and len(output) == 2 and
-                all(isinstance(x, Tensor) and x.ndim == 3 for x in output)):
-            raise self.unfit(output)
+        self.check(output, isinstance(output, tuple) and len(output) == 2 and all(
+            isinstance(x, Tensor) and x.ndim == 3 for x in output))
         return output
 
     def peaks(self, output):
@@ -212,6 +207,13 @@ def at_least_float32(output: Output) -> Output:
         lambda x: x.to(torch.promote_types(x.dtype, torch.float32)), output)
 
 
+def scaled(losses: dict, factor: float) -> dict:
+    """A head's results, of which losses, or lists of them, are scaled."""
+    return {key: value if 'loss' not in key
+            else [factor * part for part in value] if isinstance(value, list)
+            else factor * value for key, value in losses.items()}
+
+
 def cloned(output: Output) -> Output:
     """A copy, as some codecs decode in place."""
     return _mapped(torch.clone, output)
@@ -241,14 +243,20 @@ def describe(output) -> str:
     return kind
 
 
-def keypoint_outputs(head: nn.Module, key: str = 'network',
-                     use: str = 'Consistency') -> KeypointOutputs:
+def head_of(network: nn.Module, key: str) -> nn.Module:
+    """The head of a pose estimator, at a key of the config that errors name."""
+    if not getattr(network, 'with_head', False):
+        raise UserError(f'`{key}` must be a pose estimator with a head, but it is a '
+                        f'{type(network).__name__} without one')
+    return network.head
+
+
+def keypoint_outputs(head: nn.Module, key: str = 'network') -> KeypointOutputs:
     """What reads and teaches the outputs of a head.
 
     Args:
         head (nn.Module): The head of a stock pose estimator.
         key (str): The key of the config that it is in, for the errors.
-        use (str): What it is read for, for the errors.
 
     Raises:
         UserError: If the head has no decoder, or neither one for heatmaps nor for
@@ -264,8 +272,8 @@ def keypoint_outputs(head: nn.Module, key: str = 'network',
         return SimCCOutputs(head)
     if not isinstance(decoder, (MSRAHeatmap, UDPHeatmap, MegviiHeatmap)):
         raise UserError(
-            f'{use} needs heatmaps (MSRAHeatmap, UDPHeatmap, MegviiHeatmap) or SimCC '
-            f'(SimCCLabel), but {place} has the codec {type(decoder).__name__}')
+            f'{place} has the codec {type(decoder).__name__}, but it must be one of '
+            'heatmaps (MSRAHeatmap, UDPHeatmap, MegviiHeatmap) or SimCCLabel')
     if getattr(decoder, 'heatmap_type', 'gaussian') != 'gaussian':
         raise UserError(
             f'{place} predicts offsets (heatmap_type={decoder.heatmap_type!r}), which '

@@ -21,7 +21,9 @@ from ..heads.keypoint_outputs import (
     average_fields,
     check_weighted,
     cloned,
+    head_of,
     keypoint_outputs,
+    scaled,
 )
 from ..module_contexts import evaluation, recorded
 
@@ -52,10 +54,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         teacher_views (list): Steps from the easy view to the one that the teacher
             sees, for experiments: where it is as hard as the student's, networks
             collapse.
-        supervised_weight (float, optional): :math:`w_s`. Defaults to 1 over the
-            number of networks, as in the original code.
-        consistency_weight (float): :math:`w_c`, which :class:`DualNetworkHook` can
-            ramp.
+        supervised_weight (float, optional): :math:`w_s`; ``None``: 1 over the number
+            of networks, as in the original code.
+        consistency_weight (float): :math:`w_c`; :class:`DualNetworkHook` can ramp it.
         teacher (str or dict): ``'train'``: a network teaches in training mode, with
             statistics of the batch, and updates its running statistics, as in the
             original code. ``'eval'``: with its running statistics, which it leaves
@@ -102,12 +103,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         super().__init__(data_preprocessor or preprocessor, init_cfg)
         self.networks = ModuleDict(
             {name: MODELS.build(network) for name in self.TEACHERS})
-        first = self.networks['first']
-        if not getattr(first, 'with_head', False):
-            raise UserError('`network` must be a pose estimator with a head, but it '
-                            f'is a {type(first).__name__}')
-        self.outputs = keypoint_outputs(first.head)
-        check_weighted(first.head.loss_module)
+        head = head_of(self.networks['first'], 'network')
+        self.outputs = keypoint_outputs(head)
+        check_weighted(head.loss_module)
 
         self.averages = ModuleDict()
         if not isinstance(teacher, dict):
@@ -170,25 +168,15 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
     def forward(self, inputs: Tensor, data_samples: SampleList | None = None,
                 mode: str = 'tensor') -> dict | SampleList | Output:
-        """As a stock pose estimator's.
-
-        Args:
-            inputs (Tensor): Images in shape [B, 3, H, W].
-            data_samples (list[:obj:`PoseDataSample`], optional): Their samples.
-                ``metainfo['labeled']`` says which are labeled, by default all.
-            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            dict, list or Tensor: The losses, the samples with predictions, or what
-            the head of ``predict_with`` gives.
-        """
-        inputs = self._images(inputs)
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
+        """As a stock pose estimator's; tensors are those of ``predict_with``."""
         one_of(('loss', 'predict', 'tensor'), mode=mode)
-        return self._forward(inputs)
+        inputs = self._images(inputs)
+        if mode != 'tensor':
+            return getattr(self, mode)(inputs, data_samples)
+        names = (self.networks if self.predict_with == 'ensemble'
+                 else [self.predict_with])
+        return average([self.predictor(name)(inputs, None, mode='tensor')
+                        for name in names])
 
     def _images(self, inputs: Tensor | list[Tensor]) -> Tensor:
         if isinstance(inputs, list):
@@ -202,7 +190,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
-            data_samples (list[:obj:`PoseDataSample`]): Their samples.
+            data_samples (list[:obj:`PoseDataSample`]): Their samples. Those with
+                ``labeled=False`` in the metainfo are unlabeled.
 
         Returns:
             dict: For each network its stock losses and accuracies,
@@ -232,25 +221,20 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         losses, images = {}, part_of(inputs, labeled)
         samples = [data_samples[i] for i in labeled]
         for name in self.networks:
-            losses.update(self._supervised(name, images, samples))
+            losses |= self._supervised(name, images, samples)
         return losses | self.consistency(
             part_of(inputs, unlabeled), [data_samples[i] for i in unlabeled])
 
     def _supervised(self, name: str, inputs: Tensor,
                     data_samples: SampleList) -> dict:
-        network, results = self.networks[name], {}
+        network = self.networks[name]
         # NumPy, by which heads compute an accuracy, knows no bfloat16
         with recorded(network.head, 'forward', change=at_least_float32) as calls:
             losses = network.loss(inputs, data_samples)
-        weight = self.supervised_weight / 2
-        for key, value in losses.items():
-            if 'loss' in key:
-                value = ([weight * part for part in value]
-                         if isinstance(value, list) else weight * value)
-            results[f'{name}.{key}'] = value
-        return results | self._figures(
-            name, 'labeled', self.outputs.peaks(calls[-1][1]),
-            keypoint_weights(data_samples) > 0)
+        losses = scaled(losses, self.supervised_weight / 2)
+        return {f'{name}.{key}': value for key, value in losses.items()} | (
+            self._figures(name, 'labeled', self.outputs.peaks(calls[-1][1]),
+                          keypoint_weights(data_samples) > 0))
 
     def consistency(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Losses and figures of unlabeled samples, as :meth:`loss` gives them."""
@@ -286,15 +270,11 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     @torch.no_grad()
     def teach(self, inputs: Tensor
               ) -> tuple[dict[str, Output], HardView, HardView]:
-        """What teachers predict of unlabeled images.
-
-        Args:
-            inputs (Tensor): Images in shape [B, 3, H, W].
+        """What teachers predict of unlabeled images in shape [B, 3, H, W].
 
         Returns:
-            tuple: What each teacher gives, by its name; the view that they were
-            shown; and the easy view with the joints that they predict, from which
-            each path makes a hard view.
+            tuple: Outputs by the teacher's name; the view that teachers were shown;
+            and the easy view with the joints that they predict.
         """
         preprocessor, ones = self.data_preprocessor, inputs.new_ones(3, 1, 1)
         easy = HardView(
@@ -326,11 +306,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 f'{network}.confident_{part}': (confident * which).sum() / count}
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
-        """As MMEngine's, which each training step calls, a distributed one too.
-
-        Raises:
-            UserError: If a runner trains without :class:`DualNetworkHook`.
-        """
+        """As MMEngine's, with an error where a runner has no ``DualNetworkHook``."""
         check_hook_ran(self, 'DualNetworkHook', self.hook_ran)
         return super().parse_losses(losses)
 
@@ -347,14 +323,12 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         Args:
             inputs (Tensor): Images in shape [B, 3, H, W].
             data_samples (list[:obj:`PoseDataSample`]): Their samples.
-            names (Sequence[str]): Which predictions are needed beside that of
-                ``predict_with``.
+            names (Sequence[str]): What else is to predict beside ``predict_with``.
 
         Returns:
-            list[:obj:`PoseDataSample`]: The samples, with the prediction of
-            ``predict_with`` in ``pred_instances``, each one that was computed in
-            ``pred_instances_{name}``, and the name of the former in the metainfo
-            ``predicted_with``.
+            list[:obj:`PoseDataSample`]: The samples, with each prediction in
+            ``pred_instances_{name}``, that of ``predict_with`` in ``pred_instances``
+            too, and its name in the metainfo ``predicted_with``.
         """
         names = {self.predict_with, *names}
         if 'ensemble' in names:
@@ -384,30 +358,17 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             sample.set_metainfo(dict(predicted_with=self.predict_with))
         return data_samples
 
-    def _forward(self, inputs: Tensor) -> Output:
-        """What the head of ``predict_with`` gives."""
-        names = (self.networks if self.predict_with == 'ensemble'
-                 else [self.predict_with])
-        return average([self.predictor(name)(inputs, None, mode='tensor')
-                        for name in names])
-
 
 @MODELS.register_module()
 class PoseCons(EasyHardConsistency):
-    """One network that teaches itself, from the easy view to the hard one.
-
-    Its arguments are those of :class:`EasyHardConsistency`.
-    """
+    """One network that teaches itself, as :class:`EasyHardConsistency` has it."""
 
     TEACHERS = dict(first='first')
 
 
 @MODELS.register_module()
 class PoseDual(EasyHardConsistency):
-    """Two networks that teach each other, from the easy view to the hard one.
-
-    Its arguments are those of :class:`EasyHardConsistency`.
-    """
+    """Two networks that teach each other, as :class:`EasyHardConsistency` has it."""
 
     TEACHERS = dict(first='second', second='first')
 
