@@ -20,8 +20,7 @@ def estimator(network, file, **arguments):
         threads=1, **arguments)).eval()
 
 
-@pytest.mark.parametrize('people', [1, 5])
-@pytest.mark.parametrize('flip', [True, False])
+@pytest.mark.parametrize('flip, people', [(True, 5), (False, 1)])
 @pytest.mark.parametrize('name', ['MSRA', 'HRNet', 'hourglass', 'SimCC',
                                   'RTMPose'])
 def test_it_predicts_as_pytorch_does(exported, name, flip, people):

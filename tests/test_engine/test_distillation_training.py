@@ -1,8 +1,5 @@
 """Whole trainings of FastPoseDistiller on generated data."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from mmpose_wloss.common.errors import UserError
@@ -11,10 +8,18 @@ from mmpose_wloss.models.wrapped_networks import export_network
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_rank
 from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.registry import MODELS
-from small_trainings import same, train, train_and_kill, weights
+from small_trainings import (
+    in_two_processes,
+    same,
+    shortened,
+    train,
+    train_and_kill,
+    weights,
+)
 
 ROOT = Path(__file__).parents[2]
 CONFIG = (ROOT / 'configs' / 'demo' /
@@ -38,31 +43,11 @@ def teacher(tmp_path_factory) -> dict:
 @pytest.fixture
 def config(coco_root, teacher) -> Config:
     init_default_scope('mmpose')
-    config = Config.fromfile(CONFIG)
-    config.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=2)
-    config.train_dataloader.update(batch_size=4)
-    config.train_dataloader.sampler.batch_size = 4
-    for dataset, images in zip(config.train_dataloader.dataset.datasets,
-                               (3, 6), strict=True):
-        dataset.update(
-            data_root=str(coco_root), data_prefix=dict(img='train2017/'),
-            ann_file='annotations/person_keypoints_train2017.json',
-            indices=images)
-        dataset.pop('bbox_file', None)
-    for loader in (config.val_dataloader, config.test_dataloader):
-        loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.update(
-            data_root=str(coco_root), data_prefix=dict(img='val2017/'),
-            ann_file='annotations/person_keypoints_val2017.json')
+    config = shortened(Config.fromfile(CONFIG), coco_root, 'DistillationHook')
     config.val_evaluator = config.test_evaluator = [
         dict(type='PCKAccuracy', thr=0.2)]
     config.model.update(teacher)
     config.model.student.backbone.update(num_feats=4, stem_channels=4)
-    config.default_hooks.logger.interval = 1
-    config.default_hooks.pop('visualization')
-    config.custom_hooks = [dict(type='ResumableRandomnessHook'),
-                           dict(type='DistillationHook')]
-    config.log_level = 'ERROR'
     return config
 
 
@@ -137,17 +122,6 @@ def test_starting_from_a_stock_student(config, tmp_path):
                started.model.student.named_parameters())
 
 
-def test_the_student_beside_an_ema_hook(config, tmp_path):
-    """What is written is what a checkpoint holds: the averages."""
-    train(config, tmp_path, hooks=[dict(type='EMAHook', momentum=0.1)])
-    whole = torch.load(tmp_path / 'epoch_2.pth')['state_dict']
-    part = torch.load(tmp_path / 'student.pth')['state_dict']
-    assert part.keys() == {key[len('student.'):] for key in whole
-                           if key.startswith('student.')}
-    assert all(torch.equal(value, whole[f'student.{key}'])
-               for key, value in part.items())
-
-
 def test_model_and_hook_need_each_other(config, tmp_path):
     with pytest.raises(UserError, match='DistillationHook'):
         train(config, tmp_path, custom_hooks=[])
@@ -156,34 +130,16 @@ def test_model_and_hook_need_each_other(config, tmp_path):
         train(config, tmp_path)
 
 
-def test_two_processes(config, tmp_path, free_port):
-    """Students equal on both ranks, each with samples of its own."""
-    config.dump(tmp_path / 'config.py')
-    (tmp_path / 'witness.py').write_text('''
-import torch
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
-from mmpose.registry import HOOKS
+def train_one_rank(config, folder):
+    runner = train(config, folder)
+    torch.save(dict(runner.model.module.named_parameters()),
+               folder / f'rank{get_rank()}.pth')
 
-@HOOKS.register_module()
-class WitnessHook(Hook):
-    def after_train(self, runner):
-        torch.save(dict(runner.model.module.named_parameters()),
-                   f'rank{get_rank()}.pth')
-''')
-    config.custom_hooks = [*config.custom_hooks, dict(type='WitnessHook')]
-    config.custom_imports = dict(
-        imports=['mmpose_wloss', 'witness'], allow_failed_imports=False)
-    config.dump(tmp_path / 'config.py')
-    done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         f'--master_port={free_port}', ROOT / 'tools' / 'train.py', 'config.py',
-         '--launcher', 'pytorch', '--work-dir', 'work'],
-        cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(tmp_path)))
-    assert done.returncode == 0, done.stdout[-3000:]
-    first, second = (torch.load(tmp_path / f'rank{rank}.pth')
-                     for rank in range(2))
-    assert same(first, second)
-    assert (tmp_path / 'work' / 'student.pth').exists()
+
+def test_two_processes(config, tmp_path, free_port):
+    """Students equal on both ranks."""
+    config.update(launcher='pytorch', model_wrapper_cfg=dict(
+        type='MMDistributedDataParallel', device_ids=None))
+    in_two_processes(train_one_rank, free_port, config, tmp_path)
+    assert same(*(torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)))
+    assert (tmp_path / 'student.pth').exists()

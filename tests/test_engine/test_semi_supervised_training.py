@@ -1,6 +1,7 @@
 """Whole trainings of PoseCons and PoseDual on generated data."""
 
 import json
+import time
 from pathlib import Path
 
 from mmpose_wloss.common.errors import UserError
@@ -17,7 +18,14 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
 from mmpose.registry import HOOKS
-from small_trainings import in_two_processes, same, train, train_and_kill, weights
+from small_trainings import (
+    in_two_processes,
+    same,
+    shortened,
+    train,
+    train_and_kill,
+    weights,
+)
 from torch.multiprocessing import ProcessRaisedException
 
 ROOT = Path(__file__).parents[2]
@@ -27,30 +35,14 @@ EMA = dict(type='ExponentialMovingAverage', momentum=0.1)
 @pytest.fixture
 def config(coco_root) -> Config:
     init_default_scope('mmpose')
-    config = Config.fromfile(
-        ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py')
-    config.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=2)
-    config.train_dataloader.update(batch_size=4)
-    config.train_dataloader.sampler.batch_size = 4
-    for dataset, count in zip(config.train_dataloader.dataset.datasets, (3, 6),
-                              strict=True):
-        dataset.update(
-            data_root=str(coco_root), data_prefix=dict(img='train2017/'),
-            ann_file='annotations/person_keypoints_train2017.json', indices=count)
-    for loader in (config.val_dataloader, config.test_dataloader):
-        loader.dataset.update(
-            data_root=str(coco_root), data_prefix=dict(img='val2017/'),
-            ann_file='annotations/person_keypoints_val2017.json')
+    config = shortened(Config.fromfile(
+        ROOT / 'configs' / 'demo' / 'posedual_resnet18_annypose.py'), coco_root,
+        'DualNetworkHook')
     config.val_evaluator.metrics = config.test_evaluator.metrics = [
         dict(type='PCKAccuracy', thr=0.2)]
     network = config.model.network
     network.backbone.update(stem_channels=8, base_channels=8)
     network.head.update(in_channels=64, deconv_out_channels=(8, 8, 8, 8))
-    config.default_hooks.logger.interval = 1
-    config.default_hooks.pop('visualization')
-    config.custom_hooks = [dict(type='ResumableRandomnessHook'),
-                           dict(type='DualNetworkHook')]
-    config.log_level = 'ERROR'
     return config
 
 
@@ -68,8 +60,10 @@ def test_an_interrupted_training_ends_the_same(config, tmp_path, workers, teache
     assert same(resumed, expected)
 
 
-def test_an_iteration_based_training_ends_the_same(config, tmp_path):
+def test_an_iteration_based_training_ends_the_same(config, tmp_path, monkeypatch):
     """With workers: in the training process, hard views are drawn."""
+    # MMEngine rests for 2 s between two passes over the data
+    monkeypatch.setattr(time, 'sleep', lambda seconds: None)
     config = without_validation(config)
     config.train_cfg = dict(by_epoch=False, max_iters=4)
     config.default_hooks.checkpoint = dict(
