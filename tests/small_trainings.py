@@ -1,8 +1,8 @@
 """Short trainings: begun, killed, resumed and compared."""
 
 import copy
+import itertools
 import os
-import random
 
 from mmpose_wloss.compat.process_groups import end_process_groups
 
@@ -12,6 +12,8 @@ import torch.multiprocessing
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
+
+NUMBERS = itertools.count()
 
 
 class Killed(Exception):
@@ -35,8 +37,8 @@ def train(config, work_dir, workers=0, hooks=(), **changes):
     """Train by a changed copy of a config."""
     config = copy.deepcopy(config)
     config.work_dir = str(work_dir)
-    # MMEngine keeps visualizers and logs by their names
-    config.experiment_name = work_dir.name + str(random.random())
+    # MMEngine keeps visualizers and logs by their names; seeds repeat random ones
+    config.experiment_name = f'training {next(NUMBERS)}'
     config.visualizer = None
     config.train_dataloader.update(
         num_workers=workers, persistent_workers=workers > 0)
