@@ -146,9 +146,11 @@ def test_pose_dual_stays_compiled(options):
     assert not any('item()' in reason for reason in counters['graph_break'])
 
 
-def test_distillation_stays_compiled(tmp_path):
-    check_steps(distiller(NETWORK, NETWORK, tmp_path),
-                [batch_for(NETWORK, seed=seed) for seed in range(3)])
+@pytest.mark.parametrize('labeled', [6, 3])
+def test_distillation_stays_compiled(labeled, tmp_path):
+    check_steps(
+        distiller(NETWORK, NETWORK, tmp_path),
+        [batch_for(NETWORK, labeled, 6 - labeled, seed) for seed in range(3)])
 
 
 def test_the_focus_loss_leaves_the_networks_graph_whole():
