@@ -8,6 +8,7 @@ import json
 import os.path as osp
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,39 +60,49 @@ def main(arguments: list[str] | None = None) -> int:
         prog='mmpose_wloss density',
         description='Weights of training poses by their density.')
     commands = parser.add_subparsers(dest='command', required=True)
+    changes = dict(nargs='+', action=DictAction, default={},
+                   metavar='KEY=VALUE')
 
-    command = commands.add_parser('fit', help='fit a density to the poses of a '
-                                  'data set, and write it with their weights')
-    command.set_defaults(run=run_fit)
-    add = command.add_argument
+    of_source = argparse.ArgumentParser(add_help=False)
+    add = of_source.add_argument_group('of a config').add_argument
+    add('--dataset', metavar='KEY', help='which training data set, e.g. '
+        'train_dataloader.dataset.datasets.0')
+    add('--cfg-options', help='changes of the config', **changes)
+    add = of_source.add_argument_group('of an annotation file').add_argument
+    add('--dataset-type', default='CocoDataset',
+        help='class of the data set; default: CocoDataset')
+    add('--data-root', default='', help='folder of the images')
+    add('--img-prefix', default='', help='their folder in --data-root')
+
+    def add_command(name: str, run: Callable, text: str, parents=()):
+        command = commands.add_parser(name, help=text, parents=parents)
+        command.set_defaults(run=run)
+        return command.add_argument
+
+    add = add_command('fit', run_fit, 'fit a density to the poses of a data '
+                      'set, and write it with their weights', [of_source])
     add('source', help=SOURCE)
     add('--out', help='the file, .npz; default: pose_density.file of the '
         f'config, else {FOLDER}/NAME_OF_THE_SOURCE.npz')
-    add('--options', nargs='+', action=DictAction, default={},
-        metavar='KEY=VALUE',
-        help='mode and options of PoseDensity, before those of pose_density in '
-        'the config, e.g. mode=source bandwidth=0.2 clip=0.1,10')
+    add('--options', help='mode and options of PoseDensity, before those of '
+        'pose_density in the config, e.g. mode=source bandwidth=0.2 '
+        'clip=0.1,10', **changes)
     add('--device', default='cpu',
         help='where densities are computed; default: cpu')
     add('--force', action='store_true',
         help='write weights with which a handful carries the training')
     add('--no-pictures', action='store_true',
         help='draw no pictures beside the file')
-    add_source_options(command)
 
-    command = commands.add_parser('inspect', help='describe and draw a density')
-    command.set_defaults(run=run_inspect)
-    add = command.add_argument
+    add = add_command('inspect', run_inspect, 'describe and draw a density',
+                      [of_source])
     add('file', help='file of a density')
     add('--source', help=f'{SOURCE}: draw its poses too')
     add('--out', metavar='DIR', help='folder of the pictures; '
         "default: beside the file, with the file's name")
-    add_source_options(command)
 
-    command = commands.add_parser(
-        'compare', help='compare two densities of the same annotations')
-    command.set_defaults(run=run_compare)
-    add = command.add_argument
+    add = add_command('compare', run_compare,
+                      'compare two densities of the same annotations')
     add('files', nargs=2, metavar='FILE', help='file of a density')
     add('--out', help='the picture; default: beside the first file')
     add('--count', type=int, default=10,
@@ -100,20 +111,6 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     args.run(args)
     return 0
-
-
-def add_source_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that tell which poses a source means."""
-    add = command.add_argument_group('of a config').add_argument
-    add('--dataset', metavar='KEY', help='which training data set, e.g. '
-        'train_dataloader.dataset.datasets.0')
-    add('--cfg-options', nargs='+', action=DictAction, default={},
-        metavar='KEY=VALUE', help='changes of the config')
-    add = command.add_argument_group('of an annotation file').add_argument
-    add('--dataset-type', default='CocoDataset',
-        help='class of the data set; default: CocoDataset')
-    add('--data-root', default='', help='folder of the images')
-    add('--img-prefix', default='', help='their folder in --data-root')
 
 
 def run_fit(args: argparse.Namespace) -> None:
@@ -181,18 +178,14 @@ def run_compare(args: argparse.Namespace) -> None:
     names = [path.name for path in paths]
     if names[0] == names[1]:
         names = list(map(str, paths))
-    save_figure(
-        draw_density_comparison(comparison.log_density, comparison.weights,
-                                names),
-        Path(args.out or paths[0].with_name(
-            f'{paths[0].name}_and_{paths[1].name}.png')))
+    out = args.out or paths[0].with_name(
+        f'{paths[0].name}_and_{paths[1].name}.png')
+    save_figure(draw_density_comparison(
+        comparison.log_density, comparison.weights, names), Path(out))
 
 
 def warn(message: object) -> None:
     print(f'warning: {message}', file=sys.stderr)
-
-
-# -- which poses
 
 
 class Source(NamedTuple):
@@ -207,8 +200,8 @@ class Source(NamedTuple):
 def source_of(args: argparse.Namespace, path: str) -> Source:
     """Say which poses a config or an annotation file means.
 
-    Of a config it is the training data set: where there are several, the one
-    whose pipeline holds ``PoseDensityWeights``, else the only labeled one.
+    Of a config's training data sets it is the one whose pipeline holds
+    ``PoseDensityWeights``, else the only labeled one.
     """
     out = str(FOLDER / f'{Path(path).stem}.npz')
     if not path.endswith('.py'):
@@ -225,37 +218,27 @@ def source_of(args: argparse.Namespace, path: str) -> Source:
     loader = config.get('train_dataloader') or {}
     if not loader.get('dataset'):
         raise UserError(f'{path} has no train_dataloader.dataset')
-    key, dataset = _choose(path, dict(data_sets(
-        loader.dataset, 'train_dataloader.dataset')), args.dataset)
+    datasets = dict(data_sets(loader.dataset, 'train_dataloader.dataset'))
+    weighted = [key for key, one in datasets.items() if any(
+        components_of_class(one.get('pipeline'), 'PoseDensityWeights'))]
+    keys = [args.dataset] if args.dataset else weighted or [
+        key for key, one in datasets.items() if not _is_unlabeled(one)]
+    if len(keys) != 1 or keys[0] not in datasets:
+        what = (f'no training data set {args.dataset}' if args.dataset else
+                'several training data sets with PoseDensityWeights'
+                if weighted else
+                f'{len(keys) or "no"} labeled training data sets')
+        choices = ''.join(
+            f'\n  {key}: {one.get("type")} {one.get("ann_file") or ""}'.rstrip()
+            for key, one in datasets.items())
+        raise UserError(f'{path} has {what}. Choose one by --dataset:{choices}')
     options = dict(config.get('pose_density') or {})
     trained_on = tuple(dict.fromkeys(
         step['file'] for _, step in components_of_class(
             loader, 'PoseDensityWeights')))
     file = options.pop('file', None) or (
         trained_on[0] if len(trained_on) == 1 else out)
-    return Source(key, dataset, file, trained_on, options)
-
-
-def _choose(path: str, datasets: dict[str, dict],
-            key: str | None) -> tuple[str, dict]:
-    choices = ''.join(
-        f'\n  {name}: {one.get("type")} {one.get("ann_file") or ""}'.rstrip()
-        for name, one in datasets.items())
-    if key is not None:
-        if key not in datasets:
-            raise UserError(f'{path} has no training data set {key}. It has:'
-                            f'{choices}')
-        return key, datasets[key]
-    weighted = {
-        name: one for name, one in datasets.items()
-        if any(components_of_class(one.get('pipeline'), 'PoseDensityWeights'))}
-    labeled = weighted or {
-        name: one for name, one in datasets.items() if not _is_unlabeled(one)}
-    if len(labeled) != 1:
-        what = ('several training data sets with PoseDensityWeights' if weighted
-                else f'{len(labeled) or "no"} labeled training data sets')
-        raise UserError(f'{path} has {what}. Choose one by --dataset:{choices}')
-    return next(iter(labeled.items()))
+    return Source(keys[0], datasets[keys[0]], file, trained_on, options)
 
 
 def _is_unlabeled(dataset: dict) -> bool:
@@ -289,86 +272,80 @@ def read_poses(source: Source) -> Poses:
         tqdm, desc='reading poses', unit=' poses'))
 
 
-# -- pictures
-
-
-def save_figure(figure: Figure, path: Path, note: str | None = None) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Save a picture and say so; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    photo = path.suffix == '.jpg'
-    figure.savefig(path, dpi=110,
-                   pil_kwargs=dict(quality=85) if photo else None)
-    print(f'drawn: {path}' + (f'\nnote: {note}' if note else ''))
+    quality = dict(quality=85) if path.suffix == '.jpg' else None
+    figure.savefig(path, dpi=110, pil_kwargs=quality)
+    print(f'drawn: {path}')
 
 
 def draw_pictures(artifact: PoseDensityArtifact, folder: Path,
                   poses: Poses | None = None) -> None:
     """Draw a density, and, where they are given, its poses."""
-    name, note = artifact.dataset_name, None
+    name, names = artifact.dataset_name, artifact.joint_names
     if poses is None:
-        skeleton = Skeleton.of_registered(name, artifact.joint_names)
+        skeleton = Skeleton.of_registered(name, names)
     else:
         rows = _rows_of(artifact, poses)
         skeleton = Skeleton.of_metainfo(poses.metainfo)
-    if skeleton is None:
-        skeleton = Skeleton.without_bones(len(artifact.joint_names))
-        note = (f'MMPose has no data set with the name {name!r} and these '
-                'joints: poses are drawn without bones. Give --source')
     save_figure(draw_density_histogram(
         artifact.log_density, artifact.weights,
         f'{len(artifact.ids)} poses of {name}, effective sample size '
         f'{artifact.effective_sample_size:.3f}'), folder / 'density.png')
     save_figure(draw_pose_axes(
         *artifact.density.pose_axes(),
-        artifact.density.pca.explained_variance_ratio_, skeleton),
-        folder / 'axes.png', note)
+        artifact.density.pca.explained_variance_ratio_,
+        skeleton or Skeleton.without_bones(len(names))), folder / 'axes.png')
+    if skeleton is None:
+        print(f'note: MMPose has no data set with the name {name!r} and these '
+              'joints: poses are drawn without bones. Give --source')
     if poses is None:
         return
     known = np.flatnonzero(~np.isnan(artifact.log_density))
     ordered = known[np.argsort(artifact.log_density[known], kind='stable')]
     groups = {'most common': ordered[::-1], 'rarest': ordered}
     frame, frames = _frames(artifact, poses)
-    captions = [f'{weight:#.3g}'.rstrip('.') for weight in artifact.weights]
-    save_figure(draw_pose_sheet(
-        {group: [PoseCell.in_box(
-            poses.keypoints[rows[index]], poses.visible[rows[index]],
-            frames[rows[index]], captions[index]) for index in order[:SHEET]]
-         for group, order in groups.items()}, skeleton,
-        f'poses of {name} with their weights; gray: {frame}'),
-        folder / 'poses.png')
+    sheets = {group: [] for group in groups}
     crops, missing = {group: [] for group in groups}, {}
     for group, order in groups.items():
-        for index in order[:TRIES]:
-            if len(crops[group]) == CROPS:
-                break
-            cell = _crop(poses, rows[index], captions[index])
-            if cell is None:
-                missing[rows[index]] = poses.image_paths[rows[index]]
-            else:
-                crops[group].append(cell)
-    note = (f'{len(missing)} people are not shown in their images, which '
-            f'cannot be read, as {next(iter(missing.values()))}'
-            if missing else None)
+        for place, index in enumerate(order[:TRIES]):
+            row = rows[index]
+            caption = f'{artifact.weights[index]:#.3g}'.rstrip('.')
+            if place < SHEET:
+                sheets[group].append(PoseCell.in_box(
+                    poses.keypoints[row], poses.visible[row], frames[row],
+                    caption))
+            if len(crops[group]) < CROPS:
+                cell = _crop(poses, row, caption)
+                if cell is None:
+                    missing[row] = poses.image_paths[row]
+                else:
+                    crops[group].append(cell)
+    save_figure(draw_pose_sheet(
+        sheets, skeleton, f'poses of {name} with their weights; gray: {frame}'),
+        folder / 'poses.png')
     if any(crops.values()):
         save_figure(draw_pose_sheet(
             crops, skeleton, f'people of {name} with their weights',
-            columns=CROPS), folder / 'crops.jpg', note)
-    else:
-        print(f'note: {note}')
+            columns=CROPS), folder / 'crops.jpg')
+    if missing:
+        print(f'note: {len(missing)} people are not shown in their images, '
+              f'which cannot be read, as {next(iter(missing.values()))}')
 
 
 def _rows_of(artifact: PoseDensityArtifact, poses: Poses) -> list[int]:
     """Which of the poses each annotation of a density is."""
     artifact.check_joints(joint_names(poses.metainfo), 'the source')
     row_of = {identity: row for row, identity in enumerate(poses.ids.tolist())}
-    missing = [identity for identity in artifact.ids.tolist()
-               if identity not in row_of]
+    ids = artifact.ids.tolist()
+    missing = [identity for identity in ids if identity not in row_of]
     if missing:
         raise UserError(
-            f'{len(missing)} of {len(artifact.ids)} annotations of {artifact} '
-            f'are not in {", ".join(map(str, poses.files))}, the first is '
-            f'{missing[0]}: give the source that it was fitted to')
-    return [row_of[identity] for identity in artifact.ids.tolist()]
+            f'{len(missing)} of {len(ids)} annotations of {artifact} are not '
+            f'in {", ".join(map(str, poses.files))}, the first is {missing[0]}: '
+            'give the source that it was fitted to')
+    return [row_of[identity] for identity in ids]
 
 
 def _frames(artifact: PoseDensityArtifact,
@@ -389,8 +366,7 @@ def _crop(poses: Poses, row: int, caption: str) -> PoseCell | None:
     """The person in the image; ``None`` where the image cannot be read."""
     path = poses.image_paths[row]
     # as the training reads it
-    pixels = (mmcv.imread(path, channel_order='rgb') if osp.isfile(path)
-              else None)
+    pixels = mmcv.imread(path, channel_order='rgb') if osp.isfile(path) else None
     if pixels is None:
         return None
     box = poses.boxes[row]
