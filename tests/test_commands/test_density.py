@@ -28,8 +28,8 @@ def poses_of(count: int) -> np.ndarray:
     return (base + rng.normal(0, 3, base.shape)).round(2)
 
 
-def write_annotations(path: Path, poses: np.ndarray, without: str = '',
-                      first: int = 1) -> Path:
+def write_annotations(path: Path, poses: np.ndarray,
+                      without: str = '') -> Path:
     """A file in COCO's format with one person an image."""
     keypoints = np.concatenate(
         [poses, np.full((*poses.shape[:2], 1), 2.)], axis=2)
@@ -38,7 +38,7 @@ def write_annotations(path: Path, poses: np.ndarray, without: str = '',
         dict(id=index, image_id=index, category_id=1, iscrowd=0, area=4000.,
              bbox=[20., 20., 90., 90.], num_keypoints=16,
              keypoints=joints.ravel().tolist())
-        for index, joints in enumerate(keypoints, start=first)]
+        for index, joints in enumerate(keypoints, start=1)]
     for annotation in annotations:
         annotation.pop(without, None)
     path.write_text(json.dumps(dict(
@@ -76,10 +76,19 @@ def fit(run, *arguments):
     return out, errors
 
 
-@pytest.fixture
-def fitted(run, people, tmp_path) -> Path:
+@pytest.fixture(scope='module')
+def density(people) -> PoseDensityArtifact:
     """A density of these people."""
-    fit(run, people, '--out', 'people.npz', '--options', 'components=4')
+    file = people.with_name('people.npz')
+    assert main(['density', 'fit', str(people), '--no-pictures', '--out',
+                 str(file), '--options', 'components=4']) == 0
+    return PoseDensityArtifact.load(str(file))
+
+
+@pytest.fixture
+def fitted(density, tmp_path) -> Path:
+    """Its file."""
+    density.save(tmp_path / 'people.npz')
     return tmp_path / 'people.npz'
 
 
@@ -98,7 +107,6 @@ def test_fit_an_annotation_file(run, people, tmp_path):
     pictures = list(Path('work_dirs/pose_density/people').iterdir())
     assert {picture.name for picture in pictures} == {
         'density.png', 'axes.png', 'poses.png', 'crops.jpg'}
-    assert all(1000 < picture.stat().st_size < 300_000 for picture in pictures)
     assert re.search(r'note: \d+ people', out)
     assert not list(tmp_path.rglob('*partial*'))
 
@@ -161,28 +169,19 @@ def test_which_data_set_of_a_config(run, tmp_path, people):
     assert 'train_dataloader' in run('fit', config)[2]
 
 
-def at_one_point():
+def broken(rows, joints, value):
     poses = poses_of(30)
-    poses[7] = 50
-    return poses
-
-
-def not_a_number():
-    poses = poses_of(30)
-    poses[[7, 9], 2, 1] = np.nan
+    poses[rows, joints] = value
     return poses
 
 
 @pytest.mark.parametrize('poses, without, message', [
-    (at_one_point(), '', r'1 of 30 .*ids 8\)'),
-    (not_a_number(), '', r'2 of 30 .*NaN.*ids 8, 10\)'),
-    (poses_of(8), '', '8 of 8 poses'),
-    (np.repeat(poses_of(6), 5, 0), '', '30 poses.* 6'),
+    (broken([7], slice(None), 50), '', r'1 of 30 .*ids 8\)'),
+    (broken([7, 9], 2, np.nan), '', r'2 of 30 .*NaN.*ids 8, 10\)'),
     (poses_of(30), 'keypoints', 'bad.json has no pose'),
     (poses_of(30)[:, :14], '', 'annotation 1 has 14 joints'),
     (poses_of(30), 'category_id', 'bad.json.*CocoDataset'),
     ('{"images": [', '', 'bad.json.*JSONDecodeError'),
-    ('{"images": []}', '', 'bad.json has no pose'),
     ('[]', '', 'bad.json.*AssertionError'),
 ])
 def test_bad_annotations(run, tmp_path, poses, without, message):
@@ -202,8 +201,6 @@ def test_bad_annotations(run, tmp_path, poses, without, message):
 
 @pytest.mark.parametrize('arguments, message', [
     (['--options', 'bandwith=2'], 'bandwith'),
-    (['--options', 'mode=new'], 'mode'),
-    (['--options', 'kernel=box'], 'kernel'),
     (['--out', 'people.json'], 'people.json'),
     (['--device', 'nonsense'], "'nonsense'"),
     (['--dataset-type', 'NoDataset'], 'NoDataset'),
@@ -227,18 +224,12 @@ def test_missing_files(run, tmp_path):
         assert status == 1 and message in errors
 
 
-def test_copies_are_counted(run, tmp_path):
-    poses = poses_of(30)
-    poses[[10, 11, 12]] = poses[20]
-    annotations = write_annotations(tmp_path / 'copies.json', poses)
-    out, errors = fit(run, annotations)
-    assert 'warning: 3 of 30' in errors
-    assert re.search(r'copies of others +3\n', out)
-
-
 def test_weights_that_do_nothing_or_too_much(run, people, tmp_path):
-    _, errors = fit(run, people, '--out', 'a.npz', '--options', 'alpha=0')
-    assert 'warning: ' in errors
+    copied = poses_of(40)
+    copied[10] = copied[20]
+    _, errors = fit(run, write_annotations(tmp_path / 'copied.json', copied),
+                    '--out', 'a.npz', '--options', 'alpha=0')
+    assert 'warning: 1 of 40' in errors and errors.count('warning: ') == 2
     before = (tmp_path / 'a.npz').read_bytes()
     few = [people, '--out', 'a.npz', '--options', 'alpha=50', 'clip=None',
            'min_ess=0', 'kernel=gaussian']
@@ -268,20 +259,10 @@ def test_inspect(run, fitted, people, tmp_path):
     assert not Path('new').exists()
 
 
-def test_an_unknown_data_set_is_drawn_without_bones(run, fitted):
-    dataclasses.replace(PoseDensityArtifact.load(fitted), dataset_name='elves'
-                        ).save('elves.npz')
+def test_an_unknown_data_set_is_drawn_without_bones(run, density):
+    dataclasses.replace(density, dataset_name='elves').save('elves.npz')
     status, out, _ = run('inspect', 'elves.npz')
     assert status == 0 and re.search("axes.png\nnote: .*'elves'", out)
-
-
-def test_bad_files(run, fitted, tmp_path):
-    bad = tmp_path / 'bad.npz'
-    bad.write_bytes(fitted.read_bytes()[:-200])
-    for command in (['inspect', bad], ['compare', fitted, bad]):
-        status, _, errors = run(*command)
-        assert status == 1 and re.match(f'error: {bad}', errors)
-    assert not list(tmp_path.rglob('*.png'))
 
 
 def test_compare(run, fitted, people, tmp_path):
@@ -290,31 +271,27 @@ def test_compare(run, fitted, people, tmp_path):
     status, out, _ = run('compare', fitted, 'half.npz', '--count', '3')
     assert status == 0 and '40, 40 with' in out
     assert len(out.split('weight\n')[1].splitlines()) == 3 + 1
-    assert (tmp_path / 'people_and_half.png').stat().st_size < 300_000
+    assert (tmp_path / 'people_and_half.png').exists()
     status, out, _ = run('compare', fitted, fitted, '--out', 'new/same.png')
     assert 'log density  1.000' in out and '100.0%' in out
     assert (tmp_path / 'new' / 'same.png').exists()
 
 
-def test_compare_needs_common_annotations(run, fitted, tmp_path):
-    def shifted(name, by, **change):
-        path = write_annotations(tmp_path / f'{name}.json', poses_of(30),
-                                 first=1 + by)
-        fit(run, path, '--out', f'{name}.npz')
-        dataclasses.replace(PoseDensityArtifact.load(f'{name}.npz'), **change
-                            ).save(f'{name}.npz')
-        return run('compare', fitted, f'{name}.npz')
-
-    status, out, _ = shifted('near', 37)
-    assert status == 0 and '3, 3 with' in out and 'near.json' in out
-    status, _, errors = shifted('elves', 37, dataset_name='elves')
-    assert status == 1 and re.search('coco.*elves', errors)
-    status, _, errors = shifted('far', 40)
-    assert status == 1 and '0 annotations in common' in errors
+def test_compare_needs_common_annotations(run, density, fitted):
+    for by, changes, expected in (
+            (37, dict(annotation_files=('near.json',), annotation_digest='0'),
+             '3, 3 with.*near.json'),
+            (37, dict(dataset_name='elves'), 'coco.*elves'),
+            (40, {}, '0 annotations in common')):
+        dataclasses.replace(density, ids=density.ids + by, **changes
+                            ).save('other.npz')
+        status, out, errors = run('compare', fitted, 'other.npz')
+        assert status == ('near' not in expected)
+        assert re.search(expected, out + errors, re.DOTALL)
 
 
-def test_comparison_by_hand(fitted):
-    first = PoseDensityArtifact.load(fitted)
+def test_comparison_by_hand(density):
+    first = density
     log_density = first.log_density.copy()
     # the same in another order, with two densities exchanged and one missing
     low, high = np.argsort(log_density)[[0, -1]]

@@ -52,7 +52,6 @@ def test_histogram(density):
     log_density[1] = -50
     figure = draw_density_histogram(log_density, weights, 'title')
     axes, of_weights = figure.axes
-    assert axes.get_title() == 'title'
     # all but the few that it says are left of it
     assert sum(bar.get_height() for bar in axes.containers[0]) == 979
     assert axes.get_xlabel().endswith('left: 1')
@@ -63,10 +62,7 @@ def test_histogram(density):
         assert np.abs(np.array(bounds) - place).min() < 0.02
     x, y = of_weights.lines[0].get_data()
     assert np.all(np.diff(x) > 0) and np.all(np.diff(y) < 0)
-    assert len(picture_of(figure)) > 100
     assert of_weights.get_yscale() == 'log'
-    ticks = [tick.get_text() for tick in of_weights.get_yticklabels()]
-    assert {'0.5', '1', '2'} <= set(ticks)
 
 
 @pytest.mark.parametrize('log_density, weights', [
@@ -79,6 +75,16 @@ def test_extreme_densities_can_be_drawn(log_density, weights):
         ['a', 'b'])).size
 
 
+def test_comparison(density):
+    log_density, weights = density
+    figure = draw_density_comparison(
+        np.stack([log_density, 2 * log_density]),
+        np.stack([weights, weights**2]), ['first', 'second'])
+    for axes in figure.axes:
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ('first', 'second')
+        assert len(joints(axes)) == 1000
+
+
 def test_axes_of_poses():
     shifts = np.stack([np.full((3, 2), 1.), np.zeros((3, 2))])
     figure = draw_pose_axes(LINE, shifts, np.array([0.75, 0.2]), SKELETON)
@@ -89,8 +95,7 @@ def test_axes_of_poses():
         assert np.allclose(drawn[:2], LINE[SKELETON.links])  # the mean
         assert np.allclose(drawn[2:], LINE[SKELETON.links] + shift)
         # down is down
-        assert axes.get_ylim()[0] > axes.get_ylim()[1]
-        low, high = np.sort(axes.get_ylim())
+        high, low = axes.get_ylim()
         assert low < joints(axes)[:, 1].min() < joints(axes)[:, 1].max() < high
 
 
@@ -145,13 +150,3 @@ def test_sheet_of_poses():
     picture = picture_of(figure).astype(int)
     assert (np.abs(picture - [0, 200, 0]).max(-1) < 30).mean() > 0.02
     assert picture_of(draw_pose_sheet({}, SKELETON, 'empty')).size
-
-
-def test_comparison(density):
-    log_density, weights = density
-    figure = draw_density_comparison(
-        np.stack([log_density, 2 * log_density]),
-        np.stack([weights, weights**2]), ['first', 'second'])
-    for axes in figure.axes:
-        assert (axes.get_xlabel(), axes.get_ylabel()) == ('first', 'second')
-        assert len(joints(axes)) == 1000
