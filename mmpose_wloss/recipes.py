@@ -11,6 +11,8 @@ compose, and ``python -m mmpose_wloss recipe`` writes what they give as a file.
 
 import copy
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from .common.configs import add_import, components, components_of_class, is_of_c
 from .common.errors import UserError
 from .datasets import UnlabeledPoseDataset
 from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
+from .pose_density import PoseDensity
 
 HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 # the easy view, which a teacher sees, hides nothing and needs no label
@@ -83,6 +86,7 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
     one_of(('PoseDual', 'PoseCons'), method=method)
     cfg = _begin(cfg)
     _check_outputs(cfg, method)
+    _check_options(method, options)
     cfg.model = dict(type=method, network=cfg.model,
                      hard_views=copy.deepcopy(list(hard_views)), **options)
     _mix(cfg, images, labels, batch_size, source_ratio)
@@ -116,6 +120,7 @@ def distill(cfg: Config, teacher: str | Mapping, checkpoint: str | None = None,
     """
     cfg = _begin(cfg)
     _check_outputs(cfg, 'FastPoseDistiller')
+    _check_options('FastPoseDistiller', options)
     if is_of_class(cfg.model.head, 'MSPNHead'):
         raise UserError('distill: an MSPNHead learns heatmaps of several sizes, but '
                         'a teacher gives one')
@@ -175,6 +180,7 @@ def weigh_poses(cfg: Config, file: str | Path | None = None,
         if not key.startswith(('val', 'test')):
             cfg[key] = _after_targets(
                 value, dict(type='PoseDensityWeights', file=file))
+    PoseDensity(**options)  # refuses what it does not take
     cfg.pose_density = dict(file=file, **options)
     cfg.setdefault('default_hooks', {})['pose_density'] = dict(
         type='PoseDensityHook')
@@ -240,6 +246,7 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
     if is_of_class(head, 'IntegralPose3DHead'):
         head.balancer = balancer
     elif terms:
+        _check_options('BalancedHead', options)
         network.head = dict(type='BalancedHead', head=head, terms=terms,
                             balancer=balancer, **options)
     else:
@@ -269,8 +276,19 @@ def _component(config: str | Mapping) -> dict:
     """The config of a registered model or loss, given by its type or whole."""
     config = dict(type=config) if isinstance(config, str) else dict(config)
     if MODELS.get(config['type']) is None:
-        raise UserError(f'no {config["type"]} is registered')
+        near = get_close_matches(config['type'], MODELS.module_dict, cutoff=.5)
+        raise UserError(f'no {config["type"]} is registered' +
+                        (f'. Did you mean {", ".join(near)}?' if near else ''))
     return config
+
+
+def _check_options(kind: str, options: Mapping) -> None:
+    """Refuse options that a model does not take."""
+    known = signature(MODELS.get(kind)).parameters
+    for name in options:
+        if name not in known:
+            raise UserError(f'{kind} has no option {name}. It takes '
+                            f'{", ".join(known)}')
 
 
 def _type(config: Any) -> str:
@@ -363,8 +381,14 @@ def _unlabeled(images: str | Path | Mapping, labeled: dict,
 
 
 def _below(root: str | None, file: str | Path) -> str:
-    """A path, relative to a folder if it is below it."""
-    return (relpath(file, root) if root and Path(file).is_relative_to(root)
+    """A path as a data set of this root names it.
+
+    A relative one is below the root, or else of the working directory.
+    """
+    path = Path(file)
+    here = (not path.is_absolute() and path.is_file()
+            and not Path(root or '', path).is_file())
+    return (relpath(path, root) if root and (here or path.is_relative_to(root))
             else str(file))
 
 

@@ -1,18 +1,20 @@
 """``python -m mmpose_wloss recipe``: write a config of this package."""
 
 import argparse
+import difflib
 import os
 import shlex
 import sys
 from pathlib import Path
 
+import mmpose
 from mmengine.config import Config, DictAction
 
 from .. import recipes
 from ..common.config_text import config_text
 from ..common.errors import MissingFile, UserError
 from ..common.files import write_whole
-from ..preflight import check_config_path
+from ..preflight import check_components, check_config_path, check_files
 
 TRAIN = 'python -m mmpose_wloss train {}'
 FIT = 'python -m mmpose_wloss density fit {}'
@@ -35,7 +37,12 @@ def load_base(base: str) -> Config:
     except (OSError, ValueError) as error:
         if '::' not in base:
             raise
-        raise MissingFile(f'there is no stock config {base}') from error
+        stock = Path(mmpose.__file__).parent / '.mim' / 'configs'
+        known = {file.name: file for file in stock.rglob('*.py')}
+        near = difflib.get_close_matches(Path(base).name, known, n=3)
+        raise MissingFile(f'there is no stock config {base}' + ''.join(
+            f'\n  near it: mmpose::{known[name].relative_to(stock)}'
+            for name in near)) from error
 
 
 def text_over(config: Config, base: str, folder: str | Path = '.') -> str:
@@ -62,7 +69,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                       'annotation file are, if not beside the labeled ones')
     data.add_argument('--labels', help='annotation file of the labeled subset')
     data.add_argument('--batch-size', type=int,
-                      help='labeled and unlabeled images together')
+                      help='labeled and unlabeled images together. Default: '
+                      'as many as in a batch of the base')
 
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss recipe', description='Turn a config into one that '
@@ -71,7 +79,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     semi = verbs.add_parser('semi', parents=[common, data],
                             help='learn from unlabeled images, too')
     semi.add_argument('--method', default='PoseDual',
-                      choices=['PoseDual', 'PoseCons'])
+                      choices=['PoseDual', 'PoseCons'], help='two networks that '
+                      'teach each other (default), or one that teaches itself')
     distill = verbs.add_parser('distill', parents=[common, data],
                                help='learn from a trained network')
     distill.add_argument('--teacher', required=True,
@@ -86,10 +95,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     weigh.add_argument('--file', help='the pose density, which is fitted next')
     focus = verbs.add_parser('focus', parents=[common],
                              help='weigh joints up against the background')
-    focus.add_argument('--loss', default='FocusMSELoss')
+    focus.add_argument('--loss', default='FocusMSELoss', help='FocusMSELoss '
+                       '(default), WeightAdaptiveMSELoss or '
+                       'HeatmapWeightingMSELoss')
     balancer = verbs.add_parser('balance', parents=[common],
                                 help='balance the losses of a head')
-    balancer.add_argument('--balancer', default='UncertaintyBalancer')
+    balancer.add_argument('--balancer', default='UncertaintyBalancer', help='that '
+                          '(default), or GradNormBalancer, AdaptiveBalancer, '
+                          'ManualBalancer or DynamicTaskPriorityBalancer')
     balancer.add_argument('--terms', nargs='+', help='names of the losses')
     return parser.parse_args(arguments)
 
@@ -125,13 +138,47 @@ def main(arguments: list[str] | None = None) -> int:
     """
     args = parse(arguments)
     out = Path(args.out)
+    if out.suffix != '.py':
+        raise UserError(f'--out must end in .py, but it is {out}')
     if out.exists() and not args.force:
         raise UserError(f'{out} exists already. Add --force to overwrite it')
+    base = load_base(args.base)
+    if any(out.resolve() == Path(line).resolve()
+           for line in base.text.splitlines() if line.endswith('.py')):
+        raise UserError(f'{out} is what {args.base} consists of: give another '
+                        '--out')
     given = sys.argv[2:] if arguments is None else arguments
     command = shlex.join(['python', '-m', 'mmpose_wloss', 'recipe', *given])
     cfg = made(args)
-    write_whole(out, f'# {command}\n' + text_over(cfg, args.base, out.parent))
-    print(f'{out} is written. Read it, then run')
+    notes = differences_to_know(cfg, base)
+    write_whole(out, ''.join(f'# {line}\n' for line in [command, *notes]) +
+                text_over(cfg, args.base, out.parent))
+    print(*notes, f'{out} is written. Read it, then run', sep='\n')
     for line in [*([FIT] if args.recipe == 'weigh' else []), TRAIN]:
         print(f'  {line.format(out)}')
+    try:
+        check_components(cfg)
+        check_files(cfg, ['train', 'val'])
+    except UserError as error:
+        print(f'Before it can train: {error}')
     return 0
+
+
+def differences_to_know(cfg: Config, base: Config) -> list[str]:
+    """What a recipe changes beside what it is for, a line each."""
+    before, after = ([str(getattr(hook['type'], '__name__', hook['type'])
+                          ).rpartition('.')[2]
+                      for hook in one.get('custom_hooks') or []]
+                     for one in (base, cfg))
+    gone = [name for name in before if name not in after]
+    lines = [f'left out of the base: {", ".join(gone)}'] if gone else []
+    if cfg.get('labeled'):
+        loader = cfg.train_dataloader
+        shares = loader.sampler.get('source_ratio')
+        if shares:
+            count = loader.batch_size * shares[0] / sum(shares)
+            lines.append(
+                f'a batch holds {loader.batch_size} images, {count:g} of them '
+                f'labeled ({base.train_dataloader.batch_size} in the base); an '
+                'epoch ends when the larger data set was seen once')
+    return lines

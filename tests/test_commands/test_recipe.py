@@ -71,6 +71,53 @@ def test_a_file_is_overwritten_by_force_only(tmp_path):
         main(['focus', STOCK, '--out', str(out)])
     assert out.read_text() == 'mine'
     assert main(['focus', STOCK, '--out', str(out), '--force']) == 0
+    # and never what the config consists of
+    over = tmp_path / 'over.py'
+    over.write_text("_base_ = 'mine.py'\n")
+    for base in (out, over):
+        with pytest.raises(UserError, match='--out'):
+            main(['weigh', str(base), '--out', str(out), '--force'])
+    with pytest.raises(UserError, match='mine.txt'):
+        main(['focus', STOCK, '--out', str(tmp_path / 'mine.txt')])
+
+
+@pytest.mark.parametrize('command, named', [
+    (f'semi {STOCK} --images my --options nosuch=3', 'nosuch'),
+    (f'distill {STOCK} --teacher t.py --checkpoint t.pth --options nosuch=3',
+     'nosuch'),
+    (f'weigh {STOCK} --options bandwith=0.2', 'bandwith'),
+    (f'balance {DEKR} --options nosuch=3', 'nosuch'),
+    (f'balance {DEKR} --balancer Adaptive', 'AdaptiveBalancer'),
+    (f'focus {STOCK} --loss FocusMSE', 'FocusMSELoss')])
+def test_what_a_recipe_does_not_take_is_named(command, named, tmp_path):
+    with pytest.raises(UserError, match=named):
+        main([*command.split(), '--out', str(tmp_path / 'mine.py')])
+
+
+def test_files_are_looked_for_here_and_below_the_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in ('here.json', 'data/coco/there.json', 'data/coco/both.json',
+                 'both.json'):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for given, expected in (('here.json', '../../here.json'),
+                            ('there.json', 'there.json'),
+                            ('both.json', 'both.json'),
+                            ('data/coco/there.json', 'there.json')):
+        cfg = semi_supervised(load_base(STOCK), given, labels=given)
+        assert cfg.labeled.ann_file == cfg.unlabeled.ann_file == expected
+
+
+def test_it_says_what_else_changes(tmp_path, capsys):
+    base = f'{BODY}/rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py'
+    out = tmp_path / 'mine.py'
+    main(['semi', base, '--images', 'my', '--out', str(out)])
+    printed = capsys.readouterr().out
+    for text in (printed, out.read_text()):
+        assert 'EMAHook, PipelineSwitchHook' in text
+        assert '256 images, 128 of them labeled' in text
+    # what is not there is said when the file is written
+    assert 'data_prefix.img: my\n' in printed
 
 
 @pytest.mark.parametrize('base', ['none.py', 'mmpose::body_2d_keypoint/none.py'])
