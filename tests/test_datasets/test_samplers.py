@@ -5,6 +5,7 @@ from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import EpochMultiSourceSampler
 
 import mmpose.datasets.samplers as stock_samplers
+import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
 from mmpose.registry import DATASETS
@@ -69,14 +70,10 @@ def in_world(monkeypatch):
     ((10, ), 4, [1], [4]),
 ])
 @pytest.mark.parametrize('round_up', [True, False])
-@pytest.mark.parametrize('shuffle', [True, False])
-def test_every_batch_has_the_ratio(lengths, batch_size, ratio, shares,
-                                   round_up, shuffle):
-    sampler = sampler_of(lengths, batch_size, ratio, round_up=round_up,
-                         shuffle=shuffle)
+def test_every_batch_has_the_ratio(lengths, batch_size, ratio, shares, round_up):
+    sampler = sampler_of(lengths, batch_size, ratio, round_up=round_up)
     ends = list(itertools.accumulate(lengths))
-    expected = [source for source, share in enumerate(shares)
-                for _ in range(share)]
+    expected = np.repeat(range(len(shares)), shares).tolist()
     for order in epochs(sampler, range(3)):
         assert len(order) == len(sampler)
         for batch in batches(order, batch_size):
@@ -126,13 +123,6 @@ def test_smaller_sources_are_covered_evenly_over_epochs(round_up):
         for source in (range(0, 7), range(7, 57), range(57, 60)):
             counts = [seen[index] for index in source]
             assert max(counts) - min(counts) <= 1
-
-
-def test_a_source_smaller_than_its_share_is_taken_again():
-    for batch in batches(list(sampler_of((3, 32), 16, [1, 1])), 16):
-        counts = Counter(index for index in batch if index < 3)
-        assert sorted(counts.values()) in ([2, 3, 3], [2, 2, 4])
-    assert len(sampler_of((1, 1), 64, [1, 1])) == 64
 
 
 def test_epochs_and_sources_differ_and_seeds_decide():
@@ -201,14 +191,13 @@ def test_sources_are_as_long_as_the_combined_data_set_says():
     assert sorted(sampler) == list(range(20))
 
 
-@pytest.mark.parametrize('workers, persistent', [(0, False), (2, False),
-                                                 (2, True)])
-def test_a_data_loader_follows_the_epochs(workers, persistent):
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_data_loader_follows_the_epochs(workers):
     dataset = combined(3, 10)
     sampler = EpochMultiSourceSampler(dataset, 4, [1, 1], seed=7)
     loader = DataLoader(dataset, batch_size=4, sampler=sampler,
                         num_workers=workers, collate_fn=list,
-                        persistent_workers=persistent)
+                        persistent_workers=workers > 0)
     expected = epochs(sampler_of((3, 10), 4, [1, 1]), range(3))
     assert len(loader) == 5
     for number, order in enumerate(expected):

@@ -60,8 +60,9 @@ def test_eight_bits(exported, name, tmp_path):
     file = quantize_onnx(done.file, tmp_path / 'int8.onnx', images)
     content = onnx.load(str(file))
     assert 'QuantizeLinear' in {node.op_type for node in content.graph.node}
-    assert any(tensor.data_type == onnx.TensorProto.INT8
-               for tensor in content.graph.initializer)
+    # the weights of convolutions and of linear layers take a quarter
+    assert {tensor.data_type for tensor in content.graph.initializer
+            if len(tensor.dims) > 1} == {onnx.TensorProto.INT8}
     network = OnnxNetwork(file, threads=1)
     assert network.metadata == exact.metadata
     assert joint_distance(model, done.file, images) < 0.05
@@ -70,16 +71,6 @@ def test_eight_bits(exported, name, tmp_path):
                             outputs(exact, images[0]), strict=True):
         spread = theirs.max() - theirs.min()
         assert 0 < (ours - theirs).abs().mean() < 0.05 * spread
-
-
-def test_weights_take_a_quarter(build_model, tmp_path):
-    network = heatmap_network(in_channels=128)
-    network['backbone'] = dict(network['backbone'], base_channels=16)
-    done = export_onnx(build_model(network), Config(dict(model=network)),
-                        tmp_path / 'net.onnx')
-    file = quantize_onnx(done.file, tmp_path / 'int8.onnx',
-                         [torch.zeros(1, 3, 64, 48)])
-    assert file.stat().st_size < 0.35 * done.file.stat().st_size
 
 
 def test_a_failed_write_leaves_the_old_file(exported, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from mmengine.config import Config
 from mmpose.registry import MODELS
 from small_networks import KEYPOINTS, batch_for
 
@@ -59,15 +60,10 @@ def test_it_neither_holds_weights_nor_loads_nor_trains(exported):
 
 def changed(network, **changes):
     """A copy with other values at keys such as ``head__out_channels``."""
-    network = copy.deepcopy(network)
-    for key, value in changes.items():
-        inner = network
-        *path, last = key.split('__')
-        for name in path:
-            inner[name] = dict(inner[name])
-            inner = inner[name]
-        inner[last] = value
-    return network
+    network = Config(copy.deepcopy(network))
+    network.merge_from_dict({
+        key.replace('__', '.'): value for key, value in changes.items()})
+    return network.to_dict()
 
 
 @pytest.mark.parametrize('name, changes, message', [

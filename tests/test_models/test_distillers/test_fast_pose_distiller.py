@@ -15,6 +15,7 @@ from mmpose.structures import PoseDataSample
 from packaging.version import Version
 from small_networks import (
     KEYPOINTS,
+    MEGVII,
     NETWORKS,
     batch_for,
     checkpoint_of,
@@ -23,10 +24,9 @@ from small_networks import (
     hourglass_network,
     losses_of,
 )
+from small_trainings import same
 
 DATA = Path(__file__).parents[2] / 'data' / 'fpd_loss.npz'
-# computed by the original implementation, where it is at hand
-WHOLE = Path(__file__).parents[4] / 'shared' / 'fixtures' / 'fpd_loss.npz'
 
 
 @MODELS.register_module(force=True)
@@ -57,11 +57,8 @@ def total(losses):
     return sum(value for key, value in losses.items() if 'loss' in key)
 
 
-@pytest.mark.parametrize('file', [DATA, WHOLE], ids=['joints', 'whole'])
-def test_the_loss_is_the_original_implementations(file, tmp_path):
-    if not file.exists():
-        pytest.skip('the whole file is not at hand')
-    data = {key: np.asarray(value) for key, value in np.load(file).items()}
+def test_the_loss_is_the_original_implementations(tmp_path):
+    data = dict(np.load(DATA))
     heatmaps = {key: torch.from_numpy(data[key].astype(np.float32))
                 for key in ('target', 'teacher', 'student0', 'student1')}
     shape = heatmaps['target'].shape
@@ -75,8 +72,7 @@ def test_the_loss_is_the_original_implementations(file, tmp_path):
         model.student.backbone.stages.data[stage] = heatmaps[f'student{stage}']
 
     samples = []
-    for target, labeled in zip(heatmaps['target'], data['labeled'],
-                               strict=True):
+    for target, labeled in zip(heatmaps['target'], data['labeled'], strict=True):
         sample = PoseDataSample(metainfo=dict(labeled=bool(labeled)))
         sample.gt_instance_labels = InstanceData(
             keypoint_weights=torch.ones(1, shape[1]))
@@ -102,13 +98,7 @@ def test_alpha_0_is_the_stock_training(name, tmp_path):
                       teacher_checkpoint='there is none')
     stock = MODELS.build(config)
     stock.load_state_dict(model.student.state_dict())
-    for each in (model, stock):
-        each.train()
-    ours = losses_of(model, data)
-    theirs = losses_of(stock, data)
-    assert ours.keys() == theirs.keys()
-    for key in theirs:
-        assert torch.equal(ours[key], theirs[key])
+    assert same(losses_of(model, data), losses_of(stock, data))
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -176,15 +166,13 @@ def test_the_teacher_is_frozen_and_no_part_of_the_model(tmp_path):
     assert not any(part.training for part in network.modules())
     assert all(value.grad is None and not value.requires_grad
                for value in network.parameters())
-    for key, value in network.state_dict().items():
-        assert torch.equal(value, before[key])
+    assert same(network.state_dict(), before)
     # norms of the student are trained, so the mode is not theirs
     assert all(part.training for part in model.student.modules())
 
     names = {key.split('.')[0] for key in model.state_dict()}
     assert names <= {'student', 'data_preprocessor'}
-    assert len(list(model.parameters())) == len(
-        list(model.student.parameters()))
+    assert len(list(model.parameters())) == len(list(model.student.parameters()))
 
 
 def test_the_teacher_moves_along(tmp_path):
@@ -206,13 +194,11 @@ def test_testing_needs_no_teacher(tmp_path):
     stock = MODELS.build(config)
     stock.load_state_dict(model.student.state_dict())
     stock.eval()
-    for each in (found := model.val_step(batch_for(config)),
-                 model.test_step(batch_for(config))):
-        assert 'pred_instances' in each[0]
-    for ours, theirs in zip(found, stock.val_step(batch_for(config)),
-                            strict=True):
-        np.testing.assert_array_equal(ours.pred_instances.keypoints,
-                                      theirs.pred_instances.keypoints)
+    expected = stock.val_step(batch_for(config))
+    for step in (model.val_step, model.test_step):
+        for ours, theirs in zip(step(batch_for(config)), expected, strict=True):
+            np.testing.assert_array_equal(ours.pred_instances.keypoints,
+                                          theirs.pred_instances.keypoints)
     images = torch.rand(2, 3, 64, 48)
     assert torch.equal(model(images), stock(images, None))
 
@@ -224,16 +210,9 @@ def test_testing_needs_no_teacher(tmp_path):
     dict(type='AdaptiveWingLoss'),
     dict(type='KeypointOHKMMSELoss', topk=2),
 ], ids=lambda loss: loss['type'])
-@pytest.mark.parametrize('where', ['head', 'criterion'])
-def test_other_losses_can_be_the_criterion(loss, where, tmp_path):
-    config = heatmap_network()
-    arguments = {}
-    loss = dict(loss, use_target_weight=True)
-    if where == 'head':
-        config['head']['loss'] = loss
-    else:
-        arguments['criterion'] = loss
-    model = distiller(config, config, tmp_path, **arguments)
+def test_other_losses_can_be_the_criterion(loss, tmp_path):
+    config = heatmap_network(loss=dict(loss, use_target_weight=True))
+    model = distiller(config, config, tmp_path)
     # far outside of what a target of labels can be
     with torch.no_grad():
         model.teacher.network.head.final_layer.bias.copy_(
@@ -334,12 +313,10 @@ def test_wrong_arguments(arguments, tmp_path):
 
 def test_teachers_that_do_not_fit(tmp_path):
     config = heatmap_network()
-    with pytest.raises(MissingFile, match='none.pth'):
-        distiller(config, config, tmp_path, teacher_checkpoint='none.pth')
-    with pytest.raises(MissingFile, match='none.py'):
-        distiller(config, 'none.py', tmp_path,
-                  teacher_checkpoint=checkpoint_of(config, tmp_path))
     wide = checkpoint_of(heatmap_network(deconv_out_channels=(8, 16)), tmp_path)
+    for teacher, checkpoint in ((config, 'none.pth'), ('none.py', wide)):
+        with pytest.raises(MissingFile, match=r'none\.p'):
+            distiller(config, teacher, tmp_path, teacher_checkpoint=checkpoint)
     with pytest.raises(UserError, match=r'\(8, 16, 4, 4\) in the '
                        r'checkpoint, \(8, 8, 4, 4\) in the model'):
         distiller(config, config, tmp_path, teacher_checkpoint=wide)
@@ -347,12 +324,9 @@ def test_teachers_that_do_not_fit(tmp_path):
 
 @pytest.mark.parametrize('where', ['head', 'criterion'])
 def test_a_loss_that_ignores_weights_cannot_tell_parts_apart(where, tmp_path):
-    config = heatmap_network()
-    arguments = {}
-    if where == 'head':
-        config['head']['loss'] = dict(type='AdaptiveWingLoss')
-    else:
-        arguments['criterion'] = dict(type='AdaptiveWingLoss')
+    loss = dict(type='AdaptiveWingLoss')
+    config = heatmap_network(**dict(loss=loss) if where == 'head' else {})
+    arguments = {} if where == 'head' else dict(criterion=loss)
     model = distiller(config, config, tmp_path, **arguments)
     with pytest.raises(UserError, match='use_target_weight'):
         losses_of(model, batch_for(config))
@@ -387,23 +361,18 @@ def test_loading_a_teacher_draws_nothing(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize('student, criterion', [
-    ('MSRA', 'KLDiscretLoss'), ('SimCC', 'KeypointMSELoss'),
-    ('MSRA', 'FocalHeatmapLoss')])
-def test_criteria_for_other_outputs(student, criterion, tmp_path):
-    config = NETWORKS[student]()
-    with pytest.raises(UserError, match=criterion):
-        distiller(config, config, tmp_path, criterion=dict(type=criterion))
+MSPN = dict(
+    type='MSPNHead', num_stages=1, num_units=2, out_shape=(16, 12),
+    out_channels=KEYPOINTS, unit_channels=64, level_indices=[0, 1], decoder=MEGVII,
+    loss=[dict(type='KeypointMSELoss', use_target_weight=True)] * 2)
 
 
-def test_heads_of_several_sizes_are_refused(tmp_path):
-    config = heatmap_network()
-    config['head'] = dict(
-        type='MSPNHead', num_stages=1, num_units=2, out_shape=(16, 12),
-        out_channels=KEYPOINTS, unit_channels=64,
-        level_indices=[0, 1], decoder=dict(
-            type='MegviiHeatmap', input_size=(48, 64), heatmap_size=(12, 16),
-            kernel_size=5),
-        loss=[dict(type='KeypointMSELoss', use_target_weight=True)] * 2)
-    with pytest.raises(UserError, match='MSPNHead'):
-        distiller(config, heatmap_network(), tmp_path)
+@pytest.mark.parametrize('student, criterion, message', [
+    (NETWORKS['MSRA'](), 'KLDiscretLoss', 'KLDiscretLoss cannot'),
+    (NETWORKS['SimCC'](), 'KeypointMSELoss', 'KeypointMSELoss cannot'),
+    (NETWORKS['MSRA'](), 'FocalHeatmapLoss', 'FocalHeatmapLoss'),
+    # heatmaps of several sizes
+    (dict(heatmap_network(), head=MSPN), 'KeypointMSELoss', 'MSPNHead')])
+def test_students_and_criteria_that_do_not_fit(student, criterion, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        distiller(student, heatmap_network(), tmp_path, criterion=dict(type=criterion))

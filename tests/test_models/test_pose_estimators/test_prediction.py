@@ -88,8 +88,8 @@ def test_a_codec_that_decodes_in_place():
     expected = np.concatenate([
         instance.keypoints for instance in head.decode(mean)])
     sample = data['data_samples'][0].metainfo
-    expected = (expected / sample['input_size'] * sample['input_scale'] +
-                sample['input_center'] - 0.5 * sample['input_scale'])
+    expected = (expected / sample['input_size'] - 0.5) * sample['input_scale']
+    expected += sample['input_center']
     assert np.allclose(ours, expected, atol=1e-3)
 
 
