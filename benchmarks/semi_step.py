@@ -58,7 +58,7 @@ class Bench:
     """A PoseDual with a batch, on a device, in some setting.
 
     Args:
-        batch (int): Labelled images, and as many unlabeled ones.
+        batch (int): Labeled images, and as many unlabeled ones.
         device (torch.device): Where to run.
         dtype (torch.dtype, optional): Of autocast.
         channels_last (bool): The model's option.
