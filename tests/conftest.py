@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,15 @@ def write_annotations(file: Path, names: list, annotations: list,
 def random_joints(rng: np.random.Generator, count: int) -> np.ndarray:
     """Keypoints of one person inside the image, in shape [count, 2]."""
     return rng.uniform((30, 20), (100, 80), (count, 2)).round(1)
+
+
+@pytest.fixture(autouse=True)
+def own_visualizer():
+    """MMEngine names one by the second, and tests are faster than that."""
+    yield
+    visualization = sys.modules.get('mmengine.visualization')
+    if visualization is not None:
+        visualization.Visualizer._instance_dict.clear()
 
 
 @pytest.fixture

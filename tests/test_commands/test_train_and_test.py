@@ -97,6 +97,7 @@ test_evaluator = dict(metrics=[dict(type='PCKAccuracy', thr=0.1)])
 """)
     config = Config.fromfile(tmp_path / 'dual.py')
     init_default_scope('mmpose')
+    torch.manual_seed(0)
     torch.save(dict(state_dict=MODELS.build(config.model).state_dict()),
                tmp_path / 'dual.pth')
     text = run(sys.executable, TOOLS / 'test.py', 'dual.py', 'dual.pth',
