@@ -168,7 +168,9 @@ class PoseDensityArtifact:
             with np.load(path, allow_pickle=False) as stream:
                 arrays = {name: stream[name] for name in stream.files}
             meta = json.loads(str(arrays.pop('meta')))
-            newer = meta['kind'] == KIND and meta['format'] > FORMAT
+            if meta['kind'] != KIND:
+                raise KeyError(f'its kind is {meta["kind"]!r}')
+            newer = meta['format'] > FORMAT
             loaded = None if newer else cls._of(meta, arrays, str(path))
         except (AttributeError, EOFError, KeyError, TypeError, ValueError,
                 zipfile.BadZipFile, zlib.error) as error:
@@ -185,8 +187,6 @@ class PoseDensityArtifact:
 
     @classmethod
     def _of(cls, meta: dict, arrays: dict, path: str) -> 'PoseDensityArtifact':
-        if meta['kind'] != KIND:
-            raise KeyError(f'its kind is {meta["kind"]!r}')
         density, pca = PoseDensity(), PCA(len(arrays['components']))
         for name in (*VALUES, 'flip_indices'):
             setattr(density, name, meta[name])
@@ -200,9 +200,6 @@ class PoseDensityArtifact:
         density.log_density = arrays['log_density']
         density.weights = arrays['weights']
         return cls(
-            ids=arrays['ids'], weights=density.weights,
-            log_density=density.log_density, density=density,
-            joint_names=tuple(meta['joint_names']),
-            dataset_name=meta['dataset_name'],
-            annotation_files=tuple(meta['annotation_files']),
-            annotation_digest=meta['annotation_digest'], path=path)
+            arrays['ids'], density.weights, density.log_density, density,
+            tuple(meta['joint_names']), meta['dataset_name'],
+            tuple(meta['annotation_files']), meta['annotation_digest'], path)

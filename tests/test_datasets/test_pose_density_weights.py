@@ -124,26 +124,19 @@ def test_samples_without_weight(file):
     assert unlabeled['keypoint_weights'] is sample['keypoint_weights']
 
 
-@pytest.mark.parametrize('sample, message', [
-    (results(), 'GenerateTarget'),
-    (results(keypoint_weights=np.ones((1, 17)), dataset_name='mine'), 'mine'),
-    (results(np.arange(2), keypoint_weights=np.ones((2, 17)),), 'top-down'),
-])
-def test_samples_that_cannot_be_weighted(file, sample, message):
-    with pytest.raises(UserError, match=message):
-        PoseDensityWeights(file).transform(sample)
-
-
-def test_a_sample_is_weighted_once(file):
-    transform = PoseDensityWeights(file)
-    sample = transform.transform(results(keypoint_weights=np.ones((1, 17))))
-    with pytest.raises(UserError, match='twice'):
-        transform.transform(sample)
+def test_samples_that_cannot_be_weighted(file):
+    transform, weights = PoseDensityWeights(file), np.ones((1, 17))
+    weighted = transform.transform(results(keypoint_weights=weights))
+    for sample, message in (
+            (results(), 'GenerateTarget'),
+            (results(keypoint_weights=weights, dataset_name='mine'), 'mine'),
+            (results(np.arange(2), keypoint_weights=weights), 'top-down'),
+            (weighted, 'twice')):
+        with pytest.raises(UserError, match=message):
+            transform.transform(sample)
 
 
 def test_arguments(file, tmp_path):
-    assert repr(PoseDensityWeights(file)) == (
-        f"PoseDensityWeights(file='{file}', missing='error')")
     with pytest.raises(UserError, match='missing.*zero'):
         PoseDensityWeights(file, missing='zero')
     with pytest.raises(FileNotFoundError, match='density fit'):

@@ -44,6 +44,9 @@ def test_what_is_read_is_what_was_written(annotations, tmp_path, options):
     artifact = make(annotations, **options)
     file = str(tmp_path / 'new' / 'density.npz')
     artifact.save(file)
+    with np.load(file, allow_pickle=False) as stream:
+        assert json.loads(str(stream['meta']))['format'] == 1
+        assert all(stream[name].dtype != object for name in stream.files)
     again = PoseDensityArtifact.load(file)
     for name in ('ids', 'weights', 'log_density', 'held_out'):
         np.testing.assert_array_equal(getattr(again, name),
@@ -59,34 +62,6 @@ def test_what_is_read_is_what_was_written(annotations, tmp_path, options):
     np.testing.assert_allclose(
         again.score(poses, visible, image_sizes=SIZES),
         artifact.score(poses, visible, image_sizes=SIZES), rtol=1e-4)
-    # and once more, from what was read
-    again.save(file)
-    np.testing.assert_array_equal(
-        PoseDensityArtifact.load(file).density.references,
-        again.density.references)
-
-
-def test_the_file_holds_no_pickle(annotations, tmp_path):
-    make(annotations).save(str(tmp_path / 'density.npz'))
-    with np.load(tmp_path / 'density.npz', allow_pickle=False) as stream:
-        assert json.loads(str(stream['meta']))['format'] == 1
-        assert all(stream[name].dtype != object for name in stream.files)
-
-
-def test_a_failed_write_leaves_the_old_file(annotations, tmp_path,
-                                            monkeypatch):
-    artifact = make(annotations)
-    file = tmp_path / 'density.npz'
-    file.write_text('old')
-
-    def fail(*_, **__):
-        raise OSError
-
-    monkeypatch.setattr(np, 'savez_compressed', fail)
-    with pytest.raises(OSError):
-        artifact.save(str(file))
-    assert file.read_text() == 'old'
-    assert list(tmp_path.glob('density*')) == [file]
 
 
 def test_other_annotations_and_joints_are_refused(annotations, tmp_path):

@@ -50,16 +50,6 @@ def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
             yield from ((transform, dataset) for transform in transforms)
 
 
-def loss_modules(model: nn.Module) -> list[nn.Module]:
-    """The losses that heads hand their target weights to."""
-    found = []
-    for name, module in model.named_modules():
-        if name.rpartition('.')[2] == 'loss_module':
-            several = isinstance(module, (nn.ModuleList, nn.ModuleDict))
-            found += module.children() if several else [module]
-    return found
-
-
 def check_linear(name: str, loss: Callable[[Tensor], Tensor],
                  weights: Tensor) -> None:
     """Check that a loss is linear in the weights of its samples.
@@ -245,7 +235,11 @@ class PoseDensityHook(Hook):
                 'VisPredictHead takes keypoint_weights for the visibility that '
                 'it is to predict, so it would learn pose weights as '
                 'visibilities: use the head that it wraps')
-        modules = loss_modules(model)
+        modules = []
+        for name, module in model.named_modules():
+            if name.rpartition('.')[2] == 'loss_module':
+                several = isinstance(module, (nn.ModuleList, nn.ModuleDict))
+                modules += module.children() if several else [module]
         if not modules:
             raise UserError(
                 f'PoseDensityHook finds no loss_module in the heads of '
