@@ -206,11 +206,9 @@ def source_of(args: argparse.Namespace, path: str) -> Source:
     out = str(FOLDER / f'{Path(path).stem}.npz')
     if not path.endswith('.py'):
         existing_file(path, 'annotation file')
-        return Source(path, dict(
-            type=args.dataset_type, ann_file=path,
-            data_prefix=dict(img=osp.join(args.data_root, args.img_prefix))),
-            out)
-
+        images = osp.join(args.data_root, args.img_prefix)
+        return Source(path, dict(type=args.dataset_type, ann_file=path,
+                                 data_prefix=dict(img=images)), out)
     check_config_path(path)
     config = Config.fromfile(path)
     config.merge_from_dict(args.cfg_options)
@@ -338,14 +336,13 @@ def _rows_of(artifact: PoseDensityArtifact, poses: Poses) -> list[int]:
     """Which of the poses each annotation of a density is."""
     artifact.check_joints(joint_names(poses.metainfo), 'the source')
     row_of = {identity: row for row, identity in enumerate(poses.ids.tolist())}
-    ids = artifact.ids.tolist()
-    missing = [identity for identity in ids if identity not in row_of]
+    missing = set(artifact.ids.tolist()) - row_of.keys()
     if missing:
         raise UserError(
-            f'{len(missing)} of {len(ids)} annotations of {artifact} are not '
-            f'in {", ".join(map(str, poses.files))}, the first is {missing[0]}: '
-            'give the source that it was fitted to')
-    return [row_of[identity] for identity in ids]
+            f'{len(missing)} of {len(artifact.ids)} annotations of {artifact} '
+            f'are not in {", ".join(map(str, poses.files))}, the first is '
+            f'{min(missing)}: give the source that it was fitted to')
+    return [row_of[identity] for identity in artifact.ids.tolist()]
 
 
 def _frames(artifact: PoseDensityArtifact,
@@ -364,12 +361,11 @@ def _frames(artifact: PoseDensityArtifact,
 
 def _crop(poses: Poses, row: int, caption: str) -> PoseCell | None:
     """The person in the image; ``None`` where the image cannot be read."""
-    path = poses.image_paths[row]
+    path, box = poses.image_paths[row], poses.boxes[row]
     # as the training reads it
     pixels = mmcv.imread(path, channel_order='rgb') if osp.isfile(path) else None
     if pixels is None:
         return None
-    box = poses.boxes[row]
     center = (box[:2] + box[2:]) / 2
     half = max(1., CROP_MARGIN / 2 * (box[2:] - box[:2]).max())
     window = np.concatenate([center - half, center + half])

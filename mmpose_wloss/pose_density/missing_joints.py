@@ -49,9 +49,6 @@ def conditional_mean(pca: PCA, vectors: np.ndarray,
         pca (PCA): A fitted PCA of D dimensions.
         vectors (np.ndarray): In shape [N, D].
         observed (np.ndarray): Which values are there, bool in shape [N, D].
-
-    Returns:
-        np.ndarray: In shape [N, D]; what is observed is as it was.
     """
     filled = np.array(vectors, np.float64)
     incomplete = np.flatnonzero(~observed.all(1))

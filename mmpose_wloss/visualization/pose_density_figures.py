@@ -73,9 +73,8 @@ def draw_pose_axes(mean: np.ndarray, axes: np.ndarray, shares: np.ndarray,
     """Draw the mean pose, and the mean two standard deviations along axes.
 
     Args:
-        mean (np.ndarray): The mean pose, in shape [K, 2].
-        axes (np.ndarray): One standard deviation along each axis, in shape
-            [D, K, 2].
+        mean (np.ndarray): In shape [K, 2].
+        axes (np.ndarray): One standard deviation along each, [D, K, 2].
         shares (np.ndarray): Share of the variance of each, in shape [D].
         skeleton (Skeleton): Of these joints.
         count (int): How many axes at most.

@@ -121,13 +121,6 @@ class PoseDensityWeights(BaseTransform):
         if isinstance(weights, PendingKeypointWeights):
             raise UserError('a sample is weighted by PoseDensityWeights twice: '
                             'keep one of them in the pipeline')
-        # several codecs make a list, which would be stacked later
-        results['keypoint_weights'] = PendingKeypointWeights(
-            np.asarray(weights), self.weight_of(results))
-        return results
-
-    def weight_of(self, results: dict) -> float:
-        """The weight of a sample, above 0."""
         identity, people = results['id'], len(results['keypoints'])
         if np.ndim(identity) or people != 1:
             raise UserError(
@@ -144,7 +137,10 @@ class PoseDensityWeights(BaseTransform):
                 f'{self.file} has no weight for annotation {identity}: compute '
                 'it from the annotations that are trained on '
                 f"({self.source}), or set missing='one'")
-        return 1. if weight is None else weight
+        # several codecs make a list, which would be stacked later
+        results['keypoint_weights'] = PendingKeypointWeights(
+            np.asarray(weights), 1. if weight is None else weight)
+        return results
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(file={self.file!r}, '
