@@ -76,6 +76,11 @@ def shortened(config, root, hook):
     return config
 
 
+def without_validation(config):
+    config.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
+    return config
+
+
 def train_and_kill(config, work_dir, workers=0, **changes):
     """Begin a training that does not end its second epoch."""
     with pytest.raises(Killed):

@@ -19,6 +19,7 @@ from small_trainings import (
     train,
     train_and_kill,
     weights,
+    without_validation,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,7 @@ def config(coco_root, teacher) -> Config:
 
 
 def test_an_interrupted_training_ends_the_same(config, tmp_path):
+    config = without_validation(config)
     expected = weights(train(config, tmp_path / 'whole', 1))
     train_and_kill(config, tmp_path / 'part', 1)
     assert same(weights(train(config, tmp_path / 'part', 1, resume=True)),
@@ -76,6 +78,7 @@ def test_the_student_is_a_stock_network(config, tmp_path):
 
 
 def test_resuming_with_another_teacher_or_student(config, tmp_path, teacher):
+    config = without_validation(config)
     config.train_cfg.max_epochs = 1
     train(config, tmp_path)
     config.train_cfg.max_epochs = 2

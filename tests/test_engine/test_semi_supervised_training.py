@@ -25,6 +25,7 @@ from small_trainings import (
     train,
     train_and_kill,
     weights,
+    without_validation,
 )
 from torch.multiprocessing import ProcessRaisedException
 
@@ -43,11 +44,6 @@ def config(coco_root) -> Config:
     network = config.model.network
     network.backbone.update(stem_channels=8, base_channels=8)
     network.head.update(in_channels=64, deconv_out_channels=(8, 8, 8, 8))
-    return config
-
-
-def without_validation(config):
-    config.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
     return config
 
 
