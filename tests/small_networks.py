@@ -14,6 +14,7 @@ KEYPOINTS = 5
 FLIP_INDICES = [1, 0, 2, 4, 3]
 MSRA = dict(type='MSRAHeatmap', input_size=INPUT, heatmap_size=(12, 16),
             sigma=1.5)
+SQUARE = dict(MSRA, input_size=(64, 64), heatmap_size=(16, 16))
 UDP = dict(MSRA, type='UDPHeatmap')
 MEGVII = dict(type='MegviiHeatmap', input_size=INPUT, heatmap_size=(12, 16),
               kernel_size=5)
@@ -56,33 +57,27 @@ def rtmpose_network():
 
 
 def simcc_network():
-    network = rtmpose_network()
-    network['head'] = dict(
+    return dict(rtmpose_network(), head=dict(
         type='SimCCHead', in_channels=64, out_channels=KEYPOINTS,
         input_size=INPUT, in_featuremap_size=(3, 4), simcc_split_ratio=2.0,
         deconv_out_channels=None,
         loss=dict(type='KLDiscretLoss', use_target_weight=True),
-        decoder=dict(SIMCC, normalize=True))
-    return network
+        decoder=dict(SIMCC, normalize=True)))
 
 
 def hourglass_network():
     network = heatmap_network(
-        dict(MSRA, input_size=(64, 64), heatmap_size=(16, 16)))
-    network['backbone'] = dict(
-        type='HourglassNet', num_stacks=2, downsample_times=2,
-        stage_channels=(256, 16, 16), stage_blocks=(1, 1, 1))
-    network['head'] = dict(
-        type='CPMHead', in_channels=256, out_channels=KEYPOINTS, num_stages=2,
-        deconv_out_channels=None,
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=network['head']['decoder'])
+        SQUARE, dict(
+            type='HourglassNet', num_stacks=2, downsample_times=2,
+            stage_channels=(256, 16, 16), stage_blocks=(1, 1, 1)),
+        type='CPMHead', in_channels=256, num_stages=2, deconv_out_channels=None)
+    del network['head']['deconv_kernel_sizes']
     return network
 
 
 def hrnet_network():
     return heatmap_network(
-        dict(MSRA, input_size=(64, 64), heatmap_size=(16, 16)),
+        SQUARE,
         backbone=dict(type='HRNet', in_channels=3, extra=dict(
             stage1=dict(num_modules=1, num_branches=1, block='BOTTLENECK',
                         num_blocks=(1, ), num_channels=(8, )),

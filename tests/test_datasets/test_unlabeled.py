@@ -290,7 +290,7 @@ def test_the_next_image_comes_instead(tmp_path, suffix, how, pipeline):
 
 
 def test_of_an_unreadable_image_every_box_is_passed_over(coco_root, tmp_path):
-    names = ['000000000001.jpg', '000000000002.jpg', '000000000003.jpg']
+    names = [f'{index:012d}.jpg' for index in (1, 2, 3)]
     folder = image_folder(tmp_path / 'images', names, (96, 128))
     spoil(folder, names[0], 'text')
     spoil(folder, names[1], 'missing')

@@ -125,8 +125,7 @@ def test_files_and_providers_that_do_not_fit(exported, tmp_path, monkeypatch):
 
 def test_under_autocast(exported):
     _, _, (file, *_) = exported('MSRA')
-    ours = OnnxNetwork(file, threads=1)
-    images = torch.randn(2, 3, 64, 48)
+    ours, images = OnnxNetwork(file, threads=1), torch.randn(2, 3, 64, 48)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         found = ours(images.bfloat16())
     assert found.dtype == torch.float32

@@ -15,12 +15,12 @@ from small_networks import NETWORKS, batch_for, build, heatmap_network
 EMA = dict(type='ExponentialMovingAverage', momentum=0.1)
 
 
-def keypoints(samples):
-    return np.concatenate([s.pred_instances.keypoints for s in samples])
+def keypoints(samples, name='keypoints'):
+    return np.concatenate([s.pred_instances[name] for s in samples])
 
 
 def scores(samples):
-    return np.concatenate([s.pred_instances.keypoint_scores for s in samples])
+    return keypoints(samples, 'keypoint_scores')
 
 
 def stock_of(model, config, name):
