@@ -187,6 +187,9 @@ def _weighted_mse(output: Tensor, target: Tensor, mask: Tensor | None,
     """MSE with a weight of each pixel, made of output and target in [0, 1]."""
     checks.positive(heatmap_max=heatmap_max)
     checks.same_shape(output=output, target=target)
+    # the square of a half precision difference underflows
+    output = output.to(torch.promote_types(output.dtype, torch.float32))
+    target = target.to(output.dtype)
     if check_values and target.numel():
         low, high = (value.item() / heatmap_max for value in target.aminmax())
         above = ROUNDING if heatmap_max == 1 else OVERSHOOT
@@ -198,9 +201,6 @@ def _weighted_mse(output: Tensor, target: Tensor, mask: Tensor | None,
                 f'{high * heatmap_max:g}. Set heatmap_max to the peak value of '
                 "your codec's heatmaps (1 for MSRAHeatmap and UDPHeatmap, 255 "
                 'for MegviiHeatmap)')
-    # the square of a half precision difference underflows
-    output = output.to(torch.promote_types(output.dtype, torch.float32))
-    target = target.to(output.dtype)
     if weight_of is None and mask is None:
         return F.mse_loss(output, target)
     error = F.mse_loss(output, target, reduction='none')
