@@ -88,12 +88,14 @@ def random_joints(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 @pytest.fixture(autouse=True)
-def own_visualizer():
-    """MMEngine names one by the second, and tests are faster than that."""
+def nothing_of_other_runners():
+    """Runners of one second share a visualizer; a killed one leaves its stage."""
     yield
-    visualization = sys.modules.get('mmengine.visualization')
-    if visualization is not None:
-        visualization.Visualizer._instance_dict.clear()
+    for module, kind in (('visualization', 'Visualizer'),
+                         ('logging', 'MessageHub')):
+        if f'mmengine.{module}' in sys.modules:
+            getattr(sys.modules[f'mmengine.{module}'], kind
+                    )._instance_dict.clear()
 
 
 @pytest.fixture
