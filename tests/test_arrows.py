@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 # each room imports only from later lines, or from itself
 LEVELS = (
     ('commands',),
-    ('recipes', 'trainings', 'apis', 'deploy'),
+    ('recipes', 'trainings', 'apis'),
+    ('deploy',),
     ('engine',),
     ('evaluation',),
     ('visualization',),

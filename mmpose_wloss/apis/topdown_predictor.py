@@ -17,7 +17,8 @@ from ..common.boxes import check_boxes
 from ..common.errors import UserError
 from ..common.files import existing_file
 from ..datasets.poses import joint_names
-from ..models.wrapped_networks import load_network, stock_config
+from ..deploy import with_onnx_file
+from ..models.wrapped_networks import load_network
 
 
 class TopdownPredictor:
@@ -73,10 +74,9 @@ class TopdownPredictor:
                 raise UserError(f'{onnx_file} holds one network, which runs on '
                                 f'the CPU, not {network or device}')
             self.weights = existing_file(onnx_file)
-            config = stock_config(config if isinstance(config, Config) else
-                                  Config.fromfile(config))
-            config.model = dict(type='OnnxPoseEstimator', network=config.model,
-                                onnx_file=str(onnx_file))
+            config = with_onnx_file(
+                config if isinstance(config, Config) else Config.fromfile(config),
+                onnx_file)
             with DefaultScope.overwrite_default_scope('mmpose'):
                 self.model = MODELS.build(config.model)
             device = 'cpu'

@@ -55,29 +55,32 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(
         Path('work_dirs', Path(args.config).stem))
-    if args.show or args.show_dir:
-        _hook(cfg, 'visualization', 'PoseVisualizationHook').update(
-            enable=True, show=args.show, out_dir=args.show_dir,
-            interval=args.interval,
-            **(dict(wait_time=args.wait_time) if args.show else {}))
+    # bad cases are shown by a hook of their own
+    show = args.show and not getattr(args, 'badcase', False)
+    if show or args.show_dir:
+        _draw(_hook(cfg, 'visualization', 'PoseVisualizationHook'), args,
+              show=show, out_dir=args.show_dir)
     return cfg
 
 
 def analyze_bad_cases(cfg: Config, args: argparse.Namespace) -> None:
-    """Let MMPose's ``BadcaseAnalyzeHook`` draw instead.
+    """Let MMPose's ``BadcaseAnalyzeHook`` draw the worst samples.
 
     Args:
         cfg (Config): Config of a test, changed in place.
         args (argparse.Namespace): What :func:`run_parser` gave.
     """
     hook = _hook(cfg, 'badcase', 'BadcaseAnalyzeHook')
-    if args.show_dir:
-        cfg.default_hooks.visualization.show = False
-    hook.update(enable=True, show=args.show, interval=args.interval,
-                **(dict(wait_time=args.wait_time) if args.show else {}))
+    _draw(hook, args, show=args.show)
     if not hook.get('metric'):
         by_loss = hook.get('metric_type', 'loss') == 'loss'
         hook.metric = cfg.model.head.loss if by_loss else cfg.test_evaluator
+
+
+def _draw(hook: dict, args: argparse.Namespace, **changes) -> None:
+    hook.update(enable=True, interval=args.interval, **changes)
+    if args.show:
+        hook.wait_time = args.wait_time
 
 
 def _hook(cfg: Config, name: str, kind: str) -> dict:

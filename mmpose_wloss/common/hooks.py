@@ -1,10 +1,12 @@
-"""Hooks that a component needs, whichever tool starts the training.
+"""Hooks that a component needs, whichever tool starts the training, and their model.
 
 A class names them in its attribute ``hooks``; ``train`` adds those that a config
 lacks.
 """
 
 from mmengine.logging import MessageHub
+from mmengine.model import is_model_wrapper
+from torch import nn
 
 from .errors import UserError
 
@@ -33,3 +35,9 @@ def check_hook_ran(component: object, hook: str, ran: bool) -> None:
         raise UserError(
             f'{type(component).__name__} trains without its {hook}. Add it to '
             f'the config: {line_to_add(hook)}')
+
+
+def model_of(runner) -> nn.Module:
+    """The model of a runner, out of what distributes it over processes."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model

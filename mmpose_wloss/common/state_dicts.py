@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from .errors import UserError
+from .hooks import model_of
 
 SHOWN = 5
 
@@ -81,8 +81,7 @@ def check_same_model(runner, checkpoint: dict, how: str) -> None:
     Raises:
         UserError: If names or shapes of parameters differ.
     """
-    model = (runner.model.module if is_model_wrapper(runner.model)
-             else runner.model)
+    model = model_of(runner)
     check_fits(checkpoint['state_dict'], model.state_dict(),
                'the checkpoint to resume from',
                f'A training resumes {how}. Set another work_dir to begin anew, '

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from ..common.configs import components, is_of_class
 from ..common.errors import UserError
 from ..common.files import existing_file, replaced_whole
+from ..common.hooks import model_of
 from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
 from ..preflight import check_config_path, class_of
@@ -211,8 +211,7 @@ def save_networks(runner, names: Sequence[str], folder: Path,
         folder (Path): Where to.
         config_name (str): Name of the config's file.
     """
-    model = (runner.model.module if is_model_wrapper(runner.model)
-             else runner.model)
+    model = model_of(runner)
     meta = dict(epoch=runner.epoch, iter=runner.iter, seed=runner.seed)
     if hasattr(runner.train_dataloader.dataset, 'metainfo'):
         meta['dataset_meta'] = runner.train_dataloader.dataset.metainfo

@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.commands.arguments import (
+    analyze_bad_cases,
+    load_config,
+    run_parser,
+)
+
 import mmpose
 import pytest
 import torch
@@ -38,6 +44,30 @@ def test_the_arguments_are_those_of_mmpose(verb, tmp_path):
         sys.executable, folder / f'{verb}.py', '--help', cwd=tmp_path)))
         for folder in (TOOLS, STOCK))
     assert ours == stock > {'--work-dir', '--cfg-options'}
+
+
+def test_bad_cases_are_shown_by_their_own_hook(tmp_path):
+    file = tmp_path / 'config.py'
+    file.write_text("""
+default_hooks = dict(visualization=dict(enable=False), badcase=dict(enable=False))
+test_evaluator = dict(type='PCKAccuracy')
+model = dict(head=dict(loss=dict(type='KeypointMSELoss')))
+""")
+    parser = run_parser('test', '')
+    parser.add_argument('--badcase', action='store_true')
+    for arguments, shown, bad in (
+            (['--show', '--wait-time', '3'], dict(show=True, wait_time=3.), False),
+            (['--show', '--badcase'], None, True),
+            (['--show-dir', 'out', '--badcase'], dict(show=False), True)):
+        args = parser.parse_args([str(file), *arguments])
+        cfg = load_config(args)
+        drawing = cfg.default_hooks.visualization
+        assert drawing.enable is (shown is not None)
+        assert dict(drawing, **shown or {}) == drawing
+        if args.badcase:
+            analyze_bad_cases(cfg, args)
+            assert cfg.default_hooks.badcase.metric.type == 'KeypointMSELoss'
+        assert cfg.default_hooks.badcase.enable is bad
 
 
 def test_an_error_that_a_user_can_mend_has_no_traceback(tmp_path):

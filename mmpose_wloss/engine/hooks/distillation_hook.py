@@ -2,10 +2,10 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
 from ...common.errors import UserError
+from ...common.hooks import model_of
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...models.distillers import FastPoseDistiller
@@ -24,8 +24,7 @@ class DistillationHook(Hook):
 
     @staticmethod
     def _model(runner) -> FastPoseDistiller:
-        model = (runner.model.module if is_model_wrapper(runner.model)
-                 else runner.model)
+        model = model_of(runner)
         if not isinstance(model, FastPoseDistiller):
             raise UserError('DistillationHook is for FastPoseDistiller, but '
                             f'the model is a {type(model).__name__}')

@@ -6,13 +6,13 @@ import torch
 from mmengine.dist import all_reduce, get_comm_device, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpose.registry import HOOKS
 
 from ...common.checks import non_negative, one_of, positive, whole, within
 from ...common.errors import UserError
 from ...common.files import write_whole
+from ...common.hooks import model_of
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...models.wrapped_networks import save_networks
@@ -85,8 +85,7 @@ class DualNetworkHook(Hook):
             UserError: If the model has no networks, or sampler and loader have
                 other batch sizes.
         """
-        self.model = (runner.model.module if is_model_wrapper(runner.model)
-                      else runner.model)
+        self.model = model_of(runner)
         if not hasattr(self.model, 'networks'):
             raise UserError('DualNetworkHook is for PoseCons and PoseDual, but the '
                             f'model is a {type(self.model).__name__}')

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmengine.utils import apply_to
 from mmpose.registry import HOOKS
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ...common.checks import non_negative, whole
 from ...common.configs import components_of_class
 from ...common.errors import UserError
+from ...common.hooks import model_of
 from ...compat.private_api import leaves
 from ...datasets import UnlabeledPoseDataset
 from ...datasets.poses import annotation_files, joint_names
@@ -227,8 +227,7 @@ class PoseDensityHook(Hook):
                     f'{", ".join(used) or "nothing"}, but the pipeline before '
                     f'it by {", ".join(files)}: put the same '
                     'PoseDensityWeights in both')
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = model_of(runner)
         if any(type(module).__name__ == 'VisPredictHead'
                for module in model.modules()):
             raise UserError(

@@ -136,7 +136,8 @@ class FastPoseDistiller(BaseModel):
     @classmethod
     def check_config(cls, component: dict, key: str, cfg: Config) -> None:
         """Check that the checkpoint of the teacher, where needed, is there."""
-        data, file = cfg.get('train_dataloader'), component['teacher_checkpoint']
+        data = cfg.get('train_dataloader')
+        file = component.get('teacher_checkpoint')
         needed = component.get('alpha', 0.5) > 0 or any(
             components_of_class(data, 'UnlabeledPoseDataset'))
         if data is not None and file and needed:
