@@ -88,10 +88,7 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
         joints=list(predictor.joints), model=dict(
             weights=predictor.weights.name, sha256=digest_of_file(predictor.weights),
             flip_test=predictor.flip_test))
-    # lines that are seen on large frames, too
-    width = max(1, round(min(reader.size) / 200))
-    painter = PoseLocalVisualizer('video', line_width=width, radius=width + 1)
-    painter.set_dataset_meta(predictor.metainfo)
+    painter = _painter(predictor.metainfo, reader.size)
     total = min(reader.announced or math.inf, max_frames or math.inf)
     with replaced_whole(*files) as (video_file, json_file), \
             open(json_file, 'w') as keypoints, tqdm(
@@ -129,14 +126,23 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
                         time.perf_counter() - start, predicting, files, notes)
 
 
+def _painter(metainfo: dict, size: tuple[int, int]) -> PoseLocalVisualizer:
+    """What draws people on frames of some size."""
+    # lines that are seen on large frames, too
+    width = max(1, round(min(size) / 200))
+    painter = PoseLocalVisualizer('video', line_width=width, radius=width + 1)
+    # it draws in RGB on RGB: to turn its colors is faster than to turn frames
+    painter.set_dataset_meta(dict(metainfo, **{
+        key: metainfo[key][..., ::-1]
+        for key in ('keypoint_colors', 'skeleton_link_colors')}))
+    return painter
+
+
 def _draw(painter: PoseLocalVisualizer, frame: np.ndarray,
           people: InstanceData, kpt_thr: float) -> np.ndarray:
-    # it takes images for RGB
-    drawn = painter.add_datasample(
-        'frame', np.ascontiguousarray(frame[..., ::-1]),
-        PoseDataSample(pred_instances=people), draw_gt=False, draw_bbox=False,
-        kpt_thr=kpt_thr)
-    return np.ascontiguousarray(drawn[..., ::-1])
+    return painter.add_datasample(
+        'frame', frame, PoseDataSample(pred_instances=people), draw_gt=False,
+        draw_bbox=False, kpt_thr=kpt_thr)
 
 
 def _rounded(values: np.ndarray, digits: int) -> list:

@@ -88,6 +88,14 @@ def test_colors_are_those_of_the_dataset(predictor, tmp_path, monkeypatch):
     assert np.shape(read(tmp_path, 'out.json')['frames'][0]['keypoints']) == (1, 17, 2)
 
 
+def test_a_dataset_without_bones(predictor, video, tmp_path, monkeypatch):
+    monkeypatch.setattr(predictor, 'metainfo', dict(
+        predictor.metainfo, skeleton_links=[], skeleton_link_colors=np.array([])))
+    summary = predict_video(predictor, video, str(tmp_path), kpt_thr=-1, max_frames=1)
+    drawn, = VideoReader(summary.files[0])
+    assert np.abs(drawn.astype(int) - next(iter(VideoReader(video)))).max() > 100
+
+
 @pytest.mark.parametrize('batch_size', [3, 64])
 def test_boxes_of_a_file_in_batches(predictor, video, boxes_file, tmp_path,
                                     monkeypatch, batch_size):
