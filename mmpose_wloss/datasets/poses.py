@@ -10,7 +10,7 @@ from ..common.errors import MissingFile, UserError
 from ..common.files import digest_of_files
 from ..pose_density import PoseDensity, PoseDensityArtifact
 from ..pose_density.normalization import UnusablePoses, joint_boxes
-from .datasets.image_size import loaded_image_size
+from .image_size import loaded_image_size
 
 # of unusable annotations an error names so many
 NAMED = 5

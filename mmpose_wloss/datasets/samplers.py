@@ -7,6 +7,7 @@ from mmpose.registry import DATA_SAMPLERS
 
 from ..common.checks import positive
 from ..common.errors import UserError
+from .transforms.quick_transforms import share_metainfo
 
 
 @DATA_SAMPLERS.register_module()
@@ -48,6 +49,7 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         for source, ratio in enumerate(source_ratio):
             positive(**{f'source_ratio[{source}]': ratio})
         super().__init__(dataset, batch_size, source_ratio, shuffle, round_up, seed)
+        share_metainfo(dataset)
         # the stock order, which goes on without regard to epochs
         del self.source2inds
         self.epoch = 0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..common.configs import annotation_files, data_sets
 from ..common.errors import MissingFile, UserError
 from ..common.files import list_images
-from ..datasets.datasets.image_size import loaded_image_size
+from ..datasets.image_size import loaded_image_size
 
 
 def network_images(config: Config, model: nn.Module, count: int,

@@ -7,6 +7,7 @@ from mmpose.registry import DATASETS
 from ...common import checks
 from ...common.camera import camera_parameters
 from ...common.errors import UserError
+from .crop_caching import CropCaching
 from .pose3d_samples import (
     check_projections,
     first,
@@ -17,7 +18,7 @@ from .pose3d_samples import (
 
 
 @DATASETS.register_module()
-class CocoStyle3DDataset(CocoDataset):
+class CocoStyle3DDataset(CropCaching, CocoDataset):
     """Images with 2D and 3D poses in COCO's layout.
 
     The annotations are COCO's with two keys more: each image has its

@@ -15,6 +15,7 @@ from ...common import checks
 from ...common.camera import camera_parameters
 from ...common.errors import MissingFile, UserError
 from ...compat.private_api import human36m_video
+from .crop_caching import CropCaching
 from .pose3d_samples import (
     check_projections,
     millimeters_per_unit,
@@ -30,7 +31,7 @@ WRITTEN = "as MMPose's preprocess_h36m.py writes it"
 
 
 @DATASETS.register_module()
-class Human36mImageDataset(BaseCocoStyleDataset):
+class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
     """Human3.6M with its images, for 3D poses from single images.
 
     Ionescu et al., `Human3.6M: Large Scale Datasets and Predictive Methods for

@@ -8,7 +8,8 @@ from mmpose.registry import DATASETS
 from ...common import checks
 from ...common.errors import UserError
 from ...common.files import existing_file
-from .image_size import loaded_image_size
+from ..image_size import loaded_image_size
+from .crop_caching import CropCaching
 from .lsp_joints import JOINTS, read_joints
 
 COLORS = dict(right=[255, 128, 0], left=[0, 255, 0], middle=[51, 153, 255])
@@ -42,7 +43,7 @@ def _swap(name: str) -> str:
 
 
 @DATASETS.register_module()
-class LSPDataset(BaseCocoStyleDataset):
+class LSPDataset(CropCaching, BaseCocoStyleDataset):
     """Leeds Sports Pose, alone or with its extended training set.
 
     2,000 and 10,000 images of one person each with 14 joints, right and left
@@ -81,7 +82,8 @@ class LSPDataset(BaseCocoStyleDataset):
             their center; ``GetBBoxCenterScale`` enlarges too.
         use_occluded (bool): Whether occluded joints of LSP count, with
             ``keypoints_visible`` 1; ``raw_ann_info`` holds them either way.
-        **kwargs: As of ``BaseCocoStyleDataset``.
+        **kwargs: As of ``BaseCocoStyleDataset``, and ``cache``, see
+            :func:`cache_crops`.
 
     Attributes:
         ann_files (list[str]): The annotation files that are read.

@@ -23,8 +23,9 @@ from ...common.checks import one_of
 from ...common.errors import MissingFile, UserError
 from ...common.files import list_images, read_json
 from ...common.hooks import line_to_add
+from ..image_size import loaded_image_size
 from ..transforms import PackSemiSupervisedPoseInputs
-from .image_size import loaded_image_size
+from .crop_caching import CropCaching
 
 # so many in a row are no accident
 MOST_UNREADABLE = 100
@@ -77,7 +78,7 @@ def _has_area(box: np.ndarray) -> bool:
 
 
 @DATASETS.register_module()
-class UnlabeledPoseDataset(BaseCocoStyleDataset):
+class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
     """Images of people without labels, for top-down training.
 
     A sample is an image and the box of one person. Boxes come from:
@@ -151,11 +152,14 @@ class UnlabeledPoseDataset(BaseCocoStyleDataset):
         self.bbox_file = bbox_file
         self.unreadable = unreadable
         self._check_pipeline()
-        self.load_image = next(
-            (transform for transform in self.pipeline.transforms
-             if isinstance(transform, LoadImage)), LoadImage())
         if not lazy_init:
             self.full_init()
+
+    @property
+    def load_image(self) -> LoadImage:
+        """What loads the images: of the pipeline, or a default one."""
+        return next((transform for transform in self.pipeline.transforms
+                     if isinstance(transform, LoadImage)), LoadImage())
 
     def _check_pipeline(self) -> None:
         transforms = [self.pipeline]

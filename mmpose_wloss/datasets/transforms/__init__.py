@@ -1,11 +1,16 @@
 from .formatting import PackSemiSupervisedPoseInputs
 from .pose3d_formatting import PackPose3DInputs
 from .pose_density_weights import PoseDensityWeights
+from .quick_transforms import (
+    QuickPackPoseInputs,
+    QuickRandomBBoxTransform,
+    QuickRandomFlip,
+)
 from .random_colors import RandomChannelGain, RandomHSV
 from .topdown_resize import TopdownResize, WholeImageBox
 
 __all__ = [
-    'PackPose3DInputs', 'PackSemiSupervisedPoseInputs',
-    'PoseDensityWeights', 'RandomChannelGain', 'RandomHSV', 'TopdownResize',
-    'WholeImageBox'
+    'PackPose3DInputs', 'PackSemiSupervisedPoseInputs', 'PoseDensityWeights',
+    'QuickPackPoseInputs', 'QuickRandomBBoxTransform', 'QuickRandomFlip',
+    'RandomChannelGain', 'RandomHSV', 'TopdownResize', 'WholeImageBox'
 ]

@@ -1,12 +1,12 @@
 import numpy as np
-from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
 
 from ...common.errors import UserError
+from .quick_transforms import QuickPackPoseInputs
 
 
 @TRANSFORMS.register_module()
-class PackSemiSupervisedPoseInputs(PackPoseInputs):
+class PackSemiSupervisedPoseInputs(QuickPackPoseInputs):
     """Pack labeled and unlabeled samples, and say which is which.
 
     It stands at the end of the pipeline of a ``CombinedDataset``, in place of

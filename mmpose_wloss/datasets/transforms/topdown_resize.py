@@ -1,3 +1,5 @@
+from math import cos, radians, sin
+
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -30,18 +32,8 @@ class TopdownResize(TopdownAffine):
         Raises:
             UserError: If it has not one box, or one without an area.
         """
-        centers, scales = results['bbox_center'], results['bbox_scale']
-        if len(centers) != 1 or not (scales > 0).all():
-            raise UserError(
-                'TopdownResize takes samples of one box with an area, but '
-                f'{results.get("img_path")} has boxes of the sizes '
-                f'{scales.tolist()}. Leave it out of the data set')
-        angle = float(np.ravel(results.get('bbox_rotation', 0.))[0])
-        matrix = stretch_matrix(centers[0], scales[0], angle, self.input_size)
-
-        results['img'] = cv2.warpAffine(
-            results['img'], matrix, tuple(self.input_size),
-            flags=cv2.INTER_LINEAR)
+        matrix = self.matrix(results)
+        results['img'] = self.warp(results, matrix)
         if results.get('keypoints') is not None:
             # a transform before may have added a third coordinate
             given = results.get('transformed_keypoints')
@@ -54,19 +46,37 @@ class TopdownResize(TopdownAffine):
             results['transformed_keypoints'] = np.zeros([])
             results['keypoints_visible'] = np.ones((1, 1, 1))
         results['input_size'] = tuple(self.input_size)
-        results['input_center'] = centers[0]
-        results['input_scale'] = scales[0]
+        results['input_center'] = results['bbox_center'][0]
+        results['input_scale'] = results['bbox_scale'][0]
         return results
+
+    def matrix(self, results: dict) -> np.ndarray:
+        """The map from places in the image to those in the input, [2, 3]."""
+        centers, scales = results['bbox_center'], results['bbox_scale']
+        if len(centers) != 1 or not (scales > 0).all():
+            raise UserError(
+                f'{type(self).__name__} takes samples of one box with an area, but '
+                f'{results.get("img_path")} has boxes of the sizes '
+                f'{scales.tolist()}. Leave it out of the data set')
+        angle = float(np.ravel(results.get('bbox_rotation', 0.))[0])
+        return stretch_matrix(centers[0], scales[0], angle, self.input_size)
+
+    def warp(self, results: dict, matrix: np.ndarray) -> np.ndarray:
+        """The input, by a map that :meth:`matrix` gives."""
+        return cv2.warpAffine(results['img'], matrix, tuple(self.input_size),
+                              flags=cv2.INTER_LINEAR)
 
 
 def stretch_matrix(center: np.ndarray, scale: np.ndarray, angle: float,
                    size: tuple[int, int]) -> np.ndarray:
     """The affine map [2, 3] of a box, rotated by degrees, to a whole image."""
-    cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    upright = np.array([[cosine, sine], [-sine, cosine]])
-    linear = np.divide(size, scale, dtype=np.float64)[:, None] * upright
-    shift = np.divide(size, 2) - linear @ center
-    return np.column_stack([linear, shift])
+    # of six numbers, Python computes sooner than NumPy
+    x, y = center.tolist()
+    across, down = size[0] / float(scale[0]), size[1] / float(scale[1])
+    cosine, sine = cos(radians(angle)), sin(radians(angle))
+    a, b, c, d = across * cosine, across * sine, -down * sine, down * cosine
+    return np.array([[a, b, size[0] / 2 - a * x - b * y],
+                     [c, d, size[1] / 2 - c * x - d * y]])
 
 
 @TRANSFORMS.register_module()

@@ -1,8 +1,12 @@
+from functools import lru_cache
+
 from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
 
 
+# some data sets ask for it whenever a sample is loaded
+@lru_cache(maxsize=1 << 20)
 def loaded_image_size(path: str) -> tuple[int, int]:
     """Width and height of an image as ``LoadImage`` loads it by default.
 
