@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from ..common.checks import same_shape
 from ..common.errors import MissingFile, UserError
@@ -187,6 +186,8 @@ class PoseDensityArtifact:
 
     @classmethod
     def _of(cls, meta: dict, arrays: dict, path: str) -> 'PoseDensityArtifact':
+        from sklearn.decomposition import PCA
+
         density, pca = PoseDensity(), PCA(len(arrays['components']))
         for name in (*VALUES, 'flip_indices'):
             setattr(density, name, meta[name])

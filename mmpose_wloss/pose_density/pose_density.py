@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from ..common.checks import non_negative, one_of, positive, whole
 from ..common.errors import UserError
@@ -172,6 +171,8 @@ class PoseDensity:
 
     def _fit_axes(self, poses, visible) -> np.ndarray:
         """Fit the axes; returns the vectors of the poses, filled."""
+        from sklearn.decomposition import PCA
+
         options, count = self.options, len(poses)
         if options['components'] > poses[0].size:
             raise UserError(
