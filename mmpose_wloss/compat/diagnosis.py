@@ -1,7 +1,7 @@
 """What is installed, whether it fits, and what mends it.
 
-Unlike :func:`check_stack`, it imports what is installed: a package of a fitting
-version may still be built beside another torch or NumPy.
+First as :func:`check_stack` sees it, then by importing what is installed: a package
+of a fitting version may still be built beside another torch or NumPy.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from importlib import metadata
 from typing import NamedTuple
 
@@ -61,15 +62,27 @@ class Finding(NamedTuple):
     mend: str = ''
 
 
-def diagnose() -> list[Finding]:
-    """Look at each piece of the stack, in the order of dependence."""
-    findings = [_python(), *map(_package, requirements()), *_duplicates(),
-                *_modules(), *map(_piece, STAND_IN)]
-    if all(finding.fits is not False for finding in findings):
+def diagnose() -> Iterator[Finding]:
+    """Look at each piece of the stack, in the order of dependence.
+
+    Yields:
+        Finding: At once what is installed, then what an import shows, which takes
+        seconds: packages that break, stand-ins, mmpose as a whole, the GPU.
+    """
+    packages = requirements()
+    findings = [_python(), *map(_package, packages), *_duplicates(), *_modules(),
+                _loading()]
+    yield from findings
+    yield from map(_optional, OPTIONAL)
+    broken = list(filter(None, map(_broken_package, packages)))
+    yield from broken
+    pieces = list(map(_piece, STAND_IN))
+    yield from pieces
+    if all(finding.fits is not False for finding in (*findings, *broken, *pieces)):
         error = _error('mmpose.apis')
-        findings.append(Finding('mmpose as a whole', error or 'can be imported',
-                                not error))
-    return [*findings, _gpu(), _loading(), *map(_optional, OPTIONAL)]
+        yield Finding('mmpose as a whole', error or 'can be imported', not error)
+    yield _gpu()
+    yield from filter(None, map(_broken_optional, OPTIONAL))
 
 
 def _python() -> Finding:
@@ -86,13 +99,16 @@ def _package(requirement) -> Finding:
                        f'{wanted.name} {wanted.versions} is needed', False,
                        requirement.install)
     name = found.distribution.name
-    state = found.version + (f' ({name})' if name != module else '')
+    return Finding(module, found.version + (f' ({name})' if name != module else ''))
+
+
+def _broken_package(requirement) -> Finding | None:
     # mmdet and mmpose are imported as a whole, after their pieces
-    error = '' if module in ('mmdet', 'mmpose') else _error(module)
-    if not error:
-        return Finding(module, state)
-    return Finding(module, f'{state} {error}', False, requirement.install.replace(
-        'install', 'install --force-reinstall', 1))
+    if requirement.module in ('mmdet', 'mmpose') or complaint(requirement):
+        return None
+    error = _error(requirement.module)
+    return Finding(requirement.module, error, False, requirement.install.replace(
+        'install', 'install --force-reinstall', 1)) if error else None
 
 
 def _error(module: str) -> str:
@@ -189,8 +205,10 @@ def _optional(module: str) -> Finding:
     if importlib.util.find_spec(module) is None:
         return Finding(module, f'not installed, for {use}: pip install '
                        f'"mmpose_wloss[{extra}]"', None)
-    error = _error(module)
-    if error:
-        return Finding(module, error, False, 'pip install --force-reinstall '
-                       f'"mmpose_wloss[{extra}]"')
     return Finding(module, 'installed', None)
+
+
+def _broken_optional(module: str) -> Finding | None:
+    error = importlib.util.find_spec(module) and _error(module)
+    return Finding(module, error, False, 'pip install --force-reinstall '
+                   f'"mmpose_wloss[{OPTIONAL[module][0]}]"') if error else None
