@@ -7,7 +7,7 @@ python benchmarks/distillation.py
 import sys
 from pathlib import Path
 
-from mmpose_wloss.commands.demo import one_of_each_class
+from mmpose_wloss.apis.demo_report import one_of_each_class
 from mmpose_wloss.visualization import draw_predictions, predict
 
 from mmengine.config import Config

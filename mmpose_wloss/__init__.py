@@ -6,6 +6,7 @@ before ``mmpose``: it stands in for what the installed stack lacks.
 """
 
 import sys
+from multiprocessing import current_process
 from pathlib import Path
 
 from .compat import prepare_stack
@@ -17,7 +18,8 @@ __all__ = ['__version__', 'register_all_modules']
 def register_all_modules() -> None:
     """Register every component in MMPose's registries.
 
-    Importing the package has done so, unless it runs as a program.
+    Importing the package has done so, unless it runs as a program, whose verbs
+    call this when their arguments are known to fit.
 
     Raises:
         ImportError: If a package of the stack is missing or does not fit.
@@ -35,6 +37,7 @@ def register_all_modules() -> None:
     )
 
 
-# as a program it also tells what is wrong with a stack that does not fit
-if Path(sys.argv[0] if sys.argv else '').name not in ('-m', 'mmpose-wloss'):
+# a program imports late, but for the processes that it starts
+if current_process().name != 'MainProcess' or Path(
+        sys.argv[0] if sys.argv else '').stem not in ('-m', 'mmpose-wloss'):
     register_all_modules()

@@ -52,13 +52,9 @@ def run(verb: str, arguments: list[str] | None = None) -> int:
         verb (str): One of ``VERBS``.
         arguments (List[str], optional): Those of the command line by default.
     """
-    if verb != 'doctor':
-        # not before: doctor runs where the stack does not fit
-        from mmpose_wloss import register_all_modules
-        register_all_modules()
-    command = importlib.import_module(f'mmpose_wloss.commands.{verb}')
     from mmpose_wloss.common.errors import UserError
     try:
+        command = importlib.import_module(f'mmpose_wloss.commands.{verb}')
         return command.main(arguments)
     except (UserError, OSError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -10,7 +10,6 @@ A registered class says by attributes what its config needs; all are optional:
   :class:`UserError` where its config does not fit the rest.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +29,6 @@ from mmpose.registry import (
 from .common.configs import add_import, components
 from .common.errors import MissingFile
 
-CONFIGS = 'configs'
 REGISTRIES = (DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS, MODELS,
               TRANSFORMS, VISUALIZERS)
 # relative to data_root, and relative to the working directory
@@ -49,31 +47,6 @@ SUBSET = re.compile(r'(.+)_(?:first|random)(\d+)(?:_seed(\d+))?(?:_by_(\w+?))?'
                     r'(?:_rest)?\.json')
 DETECTIONS = (f"a detector's boxes are linked at {ZOO}; to evaluate on "
               'ground-truth boxes instead, add --cfg-options {}=None')
-
-
-def check_config_path(path: str) -> None:
-    """Check that a config file exists.
-
-    Args:
-        path (str): The file.
-
-    Raises:
-        MissingFile: Names the existing configs whose names are nearest.
-    """
-    if Path(path).is_file():
-        return
-    known = {}
-    for folder, pattern in ((Path(CONFIGS), '**/*.py'),
-                            (Path(__file__).parent / '.mim' / CONFIGS,
-                             '**/*.py'), (Path(path).parent, '*.py')):
-        for config in sorted(folder.glob(pattern)):
-            known.setdefault(config.name, config)
-    near = difflib.get_close_matches(Path(path).name, known, n=3, cutoff=0.5)
-    suggestion = ''.join(f'\n  {known[name]}' for name in near)
-    raise MissingFile(
-        f'There is no config {path}.' +
-        (f' Did you mean:{suggestion}' if near else
-         f' The configs of mmpose_wloss are in {CONFIGS}/.'))
 
 
 def class_of(component: dict) -> type | None:

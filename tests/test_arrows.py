@@ -9,7 +9,9 @@ ROOT = Path(__file__).parents[1]
 # each room imports only from later lines, or from itself
 LEVELS = (
     ('commands',),
-    ('recipes', 'trainings', 'apis'),
+    ('register_all_modules',),
+    ('apis',),
+    ('recipes', 'trainings'),
     ('deploy',),
     ('engine',),
     ('evaluation',),

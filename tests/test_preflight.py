@@ -4,12 +4,7 @@ import re
 from pathlib import Path
 
 from mmpose_wloss.common.errors import MissingFile, UserError
-from mmpose_wloss.preflight import (
-    add_hooks,
-    check_components,
-    check_config_path,
-    check_files,
-)
+from mmpose_wloss.preflight import add_hooks, check_components, check_files
 
 import pytest
 from mmengine.config import Config
@@ -22,18 +17,6 @@ def missing_of(config: Config, modes: list[str]) -> str:
     with pytest.raises(MissingFile) as error:
         check_files(config, modes)
     return str(error.value)
-
-
-def test_a_wrong_config_path_suggests_the_nearest(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    check_config_path('configs/hrnet_fmse_coco.py')
-    with pytest.raises(MissingFile, match='\n *configs/hrnet_fmse_coco.py'):
-        check_config_path('configs/hrnet_fsme_coco.py')
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(MissingFile, match='hrnet_fmse_coco'):
-        check_config_path('hrnet_fsme_coco.py')
-    with pytest.raises(MissingFile, match='xyz.py'):
-        check_config_path(str(tmp_path / 'xyz.py'))
 
 
 def test_files_of_nested_data_sets_and_evaluators(coco_root):

@@ -3,11 +3,26 @@
 import argparse
 import os
 from pathlib import Path
-
-from mmengine.config import Config, DictAction
+from typing import TYPE_CHECKING
 
 from ..common.errors import UserError
-from ..preflight import check_config_path
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+class KeyValues(argparse.Action):
+    """MMEngine's ``DictAction``, imported where there is something to parse."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from mmengine.config import DictAction
+
+        try:
+            DictAction(self.option_strings, self.dest)(parser, namespace, values)
+        except (AssertionError, ValueError):
+            raise argparse.ArgumentError(
+                self, f'{" ".join(values)} is not of the form key=value, with as many '
+                'brackets opened as closed') from None
 
 
 def run_parser(verb: str, description: str) -> argparse.ArgumentParser:
@@ -30,7 +45,7 @@ def run_parser(verb: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument('--wait-time', type=float, default=1,
                         help='seconds that a window stays')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
+        '--cfg-options', nargs='+', action=KeyValues, default={},
         help='keys of the config to change, key=value; a list is key="[a,b]", '
         'without spaces')
     parser.add_argument('--launcher', default='none', choices=[
@@ -39,18 +54,18 @@ def run_parser(verb: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace) -> 'Config':
     """Load a config and apply the arguments of :func:`run_parser`.
 
     Args:
         args (argparse.Namespace): What the parser gave.
 
     Raises:
-        UserError: If there is no such config, or if it has no hook that draws
-            and pictures are asked for.
+        UserError: If it has no hook that draws and pictures are asked for.
     """
+    from mmengine.config import Config
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    check_config_path(args.config)
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(
@@ -63,7 +78,7 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def analyze_bad_cases(cfg: Config, args: argparse.Namespace) -> None:
+def analyze_bad_cases(cfg: 'Config', args: argparse.Namespace) -> None:
     """Let MMPose's ``BadcaseAnalyzeHook`` draw the worst samples.
 
     Args:
@@ -83,7 +98,7 @@ def _draw(hook: dict, args: argparse.Namespace, **changes) -> None:
         hook.wait_time = args.wait_time
 
 
-def _hook(cfg: Config, name: str, kind: str) -> dict:
+def _hook(cfg: 'Config', name: str, kind: str) -> dict:
     hooks = cfg.get('default_hooks') or {}
     if name not in hooks:
         raise UserError(f'{cfg.filename} has no default_hooks.{name}. Add '

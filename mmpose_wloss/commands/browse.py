@@ -2,10 +2,8 @@
 
 import argparse
 
-from mmengine.config import Config
-
-from ..preflight import check_config_path, check_files
-from ..visualization import draw_hard_views
+from .. import register_all_modules
+from ..common.files import check_config_path
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +19,13 @@ def main(arguments: list[str] | None = None) -> int:
     add('--seed', type=int, default=0, help='of the random draws')
     args = parser.parse_args(arguments)
     check_config_path(args.config)
+
+    register_all_modules()
+    from mmengine.config import Config
+
+    from ..preflight import check_files
+    from ..visualization import draw_hard_views
+
     config = Config.fromfile(args.config)
     check_files(config, ['train'])
     draw_hard_views(config, args.out, args.checkpoint, args.count, args.seed)

@@ -3,19 +3,11 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-
+from .. import register_all_modules
 from ..common.checks import whole
 from ..common.errors import UserError
-from ..deploy import export_onnx, quantize_onnx
-from ..deploy.images import network_images
-from ..deploy.quantization import joint_distance
-from ..models.wrapped_networks import (
-    NETWORK_PREFIXES,
-    export_network,
-    load_network,
-    read_config,
-)
+from ..common.files import check_config_path
+from .arguments import KeyValues
 
 COMPARED_IMAGES = 100
 
@@ -40,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--out', required=True,
                         help='file to write, .pth or .onnx')
     parser.add_argument(
-        '--network', choices=list(NETWORK_PREFIXES),
-        help='which network of a training that has several; without it, the '
-        'student or the first. ema is the average of the first')
+        '--network', metavar='NAME', help='which network of a training that has '
+        'several: first, second, ema, ema_first, ema_second or student; without '
+        'it, the student or the first. ema is the average of the first')
     parser.add_argument(
         '--images', help='folder of images to check and to calibrate with; '
         'without it, the test set is to check and the training set to '
@@ -52,12 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
         help='also write 8-bit integers, as OUT_int8.onnx')
     parser.add_argument('--calibration', type=int, default=200, metavar='N',
                         help='images to calibrate with (default: 200)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues,
                         default={}, help='changes of the config, key=value')
     args = parser.parse_args(arguments)
     suffix = Path(args.out).suffix
     if suffix not in ('.pth', '.onnx'):
         raise UserError(f'--out must end in .pth or .onnx, but it is {args.out}')
+    whole(1, calibration=args.calibration)
+    if args.config is not None:
+        check_config_path(args.config)
+
+    register_all_modules()
+    from ..models.wrapped_networks import export_network, read_config
+
     config = read_config(args.config, args.checkpoint)
     config.merge_from_dict(args.cfg_options)
     if suffix == '.onnx':
@@ -69,8 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _export_onnx(given: Config, args: argparse.Namespace) -> None:
-    whole(1, calibration=args.calibration)
+def _export_onnx(given, args: argparse.Namespace) -> None:
+    from ..deploy import export_onnx, quantize_onnx
+    from ..deploy.images import network_images
+    from ..deploy.quantization import joint_distance
+    from ..models.wrapped_networks import load_network
+
     model, config = load_network(given, args.checkpoint, args.network)
     if args.int8:
         # the stock config has no training set

@@ -6,28 +6,31 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mmpose
-from mmengine.config import Config, DictAction
-
-from .. import recipes
-from ..common.config_text import config_text
+from .. import register_all_modules
 from ..common.errors import MissingFile, UserError
-from ..common.files import write_whole
-from ..preflight import check_components, check_config_path, check_files
+from ..common.files import check_config_path, write_whole
+from .arguments import KeyValues
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 TRAIN = 'python -m mmpose_wloss train {}'
 FIT = 'python -m mmpose_wloss density fit {}'
-RECIPES = dict(semi=recipes.semi_supervised, distill=recipes.distill,
-               weigh=recipes.weigh_poses, balance=recipes.balance)
+RECIPES = dict(semi='semi_supervised', distill='distill', weigh='weigh_poses',
+               balance='balance')
 
 
-def load_base(base: str) -> Config:
+def load_base(base: str) -> 'Config':
     """Load a config by its path or its stock name, ``'mmpose::…'``.
 
     Raises:
         MissingFile: If there is no such config.
     """
+    import mmpose
+    from mmengine.config import Config
+
     if '::' not in base:
         check_config_path(base)
         base = os.path.abspath(base)
@@ -45,8 +48,10 @@ def load_base(base: str) -> Config:
             for name in near)) from error
 
 
-def text_over(config: Config, base: str, folder: str | Path = '.') -> str:
+def text_over(config: 'Config', base: str, folder: str | Path = '.') -> str:
     """A config as a file in a folder that inherits its base."""
+    from ..common.config_text import config_text
+
     name = base if '::' in base else os.path.relpath(base, folder)
     return f'_base_ = {name!r}\n\n' + config_text(config, load_base(base))
 
@@ -59,7 +64,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     common.add_argument('--out', required=True, help='file to write')
     common.add_argument('--force', action='store_true',
                         help='overwrite the file')
-    common.add_argument('--options', nargs='+', action=DictAction, default={},
+    common.add_argument('--options', nargs='+', action=KeyValues, default={},
                         help='other arguments of the recipe, '
                         'key=value, also key.of.dict=value')
     data = argparse.ArgumentParser(add_help=False)
@@ -107,8 +112,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def made(args: argparse.Namespace) -> Config:
+def made(args: argparse.Namespace) -> 'Config':
     """The config that the arguments of :func:`parse` ask for."""
+    from mmengine.config import Config
+
+    from .. import recipes
+
     given = {key: value for key, value in vars(args).items()
              if value is not None and key not in ('base', 'out', 'force')}
     recipe, nested = given.pop('recipe'), Config()
@@ -124,7 +133,8 @@ def made(args: argparse.Namespace) -> Config:
     if recipe == 'focus':
         return recipes.focus_heatmaps(
             load_base(args.base), dict(type=args.loss, **options))
-    return RECIPES[recipe](load_base(args.base), **{**given, **options})
+    return getattr(recipes, RECIPES[recipe])(
+        load_base(args.base), **{**given, **options})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,6 +152,12 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f'--out must end in .py, but it is {out}')
     if out.exists() and not args.force:
         raise UserError(f'{out} exists already. Add --force to overwrite it')
+    if '::' not in args.base:
+        check_config_path(args.base)
+
+    register_all_modules()
+    from ..preflight import check_components, check_files
+
     base = load_base(args.base)
     if any(out.resolve() == Path(line).resolve()
            for line in base.text.splitlines() if line.endswith('.py')):
@@ -164,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def differences_to_know(cfg: Config, base: Config) -> list[str]:
+def differences_to_know(cfg: 'Config', base: 'Config') -> list[str]:
     """What a recipe changes beside what it is for, a line each."""
     before, after = ([str(getattr(hook['type'], '__name__', hook['type'])
                           ).rpartition('.')[2]

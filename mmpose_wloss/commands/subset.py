@@ -2,7 +2,8 @@
 
 import argparse
 
-from ..datasets import make_subset
+from .. import register_all_modules
+from ..common.files import existing_file
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,6 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     add('--out', metavar='DIR',
         help='folder of the two files; default: that of the annotation file')
     args = parser.parse_args(arguments)
+    existing_file(args.ann_file, 'annotation file')
+
+    register_all_modules()
+    from ..datasets import make_subset
+
     print(f'reading {args.ann_file} and dividing it', flush=True)
     summary = make_subset(args.ann_file, args.count, args.out, args.seed, args.stratify)
     for part in ('labeled', 'unlabeled'):

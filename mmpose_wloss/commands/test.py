@@ -1,28 +1,10 @@
 """``python -m mmpose_wloss test CONFIG CHECKPOINT``: evaluate a model."""
 
-import mmengine
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-
+from .. import register_all_modules
 from ..common.configs import is_of_class
 from ..common.errors import UserError
-from ..common.files import replaced_whole
-from ..compat.process_groups import end_process_groups, start_cpu_processes
-from ..deploy import with_onnx_file
-from ..models.wrapped_networks import TRAINING_KEYS
-from ..preflight import check_components, check_files
+from ..common.files import check_config_path, replaced_whole
 from .arguments import analyze_bad_cases, load_config, run_parser
-
-
-class _Figures(Hook):
-    """Keeps what the evaluators found."""
-
-    figures = None
-
-    def after_test_epoch(self, runner, metrics=None) -> None:
-        self.figures = metrics
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,13 +23,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--badcase', action='store_true',
                         help='draw the samples with the highest losses')
     args = parser.parse_args(arguments)
+    check_config_path(args.config)
+    if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
+        raise UserError(f'--dump must end in .pkl, but it is {args.dump}')
+
+    register_all_modules()
+    import mmengine
+    from mmengine.config import Config
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from ..compat.process_groups import end_process_groups, start_cpu_processes
+    from ..deploy import with_onnx_file
+    from ..models.wrapped_networks import TRAINING_KEYS
+    from ..preflight import check_components, check_files
+
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.badcase:
         analyze_bad_cases(cfg, args)
     if args.dump:
-        if not args.dump.endswith(('.pkl', '.pickle')):
-            raise UserError(f'--dump must end in .pkl, but it is {args.dump}')
         if is_of_class(cfg.test_evaluator, 'NetworksEvaluator'):
             # the pickle holds one prediction a sample
             cfg.test_evaluator = cfg.test_evaluator['metrics']
@@ -65,11 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     check_files(cfg, ['test'])
     start_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
-    figures = _Figures()
-    runner.register_hook(figures, 'LOWEST')
-    runner.test()
+    figures = runner.test()
     if args.out and is_main_process():
         with replaced_whole(args.out) as partial:
-            mmengine.dump(figures.figures, partial)
+            mmengine.dump(figures, partial)
     end_process_groups()
     return 0

@@ -1,12 +1,14 @@
 """``python -m mmpose_wloss train CONFIG``: train a model."""
 
-from mmengine.config import Config
-from mmengine.runner import Runner
+from typing import TYPE_CHECKING
 
+from .. import register_all_modules
 from ..common.errors import UserError
-from ..compat.process_groups import end_process_groups, start_cpu_processes
-from ..preflight import add_hooks, check_components, check_files
+from ..common.files import check_config_path
 from .arguments import load_config, run_parser
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale '
                         'the learning rate by the actual batch size')
     args = parser.parse_args(arguments)
+    check_config_path(args.config)
+
+    register_all_modules()
+    from mmengine.runner import Runner
+
+    from ..compat.process_groups import end_process_groups, start_cpu_processes
+    from ..preflight import add_hooks, check_components, check_files
+
     cfg = load_config(args)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -56,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train_in_mixed_precision(cfg: Config) -> None:
+def train_in_mixed_precision(cfg: 'Config') -> None:
     """Take an ``AmpOptimWrapper`` in place of the ``OptimWrapper``.
 
     Args:

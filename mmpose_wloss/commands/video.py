@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from ..apis import TopdownPredictor, person_boxes, predict_video
-from ..models.wrapped_networks import read_config
+from .. import register_all_modules
+from ..common.files import check_config_path, existing_file
+from .arguments import KeyValues
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,9 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
         help='draw no joints with a lower score (default: %(default)s)')
     add('--max-frames', type=int, metavar='N', help='stop after N frames')
     add('--device', help='such as cpu or cuda:0 (default: a GPU, if there is one)')
-    add('--cfg-options', nargs='+', action=DictAction, default={},
+    add('--cfg-options', nargs='+', action=KeyValues, default={},
         metavar='KEY=VALUE', help='keys of the config to change')
     args = parser.parse_args(arguments)
+    check_config_path(args.config)
+    existing_file(args.video, 'video')
+
+    register_all_modules()
+    from ..apis import TopdownPredictor, person_boxes, predict_video
+    from ..models.wrapped_networks import read_config
 
     config = read_config(args.config, args.weights)
     config.merge_from_dict(args.cfg_options)

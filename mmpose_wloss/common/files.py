@@ -1,5 +1,6 @@
 """Files: written whole or not at all, known by a digest, listed in order."""
 
+import difflib
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from typing import Any
 
 from .errors import MissingFile, UserError
 
+CONFIGS = 'configs'
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
@@ -114,6 +116,31 @@ def existing_file(path: str | Path, what: str = 'file') -> Path:
     if not Path(path).is_file():
         raise MissingFile(f'there is no {what} {path}')
     return Path(path)
+
+
+def check_config_path(path: str) -> None:
+    """Check that a config file exists.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        MissingFile: Names the existing configs whose names are nearest.
+    """
+    if Path(path).is_file():
+        return
+    known = {}
+    for folder, pattern in ((Path(CONFIGS), '**/*.py'),
+                            (Path(__file__).parents[1] / '.mim' / CONFIGS,
+                             '**/*.py'), (Path(path).parent, '*.py')):
+        for config in sorted(folder.glob(pattern)):
+            known.setdefault(config.name, config)
+    near = difflib.get_close_matches(Path(path).name, known, n=3, cutoff=0.5)
+    suggestion = ''.join(f'\n  {known[name]}' for name in near)
+    raise MissingFile(
+        f'There is no config {path}.' +
+        (f' Did you mean:{suggestion}' if near else
+         f' The configs of mmpose_wloss are in {CONFIGS}/.'))
 
 
 def read_json(path: str | Path, what: str = 'file') -> Any:

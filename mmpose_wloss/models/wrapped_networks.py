@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from ..common.configs import components, is_of_class
 from ..common.errors import UserError
-from ..common.files import existing_file, replaced_whole
+from ..common.files import check_config_path, existing_file, replaced_whole
 from ..common.hooks import model_of
 from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
-from ..preflight import check_config_path, class_of
+from ..preflight import class_of
 
 # where a state has each network; the average of a single one is called 'ema'
 NETWORK_PREFIXES = {

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from mmpose_wloss.commands import compare as compare_command
-from mmpose_wloss.commands.compare import (
-    Candidate,
+from mmpose_wloss.apis import model_comparison
+from mmpose_wloss.apis.model_comparison import (
     ModelComparison,
     multiply_adds,
-    parse_candidates,
     table_figures,
 )
+from mmpose_wloss.commands import compare as compare_command
+from mmpose_wloss.commands.compare import parse_models
 from mmpose_wloss.common.errors import MissingFile, UserError
 
 import pytest
@@ -75,12 +75,12 @@ def evaluated(monkeypatch):
         folders.append(folder)
         return {'PCK': 40. + len(folders)}
 
-    monkeypatch.setattr(compare_command, 'evaluate', evaluate)
+    monkeypatch.setattr(model_comparison, 'evaluate', evaluate)
     return folders
 
 
 def compare(models, out, names=None, **kwargs):
-    comparison = ModelComparison(parse_candidates(models, names), str(out),
+    comparison = ModelComparison(parse_models(models, names), str(out),
                                  seconds=.03, **kwargs)
     comparison.run()
     return comparison
@@ -157,7 +157,7 @@ def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated, monkey
     out, models = tmp_path / 'out', models[:1]
     # interrupted, it goes on
     with monkeypatch.context() as context:
-        context.setattr(compare_command, 'Timer', None)
+        context.setattr(model_comparison, 'Timer', None)
         with pytest.raises(TypeError):
             compare(models, out, onnx=False)
     before = compare(models, out, onnx=False)
@@ -196,7 +196,7 @@ test_dataloader = dict(dataset=dict(type='RepeatDataset', dataset=dict(
             (tmp_path / file).touch()
         (tmp_path / name).write_text(str(number))
         comparison = ModelComparison(
-            [Candidate('x', str(config), str(tmp_path / 'x.pth'))],
+            [('x', str(config), str(tmp_path / 'x.pth'))],
             str(tmp_path / 'out'))
         digests.add(comparison.models[0].digest)
     assert len(digests) == 4
@@ -208,7 +208,7 @@ def test_pairs_and_names(tmp_path):
         (tmp_path / name).write_text('')
 
     def parse(*pairs, **kwargs):
-        return parse_candidates(
+        return parse_models(
             [pair.replace('@', f'{tmp_path}/') for pair in pairs], **kwargs)
 
     url = 'https://example.org/x.pth'
@@ -216,7 +216,7 @@ def test_pairs_and_names(tmp_path):
         (f'a {tmp_path.name}/x.pth', f'{tmp_path}/a.py', f'{tmp_path}/x.pth'),
         ('a work:1/x.pth', f'{tmp_path}/work:1/a.py', f'{tmp_path}/work:1/x.pth'),
         ('b', f'{tmp_path}/b.py', url)]
-    assert [each.name for each in parse(
+    assert [name for name, _, _ in parse(
         '@a.py:@x.pth', '@b.py:@x.pth', names=['one', 'two'])] == ['one', 'two']
     for given, error, message in (
             ('@a.py', UserError, 'a.py'), ('@a.py:', UserError, 'a.py:'),
@@ -266,7 +266,7 @@ def test_what_does_not_fit_is_refused(models, tmp_path):
 
 def test_the_command_leaves_out_columns_without_onnx(
         models, tmp_path, evaluated, capsys, monkeypatch):
-    monkeypatch.setattr(compare_command, 'find_spec', lambda name: None)
+    monkeypatch.setattr(model_comparison, 'find_spec', lambda name: None)
     for more, note in ([], True), (['--no-onnx'], False):
         assert compare_command.main([
             models[0], '--name', 'ours', '--seconds', '0.03', '--out',

@@ -4,11 +4,11 @@ import argparse
 import math
 from pathlib import Path
 
-from mmpose_wloss.commands.convert import (
+from mmpose_wloss.apis.original_hourglass import (
     convert_checkpoint,
     convert_hourglass_state,
-    main,
 )
+from mmpose_wloss.commands.convert import main
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.models.backbones import PreActHourglassNet
 

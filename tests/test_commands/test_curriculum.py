@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+from mmpose_wloss.apis.growing_depth import make_stages
 from mmpose_wloss.commands import train
-from mmpose_wloss.commands.curriculum import main, make_stages
+from mmpose_wloss.commands.curriculum import main
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import Pose3DImageVisualizer

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+from mmpose_wloss import trainings
+from mmpose_wloss.apis import demo_report
 from mmpose_wloss.commands import demo, render
 
 import torch
@@ -13,14 +15,14 @@ ROOT = Path(__file__).parents[2]
 def test_networks_are_trained_and_compared(demo_configs, tmp_path, monkeypatch, capsys):
     rendered, trained = [], []
 
-    def train(trainings, processes):
+    def train(those, processes):
         """Write what trainings leave, with random weights."""
-        trained.append((len(trainings), processes))
-        for training in trainings:
+        trained.append((len(those), processes))
+        for training in those:
             log = training.work_dir / '0' / 'vis_data' / 'scalars.json'
             log.parent.mkdir(parents=True)
             log.write_text('\n'.join(json.dumps(dict(
-                dict.fromkeys(demo.FIGURES, 0.25), step=epoch))
+                dict.fromkeys(demo_report.FIGURES, 0.25), step=epoch))
                 for epoch in (1, 2)))
             with DefaultScope.overwrite_default_scope('mmpose'):
                 state = MODELS.build(training.config.model).state_dict()
@@ -28,7 +30,7 @@ def test_networks_are_trained_and_compared(demo_configs, tmp_path, monkeypatch, 
                        training.work_dir / 'epoch_2.pth')
 
     monkeypatch.setattr(render, 'main', rendered.append)
-    monkeypatch.setattr(demo, 'run_trainings', train)
+    monkeypatch.setattr(trainings, 'run_trainings', train)
     monkeypatch.setattr(demo, 'CONFIGS', {
         'MSE': demo_configs['mse'], 'focal MSE': demo_configs['fmse']})
     work = tmp_path / 'work'
@@ -37,7 +39,7 @@ def test_networks_are_trained_and_compared(demo_configs, tmp_path, monkeypatch, 
     report = (work / 'report.md').read_text()
     # nothing is trained again
     with monkeypatch.context() as context:
-        context.setattr(demo, 'write_report', lambda *_: None)
+        context.setattr(demo_report, 'write_report', lambda *_: None)
         assert demo.main(command) == 0
     assert rendered == [['dataset', '--workers', '3']] * 2
     assert trained == [(2, 3), (0, 3)]

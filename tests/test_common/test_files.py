@@ -1,9 +1,11 @@
 """Files are written whole or not at all."""
 
 import hashlib
+from pathlib import Path
 
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.common.files import (
+    check_config_path,
     digest_of_file,
     digest_of_files,
     list_images,
@@ -75,3 +77,15 @@ def test_json_that_is_none_is_named(tmp_path):
             read_json(file)
     file.write_text('{"a": 1}')
     assert read_json(file) == dict(a=1)
+
+
+def test_a_wrong_config_path_suggests_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    check_config_path('configs/hrnet_fmse_coco.py')
+    with pytest.raises(MissingFile, match='\n *configs/hrnet_fmse_coco.py'):
+        check_config_path('configs/hrnet_fsme_coco.py')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFile, match='hrnet_fmse_coco'):
+        check_config_path('hrnet_fsme_coco.py')
+    with pytest.raises(MissingFile, match='xyz.py'):
+        check_config_path(str(tmp_path / 'xyz.py'))
