@@ -79,20 +79,32 @@ def reach_of(dataset: BaseDataset, box_transforms: Sequence[str] = ()) -> Reach:
     before, affine = _until_warp(dataset, box_transforms)
     width, height = affine.input_size
     unit = Reach((int(width), int(height)), 0, 0, 0)
+    drawn = []
     with _own_randomness():
-        drawn = np.array([figures for index in np.unique(np.linspace(
-            0, len(dataset) - 1, PEOPLE).astype(int)) for figures in _draw(
-                dataset.get_data_info(int(index)), before, affine, unit)])
+        for index in np.unique(np.linspace(0, len(dataset) - 1, PEOPLE).astype(int)):
+            try:
+                drawn += _draw(dataset.get_data_info(int(index)), before, affine, unit)
+            # the data set says what is wrong when it loads the image
+            except OSError:
+                continue
+    if not drawn:
+        raise UserError(f'none of {PEOPLE} images of {type(dataset).__name__} can be '
+                        f'read, e.g. {dataset.get_data_info(0)["img_path"]}')
     rounded = np.ceil(np.quantile(drawn, SHARE_SERVED, axis=0) * STEPS) / STEPS
     return Reach(unit.input_size, *rounded.tolist())
 
 
 def _until_warp(dataset: BaseDataset, box_transforms: Sequence[str]
                 ) -> tuple[list[BaseTransform], TopdownResizeOfCrop]:
-    before, name = [], type(dataset).__name__
-    for transform in of_crops(dataset.pipeline.transforms, None):
-        if isinstance(transform, TopdownResizeOfCrop):
-            return before, transform
+    name = type(dataset).__name__
+    transforms = of_crops(dataset.pipeline.transforms, None)
+    warps = [isinstance(one, TopdownResizeOfCrop) for one in transforms]
+    if not any(warps):
+        raise UserError(
+            f'the pipeline of {name} has no TopdownAffine or TopdownResize by which to '
+            'know what to cache. Give the cache to the data set whose pipeline has it')
+    before = transforms[:warps.index(True)]
+    for transform in before:
         if not (isinstance(transform, LEAVE_PIXELS) or
                 type(transform).__name__ in box_transforms):
             raise UserError(
@@ -100,11 +112,8 @@ def _until_warp(dataset: BaseDataset, box_transforms: Sequence[str]
                 'pixels before the crop is warped to the input, so crops cannot be '
                 'cached. Put it after TopdownAffine, or if it changes boxes and joints '
                 'alone, name it in box_transforms')
-        if not isinstance(transform, (LoadImage, RandomFlip)):
-            before.append(transform)
-    raise UserError(f'the pipeline of {name} has no TopdownAffine or TopdownResize '
-                    'by which to know what to cache. Give the cache to the data set '
-                    'whose pipeline has it')
+    return [one for one in before if not isinstance(one, (LoadImage, RandomFlip))
+            ], transforms[len(before)]
 
 
 def _draw(sample: dict, before: Sequence[BaseTransform], affine: TopdownResizeOfCrop,

@@ -5,9 +5,11 @@ import numpy as np
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
 
+from .quick_transforms import QuickPackPoseInputs
+
 
 @TRANSFORMS.register_module()
-class PackPose3DInputs(PackPoseInputs):
+class PackPose3DInputs(QuickPackPoseInputs):
     """Pack an image with its 2D and 3D pose, in place of ``PackPoseInputs``.
 
     Beside what that packs, ``gt_instances`` have ``lifting_target`` and
