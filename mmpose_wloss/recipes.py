@@ -23,9 +23,16 @@ from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, MODELS
 
 from .common.checks import one_of
-from .common.configs import add_import, components, components_of_class, is_of_class
+from .common.configs import (
+    add_import,
+    components,
+    components_of_class,
+    data_sets,
+    is_of_class,
+)
 from .common.errors import UserError
 from .datasets import UnlabeledPoseDataset
+from .datasets.datasets.crop_caching import CropCaching
 from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
 from .pose_density import PoseDensity
 
@@ -252,6 +259,45 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
     else:
         raise UserError(f'balance: a {_type(head)} is not known to return several '
                         "losses. If it does, name them: terms=['loss_…', …]")
+    return _complete(cfg)
+
+
+def cache_crops(cfg: Config, cache: str = 'disk', **options) -> Config:
+    """Read people's crops in training instead of images: :class:`CropCache`.
+
+    It comes after other recipes that change the data.
+
+    Args:
+        cfg (Config): Of a top-down training.
+        cache (str): ``'disk'`` or ``'ram'``.
+        options: Other arguments of :func:`mmpose_wloss.datasets.cache_crops`.
+
+    Raises:
+        UserError: If there are no data sets, or their crops are cached already.
+    """
+    cfg = _begin(cfg)
+    one_of(('disk', 'ram'), cache=cache)
+    _top_down(cfg, 'cache_crops')
+    leaves = [one for _, one in data_sets(cfg.train_dataloader.dataset)]
+    if any(one.get('cache') for _, one in components(cfg.train_dataloader)):
+        raise UserError('cache_crops: the config caches crops already')
+
+    def cached(part: Any) -> Any:
+        if part in leaves:
+            if issubclass(DATASETS.get(_type(part)), CropCaching):
+                return dict(part, cache=dict(cache=cache, **options)
+                            if options else cache)
+            return dict(type='CropCache', cache=cache, **options, dataset=part)
+        if isinstance(part, dict):
+            return {key: cached(value) for key, value in part.items()}
+        if isinstance(part, (list, tuple)):
+            return type(part)(cached(value) for value in part)
+        return part
+
+    # also variables that the data sets are made of
+    for key, value in cfg.items():
+        if not key.startswith(('val', 'test')):
+            cfg[key] = cached(value)
     return _complete(cfg)
 
 

@@ -1,0 +1,34 @@
+"""Whether a network that learns from cached crops is as accurate as one from images.
+
+On images of 256 x 256 with inputs of 64 x 64, so that most people are stored smaller.
+Render them first:
+python -m mmpose_wloss render dataset --size 256 --out data/annypose_256
+"""
+
+from mmengine.config import Config
+from study import ROOT, Study
+
+CONFIG = 'configs/demo/resnet18_mse_annypose.py'
+DATA = 'data/annypose_256'
+dataset = Config.fromfile(str(ROOT / CONFIG)).train_dataloader.dataset.to_dict()
+dataset['data_root'] = DATA
+ann_file = f'{DATA}/annotations/person_keypoints_val.json'
+SHARED = {'val_dataloader.dataset.data_root': DATA,
+          'test_dataloader.dataset.data_root': DATA,
+          'val_evaluator.0.ann_file': ann_file}
+STUDY = Study(
+    'crop_cache_accuracy',
+    config=CONFIG,
+    configurations={
+        'images': {'train_dataloader.dataset.data_root': DATA, **SHARED},
+        'crops': {'train_dataloader.dataset': dict(
+            _delete_=True, type='CropCache', cache='disk', dataset=dataset), **SHARED},
+    },
+    seeds=4,
+    epochs=8,
+    figures={'coco/AP': 'AP', 'coco/AP .5': 'AP50', 'PCK': 'PCK@0.1'})
+STUDY.annotations = ROOT / DATA / 'annotations' / 'person_keypoints_train.json'
+
+
+if __name__ == '__main__':
+    STUDY.main()
