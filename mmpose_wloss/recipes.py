@@ -20,7 +20,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
-from mmpose.registry import DATASETS, MODELS
+from mmpose.registry import DATASETS, MODELS, TRANSFORMS
 
 from .common.checks import one_of
 from .common.configs import (
@@ -38,7 +38,8 @@ from .pose_density import PoseDensity
 
 HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 # the easy view, which a teacher sees, hides nothing and needs no label
-NOT_OF_EASY_VIEWS = ('RandomHalfBody', 'Albumentation', 'GenerateTarget',
+TARGETS = ('GenerateTarget', 'DeviceTargets')
+NOT_OF_EASY_VIEWS = ('RandomHalfBody', 'Albumentation', *TARGETS,
                      'PoseDensityWeights', 'PackPoseInputs')
 HEATMAP_LOSSES = ('KeypointMSELoss', 'KeypointOHKMMSELoss', 'FocusMSELoss',
                   'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss')
@@ -183,10 +184,9 @@ def weigh_poses(cfg: Config, file: str | Path | None = None,
             f'train_dataloader has {len(labeled)} labeled data sets')
     file = str(file or Path('work_dirs', 'pose_density', Path(
         labeled[0].ann_file).stem).with_suffix('.npz'))
-    for key, value in cfg.items():
-        if not key.startswith(('val', 'test')):
-            cfg[key] = _after_targets(
-                value, dict(type='PoseDensityWeights', file=file))
+    for key in _training_keys(cfg):
+        cfg[key] = _after_targets(
+            cfg[key], dict(type='PoseDensityWeights', file=file))
     PoseDensity(**options)  # refuses what it does not take
     cfg.pose_density = dict(file=file, **options)
     cfg.setdefault('default_hooks', {})['pose_density'] = dict(
@@ -295,10 +295,37 @@ def cache_crops(cfg: Config, cache: str = 'disk', **options) -> Config:
         return part
 
     # also variables that the data sets are made of
-    for key, value in cfg.items():
-        if not key.startswith(('val', 'test')):
-            cfg[key] = cached(value)
+    for key in _training_keys(cfg):
+        cfg[key] = cached(cfg[key])
     return _complete(cfg)
+
+
+def device_targets(cfg: Config) -> Config:
+    """Draw targets on the device, a batch at a time: :class:`DeviceTargets`.
+
+    Args:
+        cfg (Config): Of a top-down pose estimator whose codec is an
+            ``MSRAHeatmap``, ``UDPHeatmap``, ``MegviiHeatmap`` or ``SimCCLabel``,
+            also within the other recipes.
+
+    Raises:
+        UserError: If the codec is another one, or no ``GenerateTarget`` is there.
+    """
+    cfg = _begin(cfg)
+    steps = [step for key in _training_keys(cfg)
+             for _, step in components_of_class(cfg[key], 'GenerateTarget')]
+    if not steps:
+        raise UserError('device_targets: no pipeline of the training has a '
+                        'GenerateTarget, whose place DeviceTargets takes')
+    for step in steps:
+        step.type = 'DeviceTargets'
+        with DefaultScope.overwrite_default_scope('mmpose'):
+            TRANSFORMS.build(copy.deepcopy(step))  # refuses what it does not draw
+    return _complete(cfg, 'DeviceTargetsHook')
+
+
+def _training_keys(cfg: Config) -> list[str]:
+    return [key for key in cfg if not key.startswith(('val', 'test'))]
 
 
 def _begin(cfg: Config) -> Config:
@@ -447,7 +474,7 @@ def _zoo_checkpoint(teacher: str | Mapping) -> str:
 
 
 def _after_targets(config: Any, step: dict) -> Any:
-    """A part of a config with a step after each GenerateTarget."""
+    """A part of a config with a step after each that makes targets."""
     if isinstance(config, dict):
         return {key: _after_targets(value, step) for key, value in config.items()}
     if not isinstance(config, (list, tuple)):
@@ -455,6 +482,6 @@ def _after_targets(config: Any, step: dict) -> Any:
     steps = []
     for each in config:
         steps.append(_after_targets(each, step))
-        if is_of_class(each, 'GenerateTarget'):
+        if any(is_of_class(each, name) for name in TARGETS):
             steps.append(dict(step))
     return type(config)(steps)

@@ -10,6 +10,7 @@ from mmpose_wloss.recipes import (
     LINEAR_LOSSES,
     NONLINEAR_LOSSES,
     balance,
+    device_targets,
     distill,
     focus_heatmaps,
     semi_supervised,
@@ -32,12 +33,14 @@ SMALL = f'{COCO}_shufflenetv2_8xb64-210e_coco-256x192.py'
 RECIPES = dict(
     semi=lambda cfg: semi_supervised(cfg, 'my/images'),
     distill=lambda cfg: distill(cfg, TEACHER, images='my/images'),
-    weigh=weigh_poses, focus=focus_heatmaps, balance=balance)
-HEATMAPS = {'semi', 'distill', 'weigh', 'focus'}
+    weigh=weigh_poses, focus=focus_heatmaps, balance=balance,
+    targets=device_targets)
+HEATMAPS = {'semi', 'distill', 'weigh', 'focus', 'targets'}
 # stock configs, and the recipes that fit them; the others say why they do not
 FAMILIES = {
     TEACHER: HEATMAPS,
-    f'{COCO}_hrnet-w32_udp-regress-8xb64-210e_coco-256x192.py': {'weigh'},
+    f'{COCO}_hrnet-w32_udp-regress-8xb64-210e_coco-256x192.py':
+        {'weigh', 'targets'},
     f'{COCO}_mspn50_8xb32-210e_coco-256x192.py': HEATMAPS - {'distill'},
     f'{COCO}_hourglass52_8xb32-210e_coco-256x256.py': HEATMAPS,
     f'{COCO}_ViTPose-small_8xb64-210e_coco-256x192.py': HEATMAPS,
@@ -128,6 +131,23 @@ def test_hooks_that_switch_pipelines_are_weighed_or_left_out():
     assert len(distill(rtmpose, TEACHER).custom_hooks) == 3
 
 
+def test_targets_are_drawn_where_recipes_and_hooks_take_pipelines():
+    for cfg in (weigh_poses(device_targets(load_base(RTMPOSE)), 'w.npz'),
+                device_targets(weigh_poses(load_base(RTMPOSE), 'w.npz'))):
+        switch, = (hook for hook in cfg.custom_hooks if 'switch_pipeline' in hook)
+        for pipeline in (cfg.train_dataloader.dataset.pipeline,
+                         switch.switch_pipeline):
+            assert [step.type for step in pipeline][-3:] == [
+                'DeviceTargets', 'PoseDensityWeights', 'PackPoseInputs']
+        assert cfg.custom_hooks[-1].type == 'DeviceTargetsHook'
+    base = load_base(SMALL)
+    before = semi_supervised(device_targets(base), 'my')
+    after = device_targets(semi_supervised(base, 'my'))
+    assert before.train_dataloader == after.train_dataloader
+    assert before.labeled.pipeline[-1].type == 'DeviceTargets'
+    assert not any('Targets' in step.type for step in before.unlabeled.pipeline)
+
+
 def test_recipes_compose():
     base = load_base(SMALL)
     after = weigh_poses(focus_heatmaps(semi_supervised(base, 'my')), 'w.npz')
@@ -142,12 +162,13 @@ def test_recipes_compose():
     lambda cfg: semi_supervised(distill(cfg, TEACHER), 'my'),
     lambda cfg: weigh_poses(weigh_poses(cfg)),
     lambda cfg: distill(cfg, 'configs/hourglass_s8_mpii.py'),
+    lambda cfg: device_targets(device_targets(cfg)),
     lambda cfg: balance(cfg),
     lambda cfg: balance(cfg, 'Nothing', ['loss_kpt', 'loss_vis']),
     lambda cfg: focus_heatmaps(cfg, 'Nothing'),
     lambda cfg: semi_supervised(cfg, 'my', 'Nothing'),
-], ids=['distill(semi)', 'semi(distill)', 'twice', 'no checkpoint', 'one loss',
-        'no balancer', 'no loss', 'no method'])
+], ids=['distill(semi)', 'semi(distill)', 'twice', 'no checkpoint', 'drawn',
+        'one loss', 'no balancer', 'no loss', 'no method'])
 def test_what_makes_no_sense_is_refused(recipe):
     with pytest.raises(UserError):
         recipe(load_base(SMALL))

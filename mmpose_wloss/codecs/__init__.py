@@ -1,4 +1,5 @@
 from .centered_regression_label import CenteredRegressionLabel
+from .drawn_targets import draw_targets
 from .integral_pose3d_label import IntegralPose3DLabel
 
-__all__ = ['CenteredRegressionLabel', 'IntegralPose3DLabel']
+__all__ = ['CenteredRegressionLabel', 'IntegralPose3DLabel', 'draw_targets']

@@ -1,13 +1,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
 from ..common import checks
 from ..common.errors import UserError
+from .drawn_targets import gaussians
 
 # a person is no deeper than that; a range in meters is far below it
 LEAST_DEPTH_EXTENT = 100.
@@ -148,8 +148,4 @@ class IntegralPose3DLabel(BaseKeypointCodec):
 
     def _gaussian(self, labels: Tensor, axis: int) -> Tensor:
         size = self.heatmap_size[axis]
-        bins = torch.arange(size, device=labels.device, dtype=labels.dtype)
-        center = labels[..., axis, None] * (size - 1)
-        square = ((bins - center) / self.sigma).square()
-        # smaller numbers are denormal and slow, products of them the more
-        return torch.where(square > 50, 0, torch.exp(-square / 2))
+        return gaussians(labels[..., axis] * (size - 1), size, self.sigma)

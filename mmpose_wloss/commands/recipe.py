@@ -64,6 +64,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     common.add_argument('--out', required=True, help='file to write')
     common.add_argument('--force', action='store_true',
                         help='overwrite the file')
+    common.add_argument('--device-targets', action='store_true',
+                        help='draw targets on the device, not in the workers')
     common.add_argument('--options', nargs='+', action=KeyValues, default={},
                         help='other arguments of the recipe, '
                         'key=value, also key.of.dict=value')
@@ -119,7 +121,8 @@ def made(args: argparse.Namespace) -> 'Config':
     from .. import recipes
 
     given = {key: value for key, value in vars(args).items()
-             if value is not None and key not in ('base', 'out', 'force')}
+             if value is not None and key not in (
+                 'base', 'out', 'force', 'device_targets')}
     recipe, nested = given.pop('recipe'), Config()
     nested.merge_from_dict(given.pop('options'))
     options = nested.to_dict()
@@ -130,11 +133,12 @@ def made(args: argparse.Namespace) -> 'Config':
             given['images']['bbox_file'] = boxes
         if folder:
             given['images'] |= dict(data_root='', data_prefix=dict(img=folder))
+    base = load_base(args.base)
+    if args.device_targets:
+        base = recipes.device_targets(base)
     if recipe == 'focus':
-        return recipes.focus_heatmaps(
-            load_base(args.base), dict(type=args.loss, **options))
-    return getattr(recipes, RECIPES[recipe])(
-        load_base(args.base), **{**given, **options})
+        return recipes.focus_heatmaps(base, dict(type=args.loss, **options))
+    return getattr(recipes, RECIPES[recipe])(base, **{**given, **options})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from mmpose_wloss.common.config_text import without_scope
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.recipes import (
     balance,
+    device_targets,
     distill,
     focus_heatmaps,
     semi_supervised,
@@ -33,6 +34,10 @@ COMMANDS = {
         weigh_poses(cfg, 'w.npz', bandwidth=0.6),
     f'focus {STOCK} --options gamma=2.': lambda cfg:
         focus_heatmaps(cfg, dict(type='FocusMSELoss', gamma=2.)),
+    f'weigh {STOCK} --file w.npz --device-targets': lambda cfg:
+        device_targets(weigh_poses(cfg, 'w.npz')),
+    f'semi {STOCK} --images my --device-targets': lambda cfg:
+        semi_supervised(device_targets(cfg), 'my'),
     f'balance {DEKR} --terms loss/heatmap loss/displacement '
     '--balancer GradNormBalancer': lambda cfg:
         balance(cfg, 'GradNormBalancer', ['loss/heatmap', 'loss/displacement']),
@@ -87,6 +92,7 @@ def test_a_file_is_overwritten_by_force_only(tmp_path):
      'nosuch'),
     (f'weigh {STOCK} --options bandwith=0.2', 'bandwith'),
     (f'balance {DEKR} --options nosuch=3', 'nosuch'),
+    (f'balance {DEKR} --device-targets', 'SPR'),
     (f'balance {DEKR} --balancer Adaptive', 'AdaptiveBalancer'),
     (f'focus {STOCK} --loss FocusMSE', 'FocusMSELoss')])
 def test_what_a_recipe_does_not_take_is_named(command, named, tmp_path):

@@ -1,3 +1,4 @@
+from .device_targets import DeviceTargets
 from .formatting import PackSemiSupervisedPoseInputs
 from .pose3d_formatting import PackPose3DInputs
 from .pose_density_weights import PoseDensityWeights
@@ -10,7 +11,8 @@ from .random_colors import RandomChannelGain, RandomHSV
 from .topdown_resize import TopdownResize, WholeImageBox
 
 __all__ = [
-    'PackPose3DInputs', 'PackSemiSupervisedPoseInputs', 'PoseDensityWeights',
-    'QuickPackPoseInputs', 'QuickRandomBBoxTransform', 'QuickRandomFlip',
-    'RandomChannelGain', 'RandomHSV', 'TopdownResize', 'WholeImageBox'
+    'DeviceTargets', 'PackPose3DInputs', 'PackSemiSupervisedPoseInputs',
+    'PoseDensityWeights', 'QuickPackPoseInputs', 'QuickRandomBBoxTransform',
+    'QuickRandomFlip', 'RandomChannelGain', 'RandomHSV', 'TopdownResize',
+    'WholeImageBox'
 ]

@@ -1,3 +1,4 @@
+from .device_targets_hook import DeviceTargetsHook
 from .distillation_hook import DistillationHook
 from .dual_network_hook import DualNetworkHook
 from .pose_density_hook import PoseDensityHook
@@ -5,6 +6,6 @@ from .resumable_randomness_hook import ResumableRandomnessHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
-    'DistillationHook', 'DualNetworkHook', 'PoseDensityHook',
+    'DeviceTargetsHook', 'DistillationHook', 'DualNetworkHook', 'PoseDensityHook',
     'ResumableRandomnessHook', 'UnreadableImagesHook'
 ]
