@@ -9,6 +9,7 @@ import torch
 from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from ..common.errors import UserError
 
@@ -67,8 +68,8 @@ def gaussians(centers: Tensor, size: int, sigma: float) -> Tensor:
     """
     pixels = torch.arange(size, device=centers.device, dtype=centers.dtype)
     square = ((pixels - centers.unsqueeze(-1)) / sigma).square()
-    # smaller numbers are denormal and slow, products of them the more
-    return torch.where(square > 50, 0, torch.exp(-square / 2))
+    # smaller numbers are slow to come by, and products of them denormal
+    return threshold(torch.exp(square.clamp(max=52) / -2), 1e-11, 0)
 
 
 def _msra(codec: MSRAHeatmap, keypoints: Tensor, visible: Tensor) -> tuple:
