@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import warnings
 from collections import defaultdict
 
@@ -68,8 +69,10 @@ class COCOeval(cocoeval.COCOeval):
         self.evalImgs, self.eval = [], {}
 
     def _keypoints(self, annotation: dict) -> list:
-        parts = PARTS.get(self.keypoints_type, ('keypoints', ))
-        return [number for part in parts for number in annotation[part]]
+        parts = PARTS.get(self.keypoints_type)
+        if parts is None:
+            return annotation['keypoints']
+        return list(itertools.chain.from_iterable(annotation[part] for part in parts))
 
     def _annotation(self, gt: dict, shift: int) -> dict:
         gt = dict(gt, id=gt['id'] + shift)
@@ -78,7 +81,7 @@ class COCOeval(cocoeval.COCOeval):
             # CrowdPose counts joints that can be seen alone
             visible = (gt['num_keypoints'] if self.keypoints_type ==
                        'keypoints_crowd' else _labeled(gt))
-            gt['ignore'] = visible == 0 or bool(gt.get('iscrowd'))
+            gt['ignore'] = not visible or bool(gt.get('iscrowd'))
             if self.use_area and 'area' not in gt:
                 raise ValueError(f'annotation {gt["id"] - shift} has no area: '
                                  'evaluate with use_area=False')
@@ -142,8 +145,8 @@ def _by_image(annotations: list[dict]) -> defaultdict:
     return groups
 
 
-def _labeled(annotation: dict) -> int:
-    return sum(flag > 0 for flag in annotation['keypoints'][2::3])
+def _labeled(annotation: dict) -> bool:
+    return any(flag > 0 for flag in annotation['keypoints'][2::3])
 
 
 def _mean(values: np.ndarray) -> float:
