@@ -11,8 +11,9 @@ from mmpose.structures import PoseDataSample
 
 META = {name: parse_pose_metainfo(
     dict(from_file=f'configs/_base_/datasets/{name}.py'))
-    for name in ('coco', 'mpii')}
-META['coco']['CLASSES'] = [dict(id=1, name='person')]
+    for name in ('coco', 'coco_wholebody', 'crowdpose', 'mpii')}
+for meta in META.values():
+    meta['CLASSES'] = [dict(id=1, name='person')]
 COCO = dict(type='CocoMetric')
 PCK = dict(type='PCKAccuracy', thr=0.1)
 

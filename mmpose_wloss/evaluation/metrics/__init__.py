@@ -1,8 +1,10 @@
+from .fast_coco_metric import FastCocoMetric, FastCocoWholeBodyMetric
 from .lsp_metrics import LSPPCKAccuracy, PCPAccuracy
 from .metric_wrapper import MetricWrapper
 from .people_counts import PeopleCounts
 from .people_split_metric import PeopleSplitMetric
 from .pose_rarity_metric import PoseRarityMetric
 
-__all__ = ['LSPPCKAccuracy', 'MetricWrapper', 'PCPAccuracy', 'PeopleCounts',
-           'PeopleSplitMetric', 'PoseRarityMetric']
+__all__ = ['FastCocoMetric', 'FastCocoWholeBodyMetric', 'LSPPCKAccuracy',
+           'MetricWrapper', 'PCPAccuracy', 'PeopleCounts', 'PeopleSplitMetric',
+           'PoseRarityMetric']

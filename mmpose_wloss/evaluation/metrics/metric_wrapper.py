@@ -11,9 +11,9 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.logging import MMLogger
 from mmpose.evaluation.metrics import CocoMetric, PCKAccuracy, PoseTrack18Metric
 from mmpose.registry import METRICS
-from xtcocotools.coco import COCO
 
 from ...common.errors import UserError
+from ..functional.coco_annotations import copied_annotations
 
 
 def is_missing(metric: BaseMetric, value: float) -> bool:
@@ -152,12 +152,7 @@ def _restrict(metric: CocoMetric, part: str, records: list[dict],
         annotations = [
             one for one in annotations if one['id'] in people or
             one.get('iscrowd') or not any(one.get('keypoints', [])[2::3])]
-    metric.coco = COCO()
-    metric.coco.anno_file = coco.anno_file
-    metric.coco.dataset = dict(
-        coco.dataset, images=images,
-        annotations=[dict(one) for one in annotations])
-    metric.coco.createIndex()
+    metric.coco = copied_annotations(coco, images, annotations)
 
 
 @contextlib.contextmanager
