@@ -3,6 +3,7 @@ from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
 
 import numpy as np
 import pytest
+from evaluated_people import evaluate, person, write_coco
 from mmengine.dist import get_rank
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import init_default_scope
@@ -81,6 +82,31 @@ def test_a_model_without_these_networks(evaluator):
         del sample.pred_instances_first
     with pytest.raises(UserError, match='stock'):
         evaluator.process(stock)
+
+
+def test_networks_share_annotations_and_convert_meta_information_once(tmp_path):
+    init_default_scope('mmpose')
+    samples = [person(number, image=number // 2) for number in range(6)]
+    for sample in samples:
+        for name, shift in (('first', 0), ('second', 9)):
+            predicted = sample.pred_instances.clone()
+            predicted.keypoints = predicted.keypoints + shift
+            sample.set_field(predicted, f'pred_instances_{name}')
+        sample.set_metainfo(dict(predicted_with='first'))
+    body = dict(num_keypoints=12, mapping=[(index + 5, index) for index in range(12)])
+    metric = dict(type='FastCocoMetric', pred_converter=body, gt_converter=body,
+                  ann_file=write_coco(tmp_path / 'val.json', samples))
+    evaluator = NetworksEvaluator(metric)
+    for _ in range(2):
+        figures = evaluate(evaluator, samples, batch=2)
+        for name in ('first', 'second'):
+            for sample in samples:
+                sample.pred_instances = sample.get(f'pred_instances_{name}')
+            alone = evaluate(metric, samples)
+            assert alone == {key: figures[f'{name}/{key}'] for key in alone}
+    assert figures['first/coco/AP'] > figures['second/coco/AP']
+    first, second = (each.metrics[0] for each in evaluator.evaluators.values())
+    assert first.coco is second.coco
 
 
 def evaluate_on_one_rank(evaluator):

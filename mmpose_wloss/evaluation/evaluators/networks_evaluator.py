@@ -40,10 +40,18 @@ class NetworksEvaluator(Evaluator):
         self.processed: dict[str, None] = {}
         self.predicted_with = None
 
+    @Evaluator.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Meta information of the data set."""
+        self._dataset_meta = dataset_meta
+        for evaluator in self.evaluators.values():
+            evaluator.dataset_meta = copy.deepcopy(dataset_meta)
+
     def _evaluator(self, name: str) -> Evaluator:
         if name not in self.evaluators:
-            self.evaluators[name] = Evaluator(copy.deepcopy(self.configs))
-        self.evaluators[name].dataset_meta = self.dataset_meta
+            evaluator = self.evaluators[name] = Evaluator(copy.deepcopy(self.configs))
+            # once: CocoMetric writes what it converts into it
+            evaluator.dataset_meta = copy.deepcopy(self.dataset_meta)
         return self.evaluators[name]
 
     def process(self, data_samples: Sequence[BaseDataElement],

@@ -1,8 +1,10 @@
 """What PoseCons and PoseDual predict, and with which network."""
 
 import copy
+from contextlib import ExitStack
 
 from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.models.module_contexts import recorded
 from mmpose_wloss.models.wrapped_networks import network_state
 
 import numpy as np
@@ -130,6 +132,26 @@ def test_a_validation_predicts_with_all(kind, teacher, names):
             stock = stock_of(model, config, name)
             assert (predicted == keypoints(
                 stock.test_step(copy.deepcopy(data)))).all()
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_a_validation_runs_and_decodes_each_network_once(flip):
+    config = heatmap_network()
+    config['test_cfg']['flip_test'] = flip
+    model = noisy(build(config))
+    with ExitStack() as stack:
+        passes, decodings = ({
+            name: stack.enter_context(recorded(part(network), method))
+            for name, network in model.networks.items()} for part, method in (
+                (lambda network: network.backbone, 'forward'),
+                (lambda network: network.head, 'decode')))
+        model.val_step(batch_for(config, 0, 3))
+    # a flip test shows each network the turned images, too
+    assert {name: len(calls) for name, calls in passes.items()} == dict(
+        first=1 + flip, second=1 + flip)
+    # the first network's head decodes the ensemble's mean
+    assert {name: len(calls) for name, calls in decodings.items()} == dict(
+        first=2, second=1)
 
 
 def test_tensor_mode():
