@@ -1,3 +1,5 @@
+import json
+
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
 
@@ -84,7 +86,7 @@ def test_a_model_without_these_networks(evaluator):
         evaluator.process(stock)
 
 
-def test_networks_share_annotations_and_convert_meta_information_once(tmp_path):
+def of_two_networks():
     init_default_scope('mmpose')
     samples = [person(number, image=number // 2) for number in range(6)]
     for sample in samples:
@@ -93,6 +95,23 @@ def test_networks_share_annotations_and_convert_meta_information_once(tmp_path):
             predicted.keypoints = predicted.keypoints + shift
             sample.set_field(predicted, f'pred_instances_{name}')
         sample.set_metainfo(dict(predicted_with='first'))
+    return samples
+
+
+@pytest.mark.parametrize('kind', ['CocoMetric', 'FastCocoMetric'])
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_each_network_has_its_own_file_of_results(kind, wrapped, tmp_path):
+    metric = dict(type=kind, outfile_prefix=str(tmp_path / 'out'))
+    if wrapped:
+        metric = dict(type='PeopleSplitMetric', metric=metric)
+    evaluate(NetworksEvaluator(metric), of_two_networks())
+    first, second = (json.loads((tmp_path / f'out{name}.keypoints.json').read_text())
+                     for name in ('', '.second'))
+    assert first[0]['keypoints'][0] == pytest.approx(second[0]['keypoints'][0] - 9)
+
+
+def test_networks_share_annotations_and_convert_meta_information_once(tmp_path):
+    samples = of_two_networks()
     body = dict(num_keypoints=12, mapping=[(index + 5, index) for index in range(12)])
     metric = dict(type='FastCocoMetric', pred_converter=body, gt_converter=body,
                   ann_file=write_coco(tmp_path / 'val.json', samples))

@@ -17,7 +17,8 @@ class NetworksEvaluator(Evaluator):
 
     Metrics come as ``first/coco/AP``, ``second/coco/AP``, ``ensemble/coco/AP``, and
     those of the prediction that the model returns (``test_cfg.predict_with``) under
-    their plain names too, so that ``save_best='coco/AP'`` works as ever.
+    their plain names too, so that ``save_best='coco/AP'`` works as ever. Of a metric's
+    files of results, those of the others have the network's name in theirs.
 
     Args:
         metrics (dict or list[dict]): The metrics' configs, as in a stock
@@ -52,6 +53,8 @@ class NetworksEvaluator(Evaluator):
             evaluator = self.evaluators[name] = Evaluator(copy.deepcopy(self.configs))
             # once: CocoMetric writes what it converts into it
             evaluator.dataset_meta = copy.deepcopy(self.dataset_meta)
+            if name != self.predicted_with:
+                _rename_files(evaluator, name)
         return self.evaluators[name]
 
     def process(self, data_samples: Sequence[BaseDataElement],
@@ -84,16 +87,25 @@ class NetworksEvaluator(Evaluator):
     def evaluate(self, size: int) -> dict:
         """Compute the metrics, by name, over a whole data set of this size."""
         # a process may have had no sample, but metrics collect from all
-        names, predicted_with = {}, None
-        for processed, predicted in all_gather_object(
+        names = {}
+        for processed, predicted_with in all_gather_object(
                 (list(self.processed), self.predicted_with)):
             names.update(dict.fromkeys(processed))
-            predicted_with = predicted_with or predicted
+            self.predicted_with = self.predicted_with or predicted_with
         results = {}
         for name in names:
             metrics = self._evaluator(name).evaluate(size)
             results.update({f'{name}/{key}': value for key, value in metrics.items()})
-            if name == predicted_with:
+            if name == self.predicted_with:
                 results.update(metrics)
         self._start()
         return results
+
+
+def _rename_files(evaluator: Evaluator, name: str) -> None:
+    """Let the metrics of a network write files of their own."""
+    for metric in evaluator.metrics:
+        # a wrapper has the metrics that write
+        for one in getattr(metric, 'metrics', [metric]):
+            if getattr(one, 'outfile_prefix', None):
+                one.outfile_prefix += f'.{name}'
