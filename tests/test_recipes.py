@@ -10,6 +10,7 @@ from mmpose_wloss.recipes import (
     LINEAR_LOSSES,
     NONLINEAR_LOSSES,
     balance,
+    cache_crops,
     device_targets,
     distill,
     focus_heatmaps,
@@ -86,6 +87,31 @@ def test_a_recipe_fits_a_family_or_says_why_not(stock):
             # of mmpretrain
             with torch.device('meta'):
                 MODELS.build(config.model)
+
+
+@pytest.mark.parametrize('options', [dict(), dict(budget=20)])
+def test_crops_of_labeled_and_unlabeled_people(options):
+    base = load_base(SMALL)
+    mixed = semi_supervised(base, 'my/images')
+    for order in (lambda cfg: device_targets(cache_crops(cfg, 'ram', **options)),
+                  lambda cfg: cache_crops(device_targets(cfg), 'ram', **options)):
+        config = order(mixed)
+        written = Config.fromstring(text_over(config, SMALL), '.py')
+        assert without_scope(written.to_dict()) == without_scope(config.to_dict())
+        labeled, unlabeled = config.train_dataloader.dataset.datasets
+        assert labeled == dict(type='CropCache', cache='ram', **options,
+                               dataset=labeled.dataset)
+        assert labeled.dataset.pipeline[-1].type == 'DeviceTargets'
+        assert unlabeled.cache == (dict(cache='ram', **options) if options else 'ram')
+        assert config.val_dataloader == mixed.val_dataloader
+    alone = cache_crops(base)
+    assert alone.train_dataloader.dataset.dataset == base.train_dataloader.dataset
+    for refused, error in ((config, 'already'), (load_base(
+            f'{BODY}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py'), 'top-down')):
+        with pytest.raises(UserError, match=error):
+            cache_crops(refused)
+    with pytest.raises(UserError, match='cache'):
+        cache_crops(base, 'memory')
 
 
 def test_data_hooks_and_evaluator_of_a_semi_supervised_training():

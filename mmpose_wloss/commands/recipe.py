@@ -66,6 +66,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help='overwrite the file')
     common.add_argument('--device-targets', action='store_true',
                         help='draw targets on the device, not in the workers')
+    common.add_argument('--cache', choices=['disk', 'ram'],
+                        help="read people's crops instead of images")
     common.add_argument('--options', nargs='+', action=KeyValues, default={},
                         help='other arguments of the recipe, '
                         'key=value, also key.of.dict=value')
@@ -122,7 +124,7 @@ def made(args: argparse.Namespace) -> 'Config':
 
     given = {key: value for key, value in vars(args).items()
              if value is not None and key not in (
-                 'base', 'out', 'force', 'device_targets')}
+                 'base', 'out', 'force', 'device_targets', 'cache')}
     recipe, nested = given.pop('recipe'), Config()
     nested.merge_from_dict(given.pop('options'))
     options = nested.to_dict()
@@ -137,8 +139,10 @@ def made(args: argparse.Namespace) -> 'Config':
     if args.device_targets:
         base = recipes.device_targets(base)
     if recipe == 'focus':
-        return recipes.focus_heatmaps(base, dict(type=args.loss, **options))
-    return getattr(recipes, RECIPES[recipe])(base, **{**given, **options})
+        cfg = recipes.focus_heatmaps(base, dict(type=args.loss, **options))
+    else:
+        cfg = getattr(recipes, RECIPES[recipe])(base, **{**given, **options})
+    return recipes.cache_crops(cfg, args.cache) if args.cache else cfg
 
 
 def main(arguments: list[str] | None = None) -> int:

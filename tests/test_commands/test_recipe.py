@@ -5,6 +5,7 @@ from mmpose_wloss.common.config_text import without_scope
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.recipes import (
     balance,
+    cache_crops,
     device_targets,
     distill,
     focus_heatmaps,
@@ -36,6 +37,9 @@ COMMANDS = {
         focus_heatmaps(cfg, dict(type='FocusMSELoss', gamma=2.)),
     f'weigh {STOCK} --file w.npz --device-targets': lambda cfg:
         device_targets(weigh_poses(cfg, 'w.npz')),
+    f'semi {STOCK} --images my --cache ram': lambda cfg:
+        cache_crops(semi_supervised(cfg, 'my'), 'ram'),
+    f'focus {STOCK} --cache disk': lambda cfg: cache_crops(focus_heatmaps(cfg)),
     f'semi {STOCK} --images my --device-targets': lambda cfg:
         semi_supervised(device_targets(cfg), 'my'),
     f'balance {DEKR} --terms loss/heatmap loss/displacement '
@@ -93,6 +97,7 @@ def test_a_file_is_overwritten_by_force_only(tmp_path):
     (f'weigh {STOCK} --options bandwith=0.2', 'bandwith'),
     (f'balance {DEKR} --options nosuch=3', 'nosuch'),
     (f'balance {DEKR} --device-targets', 'SPR'),
+    (f'balance {DEKR} --cache ram', 'top-down'),
     (f'balance {DEKR} --balancer Adaptive', 'AdaptiveBalancer'),
     (f'focus {STOCK} --loss FocusMSE', 'FocusMSELoss')])
 def test_what_a_recipe_does_not_take_is_named(command, named, tmp_path):
