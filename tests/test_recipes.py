@@ -5,6 +5,7 @@ import math
 
 from mmpose_wloss.commands.recipe import load_base, text_over
 from mmpose_wloss.common.config_text import without_scope
+from mmpose_wloss.common.configs import without_cache
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.recipes import (
     LINEAR_LOSSES,
@@ -104,6 +105,8 @@ def test_crops_of_labeled_and_unlabeled_people(options):
         assert labeled.dataset.pipeline[-1].type == 'DeviceTargets'
         assert unlabeled.cache == (dict(cache='ram', **options) if options else 'ram')
         assert config.val_dataloader == mixed.val_dataloader
+        assert without_cache(config.train_dataloader.dataset) == (
+            device_targets(mixed).train_dataloader.dataset)
     alone = cache_crops(base)
     assert alone.train_dataloader.dataset.dataset == base.train_dataloader.dataset
     for refused, error in ((config, 'already'), (load_base(

@@ -61,6 +61,18 @@ def data_sets(config: dict, key: str = '') -> Iterator[tuple[str, dict]]:
         yield key, config
 
 
+def without_cache(config: dict) -> dict:
+    """A data set's config that reads images, for those who look at a few."""
+    if is_of_class(config, 'CropCache'):
+        return without_cache(config['dataset'])
+    changed = {key: value for key, value in config.items() if key != 'cache'}
+    if config.get('dataset'):
+        changed['dataset'] = without_cache(config['dataset'])
+    if config.get('datasets'):
+        changed['datasets'] = [without_cache(one) for one in config['datasets']]
+    return changed
+
+
 def annotation_files(config: dict) -> list[Path]:
     """The annotation files of a data set's config, each once, in order."""
     files = []

@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 from tqdm import tqdm
 
-from ..common.configs import components_of_class, data_sets
+from ..common.configs import components_of_class, data_sets, without_cache
 from ..common.errors import UserError
 from ..preflight import class_of, named_files, raise_for_missing
 from .datasets.unlabeled import UnlabeledPoseDataset
@@ -91,7 +91,7 @@ def _is_unlabeled(dataset: dict) -> bool:
 
 def read_poses(source: PoseSource) -> Poses:
     """Read the poses of a source, without its images."""
-    config = dict(source.dataset, pipeline=[])
+    config = dict(without_cache(source.dataset), pipeline=[])
     raise_for_missing(file for file in named_files(config, source.key)
                       if '.data_prefix.' not in file[0])
     if _is_unlabeled(source.dataset):

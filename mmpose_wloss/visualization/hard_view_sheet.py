@@ -9,6 +9,7 @@ from mmengine.runner import load_checkpoint
 from mmpose.registry import DATASETS, MODELS
 from torch import Tensor
 
+from ..common.configs import without_cache
 from ..common.errors import UserError
 from ..models.hard_views import HardView
 
@@ -36,7 +37,7 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
                         'PoseCons and PoseDual do')
     init_default_scope(config.get('default_scope', 'mmpose'))
     torch.manual_seed(seed)
-    dataset = DATASETS.build(config.train_dataloader.dataset)
+    dataset = DATASETS.build(without_cache(config.train_dataloader.dataset))
     first = len(dataset) - len(dataset.datasets[-1])
     batch = pseudo_collate([dataset[first + index] for index in range(count)])
     model = MODELS.build(config.model).eval()
