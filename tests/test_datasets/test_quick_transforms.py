@@ -126,6 +126,15 @@ def test_shared_lists_are_not_copied_and_come_as_lists():
     assert type(copy.copy(shared)) is list
 
 
+def test_a_metainfo_for_checkpoints_has_no_class_of_ours(dataset):
+    stock = dataset.metainfo
+    quicken(dataset)
+    assert type(dataset._metainfo['flip_indices']) is Shared
+    assert {type(value) for value in dataset.metainfo.values()} == {
+        type(value) for value in stock.values()}
+    assert type(dataset.metainfo) is dict
+
+
 def test_a_sampler_shares_the_metainfo_of_combined_data_sets(dataset):
     combined = DATASETS.build(dict(
         type='CombinedDataset', metainfo=dict(

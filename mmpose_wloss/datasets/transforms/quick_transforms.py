@@ -110,15 +110,26 @@ class Shared(list):
         return list, (list(self), )
 
 
+class SharedMetainfo(dict):
+    """A metainfo of shared lists; a copy of the whole, for checkpoints, has plain ones.
+
+    Checkpoints are loaded without pickled classes.
+    """
+
+    def __deepcopy__(self, memo: dict) -> dict:
+        return copy.deepcopy({key: list(value) if isinstance(value, Shared) else value
+                              for key, value in self.items()}, memo)
+
+
 def share_metainfo(dataset: BaseDataset) -> None:
     """Do not copy a data set's metainfo for every sample; it is only read.
 
     Args:
         dataset (BaseDataset): The data set, changed in place.
     """
-    for key, value in dataset._metainfo.items():
-        if isinstance(value, list):
-            dataset._metainfo[key] = Shared(value)
+    dataset._metainfo = SharedMetainfo(
+        (key, Shared(value) if isinstance(value, list) else value)
+        for key, value in dataset._metainfo.items())
 
 
 def quicken(dataset: BaseDataset) -> None:
