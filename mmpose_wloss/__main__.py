@@ -4,6 +4,8 @@ import argparse
 import importlib
 import sys
 
+from mmpose_wloss.version import __version__
+
 VERBS = dict(
     train='train a model, with checks before it starts',
     test='evaluate a checkpoint or an ONNX file',
@@ -38,10 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='\n'.join(f'{verb:{width}}  {what}'
                          for verb, what in VERBS.items()))
+    parser.add_argument('--version', action='version', version=__version__)
     parser.add_argument('verb', choices=VERBS, metavar='VERB',
                         help='one of those below; VERB --help tells the rest')
     parser.add_argument('arguments', nargs=argparse.REMAINDER)
-    args = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    args = parser.parse_args(given or ['--help'])
     return run(args.verb, args.arguments)
 
 

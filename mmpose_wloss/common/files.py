@@ -119,15 +119,21 @@ def existing_file(path: str | Path, what: str = 'file') -> Path:
 
 
 def check_config_path(path: str) -> None:
-    """Check that a config file exists.
+    """Check that a config file exists, and that one in Python can be parsed.
 
     Args:
         path (str): The file.
 
     Raises:
         MissingFile: Names the existing configs whose names are nearest.
+        UserError: Says where it is no Python.
     """
     if Path(path).is_file():
+        if Path(path).suffix == '.py':
+            try:
+                compile(Path(path).read_bytes(), path, 'exec')
+            except (SyntaxError, ValueError) as error:
+                raise UserError(f'{path} is no config: {error}') from error
         return
     known = {}
     for folder, pattern in ((Path(CONFIGS), '**/*.py'),

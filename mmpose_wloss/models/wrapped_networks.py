@@ -1,6 +1,8 @@
 """Networks out of trainings that wrap them, as plain stock checkpoints."""
 
 import copy
+import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +119,7 @@ def read_config(config: str | Config | None, checkpoint: str) -> Config:
 
     Raises:
         MissingFile: If there is no such config or checkpoint.
-        UserError: If the checkpoint holds none.
+        UserError: If the checkpoint holds none, or is none.
     """
     if isinstance(config, Config):
         return config
@@ -133,8 +135,13 @@ def read_config(config: str | Config | None, checkpoint: str) -> Config:
 def _read(checkpoint: str) -> dict:
     if '://' not in str(checkpoint):
         existing_file(checkpoint, 'checkpoint')
-    return CheckpointLoader.load_checkpoint(
-        str(checkpoint), map_location='cpu')
+    try:
+        return CheckpointLoader.load_checkpoint(
+            str(checkpoint), map_location='cpu')
+    except (EOFError, LookupError, RuntimeError, pickle.UnpicklingError,
+            zipfile.BadZipFile) as error:
+        raise UserError(f'{checkpoint} is cut off or no checkpoint: {error}'
+                        ) from error
 
 
 def load_network(config: str | Config | None, checkpoint: str,

@@ -123,3 +123,8 @@ def test_what_does_not_fit_is_refused(training, tmp_path):
     torch.save(dict(state_dict={}, meta={}), tmp_path / 'bare.pth')
     with pytest.raises(UserError, match='bare.pth'):
         run(tmp_path / 'bare.pth', '--out', out)
+    whole = (tmp_path / 'bare.pth').read_bytes()
+    for content in (b'', b'hi\n', b'<html>', whole[:100], whole[:-100]):
+        (tmp_path / 'broken.pth').write_bytes(content)
+        with pytest.raises(UserError, match='broken.pth'):
+            run(tmp_path / 'broken.pth', '--out', out)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from mmpose_wloss import __version__
 from mmpose_wloss.__main__ import VERBS
 
 import pytest
@@ -61,7 +62,7 @@ MISSING = (
     ['recipe', 'weigh', 'none.py', '--out', 'x.py'],
     ['video', 'none.py', 'x.pth', 'x.mp4'])
 WRONG = (
-    ([], 'VERB'), (['trian'], 'trian'), (['train'], 'config'),
+    (['trian'], 'trian'), (['train'], 'config'),
     (['train', 'x.py', '--lr', '1'], '--lr'), (['density'], 'command'),
     (['test', 'x.py', 'x.pth', '--interval', 'x'], '--interval'))
 
@@ -74,11 +75,13 @@ def python(code: str, given: str = ''):
 
 
 def test_help_and_wrong_arguments_import_no_stack():
-    given = [*([verb, '--help'] for verb in VERBS), *MISSING,
+    given = [[], ['--version'], *([verb, '--help'] for verb in VERBS), *MISSING,
              *(arguments for arguments, _ in WRONG)]
     rows, modules = python(RUN, json.dumps(given))
-    expected = [*((0, f'mmpose_wloss {verb}') for verb in VERBS),
-                *((1, 'none.') for _ in MISSING), *((2, named) for _, named in WRONG)]
+    expected = [
+        (0, 'pose3d '), (0, __version__),
+        *((0, f'mmpose_wloss {verb}') for verb in VERBS),
+        *((1, 'none.') for _ in MISSING), *((2, named) for _, named in WRONG)]
     for arguments, (status, text), (code, named) in zip(
             given, rows, expected, strict=True):
         assert status == code and named in text, (arguments, text)

@@ -89,3 +89,13 @@ def test_a_wrong_config_path_suggests_the_nearest(tmp_path, monkeypatch):
         check_config_path('hrnet_fsme_coco.py')
     with pytest.raises(MissingFile, match='xyz.py'):
         check_config_path(str(tmp_path / 'xyz.py'))
+
+
+@pytest.mark.parametrize('content', [b'x = 1\ny = (', b'x = \0'])
+def test_a_config_that_is_no_python(content, tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_bytes(content)
+    with pytest.raises(UserError, match='config.py'):
+        check_config_path(str(config))
+    config.write_bytes(b'x = 1')
+    check_config_path(str(config))
