@@ -169,6 +169,9 @@ def test_transforms_that_may_change_pixels_are_refused(coco_root, tmp_path):
     after = [dict(type='LoadImage'), *BOX, WARP,
              dict(type='PhotometricDistortion'), PACK]
     assert cached(coco(coco_root, transforms=after), tmp_path)[0]
+    with pytest.raises(UserError, match='cached already'):
+        cached(dict(type='CropCache', dataset=coco(coco_root), folder=str(tmp_path)),
+               tmp_path)
     with pytest.raises(UserError, match='CocoDataset has no TopdownAffine'):
         cached(coco(coco_root, transforms=[dict(type='LoadImage'), PACK]), tmp_path)
 
@@ -240,9 +243,15 @@ def test_a_crop_refuses_what_it_lacks():
     assert not shown[:, 5:].any()
     assert not at_corner.warp(moved(100, 100), (5, 5)).any()
     # of a crop that was made smaller, no more pixels can be had
-    half = Crop(pixels, left=0, top=0, scale=0.5, image_size=(40, 30))
+    half = Crop(pixels, left=0, top=0, scale=0.5, image_size=(80, 60))
     assert half.warp(moved(0, 0, 0.5), (8, 10)) is not None
     assert half.warp(moved(0, 0, 0.6), (8, 10)) is None
+    # the last pixel stands for columns 18 and 19; beyond 18.5 the next is read, too
+    assert half.warp(moved(4.5, 0, 0.5), (8, 10)) is not None
+    assert half.warp(moved(4.6, 0, 0.5), (8, 10)) is None
+    inner = Crop(pixels, left=2, top=2, scale=0.5, image_size=(80, 60))
+    assert inner.warp(moved(2.5, 2.5, 0.5), (8, 10)) is not None
+    assert inner.warp(moved(2.4, 2.5, 0.5), (8, 10)) is None
 
 
 @pytest.mark.parametrize('direction', [None, 'horizontal', 'vertical', 'diagonal'])
@@ -265,7 +274,7 @@ def test_crops_are_aligned_to_the_image():
     image = np.zeros((64, 64, 3), np.uint8)
     image[33:, 21:] = 200
     image = cv2.GaussianBlur(image, (0, 0), 4)
-    entries = plan(['a.png'], np.array([[8., 8, 56, 56]], np.float32),
+    entries = plan(['a.png'], '', np.array([[8., 8, 56, 56]], np.float32),
                    Reach((16, 16), 0.5, 0.5, 1.), None, lambda paths: paths)
     assert entries['state'][0] == IN_FILE  # there is no such image
     entry = entries[0]
@@ -355,7 +364,7 @@ def test_an_interrupted_build_goes_on(coco_root, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cached(coco(coco_root), tmp_path)
     path = next(tmp_path.glob('*.crops'))
-    states = CropStore(path).entries['state'].tolist()
+    states = CropStore(path, '').entries['state'].tolist()
     assert states == [STORED] * 3 + [TO_DO] * 3
     made = []
     monkeypatch.setattr(build, 'cut',
@@ -434,8 +443,17 @@ def test_an_image_of_another_name_is_not_taken_for_a_crop(coco_root, tmp_path):
     crops = cached(coco(coco_root), tmp_path)
     store, path = store_of(crops), crops.data_list[0]['img_path']
     assert store.crop(0, path).image_size == (128, 96)
-    assert store.crop(0, os.path.join('elsewhere', os.path.basename(path)))
+    assert store.crop(0, str(coco_root / 'other' / os.path.basename(path))) is None
     assert store.crop(1, path) is None
+
+
+def test_data_may_be_moved(coco_root, tmp_path):
+    crops = cached(coco(coco_root), tmp_path / 'crops')
+    before = seeded(crops, 2)['inputs']
+    shutil.copytree(coco_root, tmp_path / 'elsewhere')
+    crops = cached(coco(tmp_path / 'elsewhere'), tmp_path / 'crops')
+    shutil.rmtree(tmp_path / 'elsewhere' / 'train2017')
+    assert torch.equal(seeded(crops, 2)['inputs'], before)
 
 
 @pytest.mark.parametrize('cache', ['disk', 'ram'])

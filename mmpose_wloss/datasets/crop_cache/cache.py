@@ -21,7 +21,7 @@ from mmpose.registry import DATASETS
 from ...common.checks import one_of, positive
 from ...common.errors import UserError
 from ...common.files import digest_of_files, replaced_whole
-from ..transforms.crops import of_crops
+from ..transforms.crops import LoadCrop, of_crops
 from ..transforms.quick_transforms import quicken
 from .build import build, shown
 from .plan import plan, records
@@ -94,13 +94,14 @@ def cache_crops(dataset: BaseDataset, cache: str = 'disk',
     one_of(('disk', 'ram'), cache=cache)
     if budget is not None:
         positive(budget=budget)
-    reach = reach_of(dataset, box_transforms)
     load_image = _load_image(dataset)
+    reach = reach_of(dataset, box_transforms)
     paths, boxes = records(dataset)
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
     about = dict(
         annotations=_digests(dataset),
         people=hashlib.sha256(b''.join(
-            [*(os.path.basename(path).encode() for path in paths), boxes.tobytes()]
+            [*(path.removeprefix(root).encode() for path in paths), boxes.tobytes()]
         )).hexdigest(),
         reads=str(reach), budget=budget)
     on_disk, descriptor = cache == 'disk', None
@@ -113,14 +114,14 @@ def cache_crops(dataset: BaseDataset, cache: str = 'disk',
     with _lock(path.parent if on_disk else path):
         if not os.path.exists(path) or not os.path.getsize(path):
             _create(path, on_disk, about, plan(
-                paths, boxes, reach, None if budget is None else 1e9 * budget,
+                paths, root, boxes, reach, None if budget is None else 1e9 * budget,
                 lambda each: shown(each, 'Sizes of images', len(each))))
-        store = CropStore(path, 'r+')
+        store = CropStore(path, root, 'r+')
         _check(store, about)
         if (store.entries['state'] == TO_DO).any():
             build(store, paths, load_image, workers)
             _report(store, time.perf_counter() - began)
-    store = CropStore(path)
+    store = CropStore(path, root)
     if descriptor is not None:
         # the memory is given back when nobody reads from it any more
         weakref.finalize(store, os.close, descriptor)
@@ -143,6 +144,9 @@ def use_crops(dataset: BaseDataset, store: CropStore) -> None:
 
 def _load_image(dataset: BaseDataset) -> LoadImage:
     for transform in dataset.pipeline.transforms:
+        if isinstance(transform, LoadCrop):
+            raise UserError(f'the crops of this {type(dataset).__name__} are cached '
+                            'already: give its cache once')
         if isinstance(transform, LoadImage):
             break
     else:

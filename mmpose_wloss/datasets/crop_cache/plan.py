@@ -32,7 +32,7 @@ def records(dataset: BaseDataset) -> tuple[list[str], np.ndarray]:
     return paths, boxes
 
 
-def plan(paths: Sequence[str], boxes: np.ndarray, reach: Reach,
+def plan(paths: Sequence[str], root: str, boxes: np.ndarray, reach: Reach,
          budget: float | None, progress: Iterable = iter) -> np.ndarray:
     """The index of a store whose crops are to be made.
 
@@ -41,6 +41,7 @@ def plan(paths: Sequence[str], boxes: np.ndarray, reach: Reach,
 
     Args:
         paths (list[str]): Of the images, [N].
+        root (str): The folder that they are in, or their folders.
         boxes (np.ndarray): Of the people, as :func:`records` has them.
         reach (Reach): What the pipeline reads.
         budget (float, optional): Bytes for all pixels. Every person is drawn equally
@@ -57,21 +58,20 @@ def plan(paths: Sequence[str], boxes: np.ndarray, reach: Reach,
     units = reach.units(boxes)
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     side = units[:, None] * (reach.width, reach.height)
-    # what OpenCV rounds may read one pixel more
-    low = np.clip(np.floor(center - side) - 1, 0, image)
-    high = np.clip(np.ceil(center + side) + 2, 0, image)
-
     spare = np.maximum(units, 1) / (reach.zoom * reach.input_size[1])
-    pixels = 2 ** np.floor(np.log2(np.clip(spare, 1, MOST_PIXELS)))
-    # with whole pixels, up to the border of the image or beyond it
-    sides = np.ceil((high - low) / pixels[:, None])
-    low = np.maximum(np.minimum(low, image - sides * pixels[:, None]), 0)
+    pixels = 2 ** np.floor(np.log2(np.clip(spare, 1, MOST_PIXELS)))[:, None]
+    # between two pixels of a crop, both are read
+    low = np.clip(np.floor(center - side - pixels), 0, image)
+    high = np.clip(np.ceil(center + side + pixels) + 1, 0, image)
+    # of whole pixels, up to the border of the image or beyond it
+    sides = np.ceil((high - low) / pixels)
+    low = np.maximum(np.minimum(low, image - sides * pixels), 0)
 
     entries['width'], entries['height'] = sides.astype(int).T
     entries['left'], entries['top'] = low.astype(int).T
-    entries['scale'] = 1 / pixels
+    entries['scale'] = 1 / pixels[:, 0]
     entries['image_width'], entries['image_height'] = image.T
-    entries['name'] = [digest_of_name(path) for path in paths]
+    entries['name'] = [digest_of_name(path, root) for path in paths]
     areas = entries['width'].astype(np.int64) * entries['height']
     order = np.argsort(areas, kind='stable')
     within = np.empty(len(paths), bool)

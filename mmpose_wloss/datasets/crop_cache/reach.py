@@ -11,7 +11,6 @@ from mmengine.dataset import BaseDataset
 from mmpose.datasets.transforms import (
     GetBBoxCenterScale,
     KeypointConverter,
-    LoadImage,
     RandomBBoxTransform,
     RandomFlip,
     RandomHalfBody,
@@ -19,11 +18,19 @@ from mmpose.datasets.transforms import (
 
 from ...common.errors import UserError
 from ..image_size import loaded_image_size
-from ..transforms.crops import TopdownResizeOfCrop, magnification, of_crops, region_read
+from ..transforms.crops import (
+    LoadCrop,
+    TopdownResizeOfCrop,
+    magnification,
+    of_crops,
+    region_read,
+)
+from ..transforms.quick_transforms import QuickRandomBBoxTransform, QuickRandomFlip
 
 # they change boxes and joints alone; a flip is made up for
-LEAVE_PIXELS = (LoadImage, GetBBoxCenterScale, KeypointConverter,
-                RandomBBoxTransform, RandomFlip, RandomHalfBody)
+FLIPS = (RandomFlip, QuickRandomFlip)
+LEAVE_PIXELS = (*FLIPS, LoadCrop, GetBBoxCenterScale, KeypointConverter,
+                RandomBBoxTransform, QuickRandomBBoxTransform, RandomHalfBody)
 PEOPLE, DRAWS = 256, 16
 # of width, height and zoom each
 SHARE_SERVED = 0.997
@@ -105,14 +112,14 @@ def _until_warp(dataset: BaseDataset, box_transforms: Sequence[str]
             'know what to cache. Give the cache to the data set whose pipeline has it')
     before = transforms[:warps.index(True)]
     for transform in before:
-        if not (isinstance(transform, LEAVE_PIXELS) or
+        if not (type(transform) in LEAVE_PIXELS or
                 type(transform).__name__ in box_transforms):
             raise UserError(
                 f'{type(transform).__name__} in the pipeline of {name} may change '
                 'pixels before the crop is warped to the input, so crops cannot be '
                 'cached. Put it after TopdownAffine, or if it changes boxes and joints '
                 'alone, name it in box_transforms')
-    return [one for one in before if not isinstance(one, (LoadImage, RandomFlip))
+    return [one for one in before if type(one) not in (LoadCrop, *FLIPS)
             ], transforms[len(before)]
 
 

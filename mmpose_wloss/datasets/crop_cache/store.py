@@ -28,6 +28,8 @@ class CropStore:
 
     Args:
         path (str or Path): The file.
+        root (str): The folder that images are in, which may have been another one when
+            the crops were made.
         mode (str): ``'r'``: it can be read, ``'r+'``: it is written, too.
 
     Attributes:
@@ -38,8 +40,8 @@ class CropStore:
         UserError: If the file is none of crops, or is cut short.
     """
 
-    def __init__(self, path: str | Path, mode: str = 'r'):
-        self.path, self.mode = path, mode
+    def __init__(self, path: str | Path, root: str, mode: str = 'r'):
+        self.path, self.root, self.mode = path, root, mode
         with open(path, 'rb') as stream:
             length = stream.read(len(MAGIC) + 8)
             if not length.startswith(MAGIC) or len(length) != len(MAGIC) + 8:
@@ -66,7 +68,7 @@ class CropStore:
 
     def __reduce__(self) -> tuple:
         # a process that was not forked maps the file anew
-        return type(self), (self.path, self.mode)
+        return type(self), (self.path, self.root, self.mode)
 
     @staticmethod
     def create(path: str | Path, about: dict[str, Any], entries: np.ndarray,
@@ -105,7 +107,7 @@ class CropStore:
         """The crop of a person; ``None`` if the store has none of this image."""
         entry = self.entries[index].item()
         offset, width, height, left, top, scale, *size, name, state = entry
-        if state != STORED or name != digest_of_name(img_path):
+        if state != STORED or name != digest_of_name(img_path, self.root):
             return None
         pixels = self.pixels[offset:offset + 3 * width * height]
         return Crop(pixels.reshape(height, width, 3), left, top, scale, tuple(size))
@@ -118,9 +120,9 @@ class CropStore:
         self.entries['state'][index] = STORED
 
 
-def digest_of_name(path: str) -> int:
-    """A number that tells the names of images apart, wherever their folder is."""
-    return zlib.crc32(os.path.basename(path).encode())
+def digest_of_name(path: str, root: str) -> int:
+    """A number that tells apart images in a folder, wherever it is."""
+    return zlib.crc32(path.removeprefix(root).encode())
 
 
 def _padded(size: int) -> int:

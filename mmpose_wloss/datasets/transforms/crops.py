@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, prod, sqrt
+from math import floor, sqrt
 
 import cv2
 import numpy as np
@@ -16,8 +16,6 @@ from .topdown_resize import TopdownResize
 
 # of a pixel: what rounding may add to a place
 TOLERANCE = 1e-3
-# used again, as new memory takes longer to get than to fill
-_memory = np.empty(0, np.uint8)
 
 
 @dataclass
@@ -64,42 +62,32 @@ class Crop:
         if scale < 1 and magnification(matrix) > scale * (1 + TOLERANCE):
             return None
         left, top, right, bottom = region_read(matrix, size)
-        rows, columns = self.image.shape[:2]
-        width, height = self.image_size
-        # of the pixels within the image
-        first = max(floor(left + TOLERANCE), 0), max(floor(top + TOLERANCE), 0)
-        last = (min(ceil(right - TOLERANCE), width - 1),
-                min(ceil(bottom - TOLERANCE), height - 1))
-        if last[0] < first[0] or last[1] < first[1]:
-            return np.zeros((size[1], size[0], 3), np.uint8)
-        if (first[0] < self.left or last[0] >= self.left + columns / scale or
-                first[1] < self.top or last[1] >= self.top + rows / scale):
-            return None
+        read = []
+        for low, high, start, count, whole in (
+                (left, right, self.left, self.image.shape[1], self.image_size[0]),
+                (top, bottom, self.top, self.image.shape[0], self.image_size[1])):
+            # beyond the image there is nothing to read
+            low, high = max(low, -1), min(high, whole)
+            if low >= high:
+                return np.zeros((size[1], size[0], 3), np.uint8)
+            low, high = ((place - start + 0.5) * scale - 0.5 for place in (low, high))
+            if (low < -TOLERANCE and start > 0 or
+                    high > count - 1 + TOLERANCE and start + count / scale < whole):
+                return None
+            read.append((max(floor(low), 0), floor(high) + 2))
 
-        # the part of the crop that is read, as OpenCV is to convert no more
-        first = [max(floor((place - start + 0.5) * scale - 0.5), 0)
-                 for place, start in ((left, self.left), (top, self.top))]
-        last = [floor((place - start + 0.5) * scale - 0.5) + 2
-                for place, start in ((right, self.left), (bottom, self.top))]
-        window = self.image[first[1]:last[1], first[0]:last[0]]
+        # OpenCV is to convert no more than what is read
+        (first, end), (first_row, end_row) = read
+        window = self.image[first_row:end_row, first:end]
+        x_moved = self.left + (first + 0.5) / scale - 0.5
+        y_moved = self.top + (first_row + 0.5) / scale - 0.5
         (a, b, x), (c, d, y) = matrix.tolist()
-        left = self.left + (first[0] + 0.5) / scale - 0.5
-        top = self.top + (first[1] + 0.5) / scale - 0.5
-        moved = np.array([[a / scale, b / scale, a * left + b * top + x],
-                          [c / scale, d / scale, c * left + d * top + y]])
+        moved = np.array([[a / scale, b / scale, a * x_moved + b * y_moved + x],
+                          [c / scale, d / scale, c * x_moved + d * y_moved + y]])
         # OpenCV 5 warps four channels twice as fast as three, with the same values
-        warped = cv2.warpAffine(_with_alpha(window), moved, tuple(size),
-                                flags=cv2.INTER_LINEAR)
+        warped = cv2.warpAffine(cv2.cvtColor(window, cv2.COLOR_BGR2BGRA), moved,
+                                tuple(size), flags=cv2.INTER_LINEAR)
         return cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR)
-
-
-def _with_alpha(image: np.ndarray) -> np.ndarray:
-    global _memory
-    shape = *image.shape[:2], 4
-    size = prod(shape)
-    if _memory.size < size:
-        _memory = np.empty(size, np.uint8)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2BGRA, _memory[:size].reshape(shape))
 
 
 def magnification(matrix: np.ndarray) -> float:
