@@ -59,13 +59,13 @@ class VectorizedCOCOeval(COCOeval):
         order, self._rank, dt_group = order[kept], rank[kept], dt_group[kept]
         self._scores, dts = scores[order], [dts[index] for index in order]
 
-        # by rank, and in it by prediction
+        # pairs of a prediction and a person of its image, by rank, then by prediction
         ranked = np.argsort(self._rank, kind='stable')
         first, last = (np.searchsorted(gt_group, dt_group[ranked], side)
                        for side in ('left', 'right'))
-        number = np.repeat(np.arange(len(ranked)), last - first)
-        gt = np.arange(len(number)) + (
-            first - np.cumsum(last - first) + last - first)[number]
+        counts = last - first
+        number = np.repeat(np.arange(len(ranked)), counts)
+        gt = np.arange(len(number)) + (first + counts - np.cumsum(counts))[number]
         dt = ranked[number]
         similarity = self._similarity(gts, dts, gt, dt)
         # the most similar one comes last, of equal ones the last person
