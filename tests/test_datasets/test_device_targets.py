@@ -67,7 +67,7 @@ def packed(kind, step, data=None, pack='PackPoseInputs'):
 def assert_same(first, second, tolerance=1e-6):
     assert type(first) is type(second)
     if isinstance(first, BaseDataElement):
-        assert first.all_keys() == second.all_keys()
+        assert {*first.all_keys()} == {*second.all_keys()}
         for key in first.keys():
             assert_same(first.get(key), second.get(key), tolerance)
     elif isinstance(first, list):
