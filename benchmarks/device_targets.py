@@ -8,14 +8,18 @@ there, and samples a second of a training with one worker. Integral 3D targets a
 drawn on the device by the head already: what is told of them is how long that takes,
 and what the volume of a sample would take on its way.
 
-A ratio is the median over rounds of drawn over stock, with its quartiles.
+A ratio is the median over rounds of drawn over stock, with its quartiles. On a
+machine that computes other things, too, ``--clock processor`` counts the processor
+time of the training and its worker, which is what a busy CPU has to give.
 """
 
 import argparse
+import os
 import pickle
 import platform
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from mmpose_wloss.codecs import IntegralPose3DLabel
@@ -24,7 +28,7 @@ from mmpose_wloss.datasets.transforms.device_targets import draw_device_targets
 import numpy as np
 import torch
 from json_rows import write_rows
-from loss_overhead import measure
+from loss_overhead import synchronize
 from mmengine.dataset import InfiniteSampler, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, MODELS, TRANSFORMS
@@ -128,24 +132,45 @@ class Training:
         return len(pickle.dumps(self.samples['data_samples'])) / self.args.batch
 
 
-def fed(trainings: dict[str, Training], rounds: int, count: int,
-        use: Callable[[Training, dict], None]) -> dict:
+def clock(args: argparse.Namespace, *workers: int) -> float:
+    """Seconds now, for the wall or of processors, of this process and workers."""
+    synchronize(args.device)
+    if args.clock == 'wall':
+        return time.perf_counter()
+    # user and system time, the 14th and the 15th
+    ticks = sum(int(ticks) for worker in workers for ticks in Path(
+        f'/proc/{worker}/stat').read_text().rpartition(')')[2].split()[11:13])
+    return time.process_time() + ticks / os.sysconf('SC_CLK_TCK')
+
+
+def in_turn(functions: dict[str, Callable[[], float]], rounds: int) -> dict:
+    """What functions return in each round, after one round to warm up."""
+    results = {name: [] for name in functions}
+    for number in range(rounds + 1):
+        order = list(functions.items())
+        for name, function in order[::-1] if number % 2 else order:
+            results[name].append(function())
+    return {name: values[1:] for name, values in results.items()}
+
+
+def seconds_of(function: Callable[[], None], args: argparse.Namespace) -> float:
+    start = clock(args)
+    function()
+    return clock(args) - start
+
+
+def seconds_fed(training: Training, use: Callable) -> float:
     """Seconds of batches from one worker, whose start does not count."""
-    seconds = {name: [] for name in trainings}
-    for number in range(rounds):
-        order = list(trainings.items())
-        for name, training in order[::-1] if number % 2 else order:
-            # a worker reads two batches ahead: as many are let pass
-            batches = training.batches()
-            for _ in range(3):
-                use(training, next(batches))
-            start = time.perf_counter()
-            for _ in range(count):
-                use(training, next(batches))
-            if training.args.device.type == 'cuda':
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
-            batches._shutdown_workers()  # as garbage, 5 s would be waited
+    args, batches = training.args, training.batches()
+    # a worker reads two batches ahead: as many are let pass
+    for _ in range(3):
+        use(training, next(batches))
+    worker = batches._workers[0].pid
+    start = clock(args, worker)
+    for _ in range(args.batches):
+        use(training, next(batches))
+    seconds = clock(args, worker) - start
+    batches._shutdown_workers()  # as garbage, 5 s would be waited
     return seconds
 
 
@@ -160,18 +185,15 @@ def row(name: str, args: argparse.Namespace) -> dict:
     result = dict(targets=name, **{
         f'bytes_{kind}': each.bytes_of_labels() for kind, each in trainings.items()})
 
-    def timed(what: str, function: Callable) -> None:
-        result[what], result[f'{what}_ratio'] = compared(measure(
-            {kind: lambda each=each: function(each)
-             for kind, each in trainings.items()}, args.rounds, args.device,
-            f'{name}, {what}'))
-
-    timed('worker_step', Training.make)
-    timed('targets_to_device', Training.draw)
-    timed('training_step', Training.train)
-    for what, use in (('loader', lambda *_: None), ('training', Training.train)):
-        result[what], result[f'{what}_ratio'] = compared(
-            fed(trainings, args.rounds, args.batches, use))
+    for what, seconds in dict(
+            worker_step=lambda each: seconds_of(each.make, args),
+            targets_to_device=lambda each: seconds_of(each.draw, args),
+            training_step=lambda each: seconds_of(each.train, args),
+            loader=lambda each: seconds_fed(each, lambda *_: None),
+            training=lambda each: seconds_fed(each, Training.train)).items():
+        result[what], result[f'{what}_ratio'] = compared(in_turn(
+            {kind: partial(seconds, each) for kind, each in trainings.items()},
+            args.rounds))
     return result
 
 
@@ -184,28 +206,34 @@ def integral(args: argparse.Namespace) -> dict:
         codec.heatmaps(labels)
         codec.volumes(labels)
 
-    seconds = measure(dict(draw=draw), args.rounds, args.device, 'integral 3D')['draw']
+    seconds = in_turn(dict(draw=lambda: seconds_of(draw, args)), args.rounds)['draw']
     width, height, depth = codec.heatmap_size
     return dict(targets='integral 3D, d64', seconds=np.median(seconds),
                 bytes_of_labels=17 * 3 * 4,
                 bytes_of_targets=17 * width * height * (depth + 1) * 4)
 
 
-def text(result: dict, batch: int) -> dict:
+def text(result: dict, args: argparse.Namespace) -> dict:
     def ratio(what: str) -> str:
         return '{:.3f} ({:.3f} … {:.3f})'.format(*result[f'{what}_ratio'])
 
+    def both(what: str, count: int) -> str:
+        milliseconds = 1e3 * result[what] / count
+        return f'{milliseconds:.3f} → {milliseconds * result[f"{what}_ratio"][0]:.3f}'
+
+    samples = args.batch * args.batches
     return {
         'targets': result['targets'],
-        'worker, ms a sample': 1e3 * result['worker_step'] / batch,
-        'over stock': ratio('worker_step'),
-        'labels, bytes': f'{result["bytes_GenerateTarget"]:.0f} → '
-                         f'{result["bytes_DeviceTargets"]:.0f}',
-        'to the device, ms a batch': 1e3 * result['targets_to_device'],
-        'over stock ': ratio('targets_to_device'),
-        'loader, time over stock': ratio('loader'),
-        'step, time over stock': ratio('training_step'),
-        'training, time over stock': ratio('training')}
+        'worker, ms a sample': both('worker_step', args.batch),
+        'labels, bytes a sample': f'{result["bytes_GenerateTarget"]:.0f} → '
+                                  f'{result["bytes_DeviceTargets"]:.0f}',
+        'to the device, ms a batch': both('targets_to_device', 1),
+        'loader, samples/s': samples / result['loader'],
+        'time over stock': ratio('loader'),
+        'step, ms': 1e3 * result['training_step'],
+        'time over stock ': ratio('training_step'),
+        'training, samples/s': samples / result['training'],
+        'time over stock  ': ratio('training')}
 
 
 def main() -> None:
@@ -217,6 +245,7 @@ def main() -> None:
                         help='their folder')
     parser.add_argument('--cases', nargs='+', choices=CASES, default=list(CASES))
     parser.add_argument('--device', type=torch.device, default='cpu')
+    parser.add_argument('--clock', choices=('wall', 'processor'), default='wall')
     parser.add_argument('--rounds', type=int, default=8)
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--batches', type=int, default=6)
@@ -224,12 +253,13 @@ def main() -> None:
     args = parser.parse_args()
     init_default_scope('mmpose')
     rows = [row(name, args) for name in args.cases]
-    print(tabulate([text(each, args.batch) for each in rows], 'keys',
+    print(tabulate([text(each, args) for each in rows], 'keys',
                    tablefmt='github', floatfmt='.3g'))
     volumes = integral(args)
     print(volumes)
     write_rows(args.out, dict(
         rounds=args.rounds, batch=args.batch, device=str(args.device),
+        clock=args.clock,
         threads=torch.get_num_threads(), torch=torch.__version__,
         python=platform.python_version(), rows=[*rows, volumes]))
 
