@@ -6,7 +6,7 @@ by row. Not a script itself; the studies beside it use it.
 """
 
 import argparse
-import importlib.metadata
+import importlib
 import json
 import platform
 import re
@@ -150,7 +150,7 @@ class Study:
                     self.configurations[name])) else {}),
                 **(dict(inputs=self.inputs) if self.inputs else {}),
                 seconds=round(seconds, 1), processes=processes,
-                versions={package: importlib.metadata.version(package)
+                versions={package: importlib.import_module(package).__version__
                           for package in PACKAGES},
                 python=platform.python_version()))
 
