@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .. import register_all_modules
 from ..common.errors import UserError
 from ..common.files import check_config_path
+from ..compat.freed_memory import keep_freed_memory
 from .arguments import load_config, run_parser
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     The config is checked before anything is built: files that it names are
     there, and components fit together. Hooks that its components need are
-    added, and a :class:`ResumableRandomnessHook`.
+    added, and a :class:`ResumableRandomnessHook`. On a CPU, what a step frees is
+    kept for the next one.
 
     Args:
         arguments (list[str], optional): Those of the command line by default.
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_config_path(args.config)
 
     register_all_modules()
+    from mmengine.device import get_device
     from mmengine.runner import Runner
 
     from ..compat.process_groups import end_process_groups, start_cpu_processes
@@ -61,13 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
     check_files(cfg, ['train', 'val'])
     add_hooks(cfg)
     start_cpu_processes(cfg)
+    if get_device() == 'cpu':
+        keep_freed_memory()
     Runner.from_cfg(cfg).train()
     end_process_groups()
     return 0
 
 
 def train_in_mixed_precision(cfg: 'Config') -> None:
-    """Take an ``AmpOptimWrapper`` in place of the ``OptimWrapper``.
+    """Take the place of the ``OptimWrapper`` by one in mixed precision.
+
+    It is an ``AmpOptimWrapper``, in float16, and on a CPU, where MMEngine's
+    refuses, a :class:`Bfloat16OptimWrapper`.
 
     Args:
         cfg (Config): Config of a training, changed in place.
@@ -75,10 +83,19 @@ def train_in_mixed_precision(cfg: 'Config') -> None:
     Raises:
         UserError: If the config has a wrapper of its own.
     """
+    from mmengine.device import get_device
+
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     kind = getattr(kind, '__name__', kind)
+    if kind == 'Bfloat16OptimWrapper':
+        return
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise UserError(f'--amp takes the place of an OptimWrapper, but '
                         f'optim_wrapper.type is {kind}')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if get_device() == 'cpu':
+        cfg.optim_wrapper.type = 'Bfloat16OptimWrapper'
+        for name in ('loss_scale', 'dtype'):
+            cfg.optim_wrapper.pop(name, None)
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

@@ -202,9 +202,12 @@ def _mapped(function: Callable, *outputs: Output) -> Output:
 
 
 def at_least_float32(output: Output) -> Output:
-    """A head's output without half precision."""
-    return _mapped(
-        lambda x: x.to(torch.promote_types(x.dtype, torch.float32)), output)
+    """A head's output without half precision, in lists and tuples too."""
+    if isinstance(output, (list, tuple)):
+        return type(output)(map(at_least_float32, output))
+    half = (isinstance(output, Tensor)
+            and output.dtype in (torch.float16, torch.bfloat16))
+    return output.float() if half else output
 
 
 def scaled(losses: dict, factor: float) -> dict:
