@@ -16,7 +16,7 @@ import mmpose_wloss
 from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
 
 import torch
-from json_rows import write_rows
+from json_rows import results_file, write_rows
 from loss_overhead import measure
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -28,7 +28,6 @@ from tabulate import tabulate
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / 'benchmarks' / 'results' / 'balancers.json'
 CONFIG = 'configs/demo/integral3d_i1_d16_annypose.py'
 FIXED = dict(type='ManualBalancer', ratios=dict.fromkeys(TERMS, 1.))
 BALANCERS = {
@@ -111,7 +110,7 @@ def main() -> None:
                             quartiles=[low, high], ratio_of_fastest=fastest)
     print(tabulate(rows, ['balancer', 'step, ms', 'over fixed weights',
                           'fastest over fastest'], tablefmt='github'))
-    write_rows(RESULTS, dict(
+    write_rows(results_file('balancers', device), dict(
         format=1, balancers=result, config=CONFIG, batch=args.batch,
         rounds=args.rounds, device=args.device,
         threads=torch.get_num_threads(), load_before=round(load, 2),

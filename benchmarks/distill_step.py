@@ -16,14 +16,14 @@ import tempfile
 import mmpose_wloss
 
 import torch
-from json_rows import write_rows
+from json_rows import results_file, write_rows
 from loss_overhead import measure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
-from semi_step import RESULTS, ROOT, ratios, text
+from semi_step import ROOT, ratios, text
 from tabulate import tabulate
 
 CONFIGS = {
@@ -129,7 +129,7 @@ def main() -> None:
         ['config', 'step, ms', 'labeled, over its passes',
          'mixed, over its passes', 'the passes, over themselves',
          "over the student's own step"], tablefmt='github'))
-    write_rows(RESULTS / f'distill_step_{device.type}.json', dict(
+    write_rows(results_file('distill_step', device), dict(
         format=1, batch=args.batch, rounds=args.rounds, device=args.device,
         rows=rows, threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__,

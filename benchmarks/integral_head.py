@@ -13,14 +13,13 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import mmpose_wloss
 from mmpose_wloss.models.heads import soft_argmax
 
 import numpy as np
 import torch
-from json_rows import write_rows
+from json_rows import results_file, write_rows
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
@@ -29,8 +28,6 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / 'benchmarks' / 'results' / 'integral_head.json'
 DEPTHS = (4, 8, 16, 32, 64)
 VOLUMES = (32, 17, 64, 64, 64)
 JOINTS = 17
@@ -155,7 +152,7 @@ def main() -> None:
          for name, each in integrals.items()],
         ['', 's', 'over softmax', 'peak, MB', 'volumes'],
         tablefmt='github', floatfmt='.3g'))
-    write_rows(RESULTS, dict(
+    write_rows(results_file('integral_head', device), dict(
         format=1, heads=heads, integrals=integrals, volumes=VOLUMES,
         batch=args.batch, device=args.device,
         threads=torch.get_num_threads(),

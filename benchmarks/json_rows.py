@@ -6,6 +6,13 @@ from typing import Any
 
 from mmpose_wloss.common.files import write_whole
 
+RESULTS = Path(__file__).resolve().parent / 'results'
+
+
+def results_file(name: str, device: object) -> Path:
+    """Where figures of a device go, such as ``balancers_cuda.json``."""
+    return RESULTS / f'{name}_{str(device).partition(":")[0]}.json'
+
 
 def write_rows(path: Path, content: dict | list, levels: int = 2) -> None:
     """Write results; a failed write leaves an old file whole.

@@ -9,12 +9,13 @@ import argparse
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
 
 import torch
-from json_rows import write_rows
+from json_rows import results_file, write_rows
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
@@ -24,7 +25,6 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / 'benchmarks' / 'results' / 'loss_overhead.json'
 SHAPE = (64, 17, 64, 48)
 LOSSES = {
     'MSE (stock)': dict(type='KeypointMSELoss'),
@@ -49,10 +49,11 @@ def synchronize(device: torch.device) -> None:
 
 
 def measure(functions: dict, rounds: int, device: torch.device,
-            description: str, clock=time.perf_counter) -> dict:
+            description: str, clock: Callable = time.perf_counter) -> dict:
     """Seconds of each function in each round, after one round to warm up.
 
-    Every other round goes backwards, so that none always follows the same.
+    Every other round goes backwards, so that none always follows the same. On a
+    busy machine, ``time.process_time`` counts less of what others do.
     """
     seconds = {name: [] for name in functions}
     for number in tqdm(range(rounds + 1), desc=description):
@@ -133,7 +134,7 @@ def main() -> None:
         rows.append(row)
     print(tabulate(rows, ['loss', 'alone, ms', 'over stock', 'step, ms',
                           'over stock'], tablefmt='github'))
-    write_rows(RESULTS, dict(
+    write_rows(results_file('loss_overhead', device), dict(
         format=1, losses=result, shape=SHAPE, batch=args.batch,
         device=args.device, threads=torch.get_num_threads(),
         versions=dict(torch=torch.__version__, python=platform.python_version(),

@@ -21,13 +21,11 @@ from mmpose_wloss.pose_density.kernel_density import log_kernel_norm
 
 import numpy as np
 import torch
-from json_rows import write_rows
+from json_rows import results_file, write_rows
 from scipy.io import loadmat
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity
 from tabulate import tabulate
-
-RESULTS = Path(__file__).resolve().parent / 'results' / 'pose_density.json'
 
 
 def lsp_poses(folder: str) -> np.ndarray:
@@ -108,7 +106,7 @@ def main() -> None:
                         help='poses of the last row; 0 leaves it out')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--no-write', action='store_true',
-                        help=f'do not write {RESULTS.name}')
+                        help='write no results')
     args = parser.parse_args()
 
     poses = lsp_poses(args.lsp) if args.lsp else generated_poses(12_000)
@@ -140,7 +138,7 @@ def main() -> None:
     print(tabulate([[row.get(name, '') for name in names] for row in rows],
                    names, tablefmt='github'))
     if not args.no_write:
-        write_rows(RESULTS, dict(
+        write_rows(results_file('pose_density', args.device), dict(
             poses='LSP and LSP-extended' if args.lsp else 'generated',
             threads=torch.get_num_threads(), torch=torch.__version__,
             python=platform.python_version(), rows=rows))

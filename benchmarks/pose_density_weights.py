@@ -34,7 +34,7 @@ NETWORKS = {
     'heatmap': {
         'config': 'configs/demo/resnet18_wloss_annypose.py',
         'optim_wrapper.type': 'Bfloat16OptimWrapper',
-        # it would be computed by NumPy, which knows no bfloat16
+        # its rows were measured without
         'model.train_cfg.compute_acc': False,
     },
     'DeepPose': {

@@ -33,7 +33,7 @@ def supervised(labels: int, unlabeled: int = UNLABELED) -> dict:
         'config': 'configs/demo/supervised_resnet18_annypose.py',
         'train_dataloader.dataset.times': unlabeled // labels,
         'train_dataloader.dataset.dataset.indices': labels,
-        # it would be computed by NumPy, which knows no bfloat16
+        # its rows were measured without
         'model.train_cfg.compute_acc': False,
         **COMMON
     }

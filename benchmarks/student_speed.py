@@ -25,12 +25,12 @@ from mmpose_wloss.deploy.network import OnnxNetwork, import_package
 
 import mmpose
 import torch
-from json_rows import write_rows
+from json_rows import RESULTS, write_rows
 from loss_overhead import CLOCKS, measure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-from semi_step import RESULTS, ROOT, ratios, text
+from semi_step import ROOT, ratios, text
 from tabulate import tabulate
 
 try:

@@ -24,12 +24,12 @@ from mmpose_wloss.apis import TopdownPredictor, person_boxes, predict_video, vid
 from mmpose_wloss.deploy import export_onnx
 
 import torch
-from json_rows import write_rows
+from json_rows import RESULTS, write_rows
 from loss_overhead import CLOCKS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-from semi_step import RESULTS, ROOT
+from semi_step import ROOT
 from tabulate import tabulate
 
 STAGES = ('read', 'crop', 'network', 'keypoints', 'draw', 'write', 'rest')

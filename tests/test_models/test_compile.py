@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from packaging.version import Version
+from small_losses import LOSSES, arguments_of, of_points, tensors
 from small_networks import (
     RESNET,
     batch_for,
@@ -33,15 +34,6 @@ NETWORK = dict(heatmap_network(
     backbone=dict(RESNET, num_stages=1, strides=(1, ), dilations=(1, ),
                   out_indices=(0, )),
     in_channels=8, deconv_out_channels=None), train_cfg=QUIET)
-LOSSES = [
-    dict(type='FocusMSELoss', gamma=0.),
-    dict(type='FocusMSELoss', gamma=2., normalize=True),
-    dict(type='FocusMSELoss', skip_empty_channel=True),
-    dict(type='WeightAdaptiveMSELoss'),
-    dict(type='HeatmapWeightingMSELoss', function='power'),
-    dict(type='InstanceWeightedLoss', loss=dict(type='KeypointMSELoss')),
-    dict(type='MaskedMSELoss'),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -51,18 +43,6 @@ def fresh_compiler():
     counters.clear()
     yield
     torch._dynamo.reset()
-
-
-def tensors() -> tuple[torch.Tensor, ...]:
-    """Output, target and weights of heatmaps."""
-    torch.manual_seed(0)
-    output = torch.rand(2, 3, 8, 6, requires_grad=True)
-    return output, torch.rand(2, 3, 8, 6), (torch.rand(2, 3) < 0.7).float()
-
-
-def of_points(output, target, weights):
-    """A row of each heatmap, as coordinates."""
-    return output[:, :, 0], target[:, :, 0], weights
 
 
 def check_one_graph(module, arguments, output, total=lambda loss: loss):
@@ -76,9 +56,7 @@ def check_one_graph(module, arguments, output, total=lambda loss: loss):
 
 @pytest.mark.parametrize('config', LOSSES, ids=str)
 def test_losses_are_one_graph(config):
-    output, *_ = arguments = tensors()
-    if config['type'] == 'MaskedMSELoss':
-        arguments = of_points(*arguments)
+    output, *_ = arguments = arguments_of(config)
     check_one_graph(MODELS.build(config), arguments, output)
 
 

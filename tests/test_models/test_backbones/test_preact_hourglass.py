@@ -66,10 +66,11 @@ def test_gradcheck(mobile):
         lambda x: tuple(network(x)), (image, ), atol=1e-6, fast_mode=True)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(
+    torch.float16, marks=[pytest.mark.gpu, pytest.mark.skipif(
+        not torch.cuda.is_available(),
+        reason='convolutions of float16 are for GPUs')])])
 def test_autocast(dtype):
-    if dtype is torch.float16 and not torch.cuda.is_available():
-        pytest.skip('convolutions of float16 are for GPUs')
     device = 'cuda' if dtype is torch.float16 else 'cpu'
     network = tiny(num_feats=8, stem_channels=8).to(device)
     # with enough of them for the norms' statistics
