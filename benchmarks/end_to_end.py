@@ -36,12 +36,12 @@ from mmpose_wloss.recipes import cache_crops, device_targets
 
 import numpy as np
 import torch
-from json_rows import write_rows
+from json_rows import RESULTS, write_rows
 from loss_overhead import CLOCKS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from semi_step import RESULTS, ROOT, ratios, text
+from semi_step import ROOT, ratios, text
 from tabulate import tabulate
 
 FILE = RESULTS / 'end_to_end.json'

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import platform
 import statistics
-import time
 from pathlib import Path
 
 import mmpose_wloss
@@ -22,7 +21,7 @@ from mmpose_wloss.models.module_contexts import recorded
 
 import torch
 from json_rows import results_file, write_rows
-from loss_overhead import measure
+from loss_overhead import CLOCKS, measure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
@@ -32,7 +31,6 @@ from tabulate import tabulate
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
-CLOCKS = dict(wall=time.perf_counter, processor=time.process_time)
 CONFIG = 'configs/posedual_res18_coco1k_jointcutout.py'
 # name: dtype of autocast, channels_last
 SETTINGS = {
@@ -183,7 +181,7 @@ def main() -> None:
                         help='labeled images, and as many unlabeled ones')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--clock', choices=CLOCKS, default='wall', help='on '
-                        'a busy machine, processor counts less of others')
+                        'a busy machine, cpu counts less of what others do')
     args = parser.parse_args()
     logging.disable(logging.INFO)
     init_default_scope('mmpose')
