@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mmpose_wloss
-from mmpose_wloss.datasets import LSPDataset
+from mmpose_wloss.datasets import LSPDataset, quick_collate
 from mmpose_wloss.datasets.datasets.unlabeled import instances_of
 
 import cv2
@@ -124,11 +124,12 @@ def throughput(case: Case, rounds: int, samples: int) -> list[dict]:
         for (part, kind), values in seconds.items()]
 
 
-def loader_seconds(dataset: BaseDataset, workers: int, batches: int) -> float:
+def loader_seconds(dataset: BaseDataset, collate: Callable, workers: int,
+                   batches: int) -> float:
     """Seconds that a loader with workers takes for batches of 32."""
     indices = np.resize(np.random.permutation(len(dataset)), 32 * batches)
     loader = DataLoader(dataset, 32, sampler=indices.tolist(), num_workers=workers,
-                        collate_fn=pseudo_collate, worker_init_fn=one_thread)
+                        collate_fn=collate, worker_init_fn=one_thread)
     iterator = iter(loader)
     for _ in range(4):
         next(iterator)
@@ -146,14 +147,16 @@ def one_thread(_: int) -> None:
 def workers(case: Case, rounds: int, batches: int) -> list[dict]:
     """How much sooner two workers read than one."""
     rows = []
-    for kind in ('stock', 'crops', 'crops, DeviceTargets'):
+    for kind, collate in (
+            ('stock', pseudo_collate), ('crops', pseudo_collate),
+            ('crops', quick_collate), ('crops, DeviceTargets', quick_collate)):
         dataset = case.datasets['labeled', kind]
         seconds = {count: [] for count in (1, 2)}
         for _ in range(rounds):
             for count, values in seconds.items():
-                values.append(loader_seconds(dataset, count, batches))
+                values.append(loader_seconds(dataset, collate, count, batches))
         rows.append(dict(
-            case=case.name, data=kind,
+            case=case.name, data=kind, collate=collate.__name__,
             samples_a_second=[32 / statistics.median(values)
                               for values in seconds.values()],
             two_over_one=ratios(seconds[1], seconds[2])))
@@ -262,10 +265,11 @@ def main() -> None:
                    tablefmt='github'), '\n')
     results['workers'] = [row for case in cases
                           for row in workers(case, 3, args.batches)]
-    print(tabulate([[row['case'], row['data'],
+    print(tabulate([[row['case'], row['data'], row['collate'],
                      *(f'{value:.0f}' for value in row['samples_a_second']),
                      text(row['two_over_one'])] for row in results['workers']],
-                   ['files', 'data', 'one worker, samples/s', 'two', 'two over one'],
+                   ['files', 'data', 'collate', 'one worker, samples/s', 'two',
+                    'two over one'],
                    tablefmt='github'), '\n')
     if sets and args.people:
         size, data = next(iter(sets.values()))

@@ -263,9 +263,10 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
 
 
 def cache_crops(cfg: Config, cache: str = 'disk', **options) -> Config:
-    """Read people's crops in training instead of images: :class:`CropCache`.
+    """Read people's crops in training instead of images: :func:`CropCache`.
 
-    It comes after other recipes that change the data.
+    Workers hand them on by :func:`quick_collate`, unless the config says how. This
+    recipe comes after others that change the data.
 
     Args:
         cfg (Config): Of a top-down training.
@@ -297,6 +298,7 @@ def cache_crops(cfg: Config, cache: str = 'disk', **options) -> Config:
     # also variables that the data sets are made of
     for key in _training_keys(cfg):
         cfg[key] = cached(cfg[key])
+    cfg.train_dataloader.setdefault('collate_fn', dict(type='quick_collate'))
     return _complete(cfg)
 
 

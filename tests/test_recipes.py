@@ -109,6 +109,7 @@ def test_crops_of_labeled_and_unlabeled_people(options):
             device_targets(mixed).train_dataloader.dataset)
     alone = cache_crops(base)
     assert alone.train_dataloader.dataset.dataset == base.train_dataloader.dataset
+    assert alone.train_dataloader.collate_fn == dict(type='quick_collate')
     for refused, error in ((config, 'already'), (load_base(
             f'{BODY}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py'), 'top-down')):
         with pytest.raises(UserError, match=error):
