@@ -32,6 +32,7 @@ from types import ModuleType
 
 import mmpose_wloss
 from mmpose_wloss.common.files import existing_file, read_json
+from mmpose_wloss.compat.freed_memory import keep_freed_memory
 from mmpose_wloss.recipes import cache_crops, device_targets
 
 import numpy as np
@@ -49,10 +50,8 @@ ANNOTATIONS = 'annotations/person_keypoints_train2017.json'
 EXPERIMENT = ('experiments/mix_coco_coco/res18/'
               '256x192_COCO1K_PoseDual_JointCutout.yaml')
 OURS, STOCK = 'posedual_res18_coco1k_jointcutout', 'supervised_res18_coco1k'
-# of glibc: do not give memory back to the system after each step
-KEEP_MEMORY = dict(MALLOC_MMAP_THRESHOLD_='4000000000',
-                   MALLOC_TRIM_THRESHOLD_='16000000000',
-                   MALLOC_TOP_PAD_='500000000')
+# as keep_freed_memory() has it, for the original
+KEEP_MEMORY = dict(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_='16000000000')
 
 
 class Turns:
@@ -110,7 +109,9 @@ def write_people(data: Path, folder: Path) -> None:
 
 def train_mmpose(connection: Connection, name: str, folder: Path,
                  args: argparse.Namespace, everything: bool = False) -> None:
-    """Train a config of ours."""
+    """Train a config, as ``python -m mmpose_wloss train`` does, or stock tools."""
+    if name == OURS:
+        keep_freed_memory()
     turns = Turns(connection, args)
 
     class TurnsHook(Hook):
@@ -207,9 +208,9 @@ def train_original(connection: Connection, folder: Path,
 # row: the function, its further arguments, and its environment
 ROWS = {
     'original': (train_original, (), {}),
+    'original, memory kept': (train_original, (), KEEP_MEMORY),
     'ours': (train_mmpose, (OURS, ), {}),
-    'ours, memory kept': (train_mmpose, (OURS, ), KEEP_MEMORY),
-    'ours, everything on': (train_mmpose, (OURS, True), KEEP_MEMORY),
+    'ours, everything on': (train_mmpose, (OURS, True), {}),
     'stock, supervised': (train_mmpose, (STOCK, ), {}),
 }
 
@@ -295,10 +296,11 @@ def main() -> None:
         parser.error('--clock cpu needs --threads 1 --workers 0')
     args.all_steps = (args.rounds + 1) * (args.steps + 1) + 1
     existing_file(args.data / ANNOTATIONS)
-    if args.original is None and 'original' in args.rows:
+    originals = [row for row in args.rows if row.startswith('original')]
+    if args.original is None and originals:
         print('Without the original code, which --original names: git clone '
               'https://github.com/xierc/Semi_Human_Pose', file=sys.stderr)
-        args.rows.remove('original')
+        args.rows = [row for row in args.rows if row not in originals]
 
     with tempfile.TemporaryDirectory() as folder:
         write_people(args.data, Path(folder))

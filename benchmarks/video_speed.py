@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import mmpose_wloss
 from mmpose_wloss.apis import TopdownPredictor, person_boxes, predict_video, video
+from mmpose_wloss.compat.freed_memory import keep_freed_memory
 from mmpose_wloss.deploy import export_onnx
 
 import torch
@@ -110,6 +111,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.INFO)
     init_default_scope('mmpose')
+    keep_freed_memory()  # as the command does
     torch.manual_seed(0)
     config = Config.fromfile(str(ROOT / 'configs' / f'{args.config}.py'))
     boxes = person_boxes(str(args.clip / 'boxes.json'))

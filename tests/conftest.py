@@ -32,7 +32,7 @@ VIDEOS = [('S1', 'Directions_1', '54138969', 6),
 def pytest_configure() -> None:
     # before torch is imported: the tests share the cores between processes,
     # and those that they start inherit it
-    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ['OMP_NUM_THREADS'] = '1'
     import mmpose_wloss  # noqa: F401  (stands in for what the stack lacks)
     format_configs_once()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .. import register_all_modules
 from ..common.files import check_config_path, existing_file
+from ..compat.freed_memory import keep_freed_memory
 from .arguments import KeyValues
 
 
@@ -48,9 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     existing_file(args.video, 'video')
 
     register_all_modules()
+    from mmengine.device import get_device
+
     from ..apis import TopdownPredictor, person_boxes, predict_video
     from ..models.wrapped_networks import read_config
 
+    if (args.device or get_device()) == 'cpu':
+        keep_freed_memory()
     config = read_config(args.config, args.weights)
     config.merge_from_dict(args.cfg_options)
     onnx = Path(args.weights).suffix == '.onnx'
