@@ -34,6 +34,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
+from semi_step import ratios, text
 from tabulate import tabulate
 from torch.utils.data import DataLoader
 
@@ -101,15 +102,6 @@ def reader(dataset: BaseDataset, samples: int) -> Callable[[], None]:
             state['next'] += 7
 
     return read
-
-
-def ratios(seconds: list[float], other: list[float]) -> list[float]:
-    return statistics.quantiles(
-        [one / two for one, two in zip(seconds, other, strict=True)], n=4)
-
-
-def text(quartiles: list[float]) -> str:
-    return '{1:.2f} ({0:.2f} … {2:.2f})'.format(*quartiles)
 
 
 def throughput(case: Case, rounds: int, samples: int) -> list[dict]:
