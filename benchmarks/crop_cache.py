@@ -2,7 +2,8 @@
 
 The stock pipeline beside crops, and beside crops whose targets are drawn on the device
 (``DeviceTargets``), in alternating rounds of one run and one process: of people in
-COCO's files at 256 x 192, and of small images at 96 x 96, labeled and unlabeled. Then
+COCO's files at 256 x 192, of small images at 96 x 96, and of people four times as
+large as the input, labeled and unlabeled. Then
 a loader with one worker beside one with two, the pixels of inputs beside those without
 a cache, and the time to make a store of many people, from copies of the same files.
 
@@ -242,6 +243,13 @@ def main() -> None:
             metainfo=LSPDataset.METAINFO)
     else:
         print('--small names no file: its rows are left out')
+    large = ROOT / 'data' / 'annypose_256'
+    if large.is_dir():
+        sets['large people, 64 x 64'] = (64, 64), dict(
+            ann_file=str(large / 'annotations' / 'person_keypoints_train.json'),
+            data_prefix=dict(img=str(large / 'train')))
+    else:
+        print('render dataset --size 256 --out data/annypose_256 gives large people')
     cases = [Case(name, size, data, folder, args.cache)
              for name, (size, data) in sets.items()]
 

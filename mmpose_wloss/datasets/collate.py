@@ -9,6 +9,8 @@ import torch
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import get_worker_info
 
+from ..common.errors import UserError
+
 
 @FUNCTIONS.register_module()
 def quick_collate(samples: list[dict]) -> dict:
@@ -30,9 +32,16 @@ def quick_collate(samples: list[dict]) -> dict:
     Returns:
         dict: ``inputs``, a tensor [B, 3, H, W], which MMPose's data preprocessors take
         as they take a list, and ``data_samples``, a list.
+
+    Raises:
+        UserError: If the images have several sizes.
     """
     inputs = [sample['inputs'] for sample in samples]
     labels = [sample['data_samples'] for sample in samples]
+    sizes = {tuple(each.shape) for each in inputs}
+    if len(sizes) > 1:
+        raise UserError(f'quick_collate takes images of one size, but a batch has '
+                        f'{sorted(sizes)}: leave collate_fn out')
     if get_worker_info() is None:
         return dict(inputs=torch.stack(inputs), data_samples=labels)
     # in memory that is shared already, or it would be copied there

@@ -1,5 +1,6 @@
 import pickle
 
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets.collate import _Inline, quick_collate
 from mmpose_wloss.datasets.transforms.pose_density_weights import (
     PendingKeypointWeights,
@@ -59,6 +60,12 @@ def test_what_hooks_complete_arrives(samples):
     arrived = next(iter(loader))['data_samples']
     assert multiply_pose_weights(arrived) == [3., None, None, None, None]
     assert torch.equal(arrived[0].gt_instance_labels.keypoint_weights, 3 * weights)
+
+
+def test_images_of_several_sizes_are_refused(samples):
+    samples[1]['inputs'] = samples[1]['inputs'][:, :16]
+    with pytest.raises(UserError, match=r'\(3, 16, \d+\), \(3, \d+, \d+\)'):
+        quick_collate(samples)
 
 
 @pytest.mark.parametrize('tensor', [

@@ -187,10 +187,45 @@ def test_images_that_crops_cannot_stand_for(coco_root, tmp_path, key, value):
 
 
 @pytest.mark.parametrize('arguments', [
-    dict(cache='memory'), dict(budget=0), dict(budget=-1.)])
+    dict(cache='memory'), dict(budget=0), dict(budget=-1.), dict(workers=-1),
+    dict(workers=1.5)])
 def test_arguments_that_do_not_fit(coco_root, tmp_path, arguments):
     with pytest.raises(UserError, match=next(iter(arguments))):
-        cached(coco(coco_root), tmp_path, **arguments)
+        DATASETS.build(dict(dict(type='CropCache', dataset=coco(coco_root),
+                                 folder=str(tmp_path)), **arguments))
+
+
+def test_data_sets_that_do_not_fit(coco_root, tmp_path):
+    repeated = dict(type='RepeatDataset', times=2, dataset=coco(coco_root))
+    combined = dict(type='CombinedDataset', metainfo=dict(
+        from_file='configs/_base_/datasets/coco.py'), datasets=[coco(coco_root)])
+    for dataset, word in ((repeated, 'RepeatDataset'), (combined, 'CombinedDataset'),
+                          (coco(coco_root, data_mode='bottomup'), 'bottomup')):
+        with pytest.raises(UserError, match=word):
+            cached(dataset, tmp_path)
+    flips = [BOX[0], dict(type='RandomFlip'), dict(type='RandomFlip',
+                                                   direction='vertical')]
+    with pytest.raises(UserError, match='RandomFlip'):
+        cached(coco(coco_root, transforms=pipeline(box=flips)), tmp_path)
+    for value in (True, 5):
+        with pytest.raises(UserError, match=f'cache_crops, but it is {value}'):
+            UnlabeledPoseDataset(
+                data_root=str(coco_root), data_prefix=dict(img='train2017'),
+                cache=value, pipeline=pipeline(
+                    box=BOX[:1], pack=dict(type='PackSemiSupervisedPoseInputs')))
+    assert not list(tmp_path.iterdir())
+
+
+def test_stretched_boxes_keep_the_pixels_of_their_short_side(large_root, tmp_path):
+    config = coco(large_root, transforms=pipeline(
+        dict(type='TopdownResize', input_size=SIZE), box=BOX[:1]))
+    content = json.loads((large_root / ANN_FILE).read_text())
+    for person in content['annotations']:
+        person['bbox'] = [10., 300., 1000., 40.]
+    (large_root / ANN_FILE).write_text(json.dumps(content))
+    stock, crops = DATASETS.build(config), cached(config, tmp_path)
+    assert (store_of(crops).entries['scale'] == 1).all()
+    assert difference(stock[0], crops[0]) < 0.05
 
 
 def test_the_reach_is_that_of_the_augmentation():
@@ -325,22 +360,34 @@ def test_files_that_are_no_stores(coco_root, tmp_path):
             cached(coco(coco_root), tmp_path)
 
 
-def test_stores_of_other_people_are_refused(coco_root, tmp_path):
+def test_other_people_have_other_files(coco_root, tmp_path):
     root = tmp_path / 'coco'
     shutil.copytree(coco_root, root)
-    path = store_of(cached(coco(root), tmp_path)).path
+    paths = [store_of(cached(coco(root), tmp_path)).path]
     content = json.loads((root / ANN_FILE).read_text())
-    content['info'] = 'another file with the same boxes'
+    # labels change no crop
+    content['annotations'][0]['keypoints'][:3] = [50., 50., 2]
     (root / ANN_FILE).write_text(json.dumps(content))
-    with pytest.raises(UserError, match=f'{path.name} .*\n +annotations: '):
-        cached(coco(root), tmp_path)
-    content['annotations'].pop()
+    assert store_of(cached(coco(root), tmp_path)).path == paths[0]
+    content['annotations'][0]['bbox'][2] -= 1
     (root / ANN_FILE).write_text(json.dumps(content))
+    paths.append(store_of(cached(coco(root), tmp_path)).path)
+    paths.append(store_of(cached(coco(root, transforms=pipeline(box=BOX[:1])), tmp_path
+                                 )).path)
+    # images of the same names and sizes
+    for file in (root / 'train2017').iterdir():
+        cv2.imwrite(str(file), 255 - cv2.imread(str(file)))
+    crops = cached(coco(root), tmp_path)
+    paths.append(store_of(crops).path)
+    assert len(set(paths)) == 4
+    assert difference(seeded(DATASETS.build(coco(root)), 0), seeded(crops, 0)) < 0.05
+    # a file that was given another's name
+    shutil.copy(paths[0], paths[1])
     with pytest.raises(UserError, match=r'people: \w+ in the file, \w+ in the data'):
+        content['annotations'][0]['bbox'][2] -= 0
+        shutil.copytree(coco_root, root, dirs_exist_ok=True)
+        (root / ANN_FILE).write_text(json.dumps(content))
         cached(coco(root), tmp_path)
-    # another augmentation has a file of its own
-    assert store_of(cached(coco(root, transforms=pipeline(box=BOX[:1])), tmp_path
-                           )).path != path
 
 
 def test_too_little_space_is_told_before(coco_root, tmp_path, monkeypatch):

@@ -15,12 +15,13 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
+from mmpose.datasets import CombinedDataset
 from mmpose.datasets.transforms import LoadImage
 from mmpose.registry import DATASETS
 
-from ...common.checks import one_of, positive
+from ...common.checks import one_of, positive, whole
 from ...common.errors import UserError
-from ...common.files import digest_of_files, replaced_whole
+from ...common.files import replaced_whole
 from ..transforms.crops import LoadCrop, of_crops
 from ..transforms.quick_transforms import quicken
 from .build import build, shown
@@ -54,8 +55,8 @@ def CropCache(dataset: dict, cache: str = 'disk',  # noqa: N802
     """
     built = DATASETS.build(dataset)
     built.full_init()
-    quicken(built)
     cache_crops(built, cache, **options)
+    quicken(built)
     return built
 
 
@@ -89,24 +90,27 @@ def cache_crops(dataset: BaseDataset, cache: str = 'disk',
 
     Raises:
         UserError: If crops cannot stand for the images, there is no space for them, or
-            a file there is cut short, foreign, or of other annotations or boxes.
+            a file there is cut short, foreign, or of another budget.
     """
     one_of(('disk', 'ram'), cache=cache)
     if budget is not None:
         positive(budget=budget)
+    if workers is not None:
+        whole(0, workers=workers)
+    if isinstance(dataset, CombinedDataset) or not isinstance(dataset, BaseDataset):
+        raise UserError(f'a {type(dataset).__name__} has no people of its own: cache '
+                        'the crops of the data sets in it')
+    if getattr(dataset, 'data_mode', 'topdown') != 'topdown':
+        raise UserError(f"data_mode={dataset.data_mode!r}: crops are of one person, in "
+                        "data_mode='topdown'")
     load_image = _load_image(dataset)
     reach = reach_of(dataset, box_transforms)
     paths, boxes = records(dataset)
-    root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    about = dict(
-        annotations=_digests(dataset),
-        people=hashlib.sha256(b''.join(
-            [*(path.removeprefix(root).encode() for path in paths), boxes.tobytes()]
-        )).hexdigest(),
-        reads=str(reach), budget=budget)
+    root = os.path.commonprefix(paths)
+    about = dict(people=_digest(paths, root, boxes), reads=str(reach), budget=budget)
     on_disk, descriptor = cache == 'disk', None
     if on_disk:
-        path = Path(folder, f'{_name(dataset)}_{reach}.crops')
+        path = Path(folder, f'{_name(dataset)}_{about["people"][:8]}_{reach}.crops')
         path.parent.mkdir(parents=True, exist_ok=True)
     else:
         path, descriptor = _shared_memory()
@@ -162,10 +166,12 @@ def _load_image(dataset: BaseDataset) -> LoadImage:
     return transform
 
 
-def _digests(dataset: BaseDataset) -> dict[str, str]:
-    files = [*getattr(dataset, 'ann_files', [dataset.ann_file]),
-             getattr(dataset, 'bbox_file', None)]
-    return {Path(file).name: digest_of_files([file]) for file in files if file}
+def _digest(paths: Sequence[str], root: str, boxes: np.ndarray) -> str:
+    """SHA-256 of people: their images' names and bytes in number, and their boxes."""
+    sizes = {path: os.path.getsize(path) if os.path.isfile(path) else -1
+             for path in dict.fromkeys(paths)}
+    names = (f'{path.removeprefix(root)} {sizes[path]}' for path in paths)
+    return hashlib.sha256('\n'.join(names).encode() + boxes.tobytes()).hexdigest()
 
 
 def _name(dataset: BaseDataset) -> str:
@@ -234,8 +240,8 @@ def _check(store: CropStore, about: dict[str, Any]) -> None:
         f'{key}: {store.about.get(key)} in the file, {value} in the data set'
         for key, value in about.items() if store.about.get(key) != value]
     if differences:
-        raise UserError(f'{store.path} has crops of other people. Delete it, or name '
-                        'another folder for the cache:\n  ' + '\n  '.join(differences))
+        raise UserError(f'{store.path} has other crops. Delete it, or name another '
+                        'folder for the cache:\n  ' + '\n  '.join(differences))
 
 
 def _report(store: CropStore, seconds: float) -> None:

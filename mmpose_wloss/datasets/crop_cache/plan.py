@@ -41,7 +41,7 @@ def plan(paths: Sequence[str], root: str, boxes: np.ndarray, reach: Reach,
 
     Args:
         paths (list[str]): Of the images, [N].
-        root (str): The folder that they are in, or their folders.
+        root (str): What they all begin with.
         boxes (np.ndarray): Of the people, as :func:`records` has them.
         reach (Reach): What the pipeline reads.
         budget (float, optional): Bytes for all pixels. Every person is drawn equally

@@ -111,6 +111,10 @@ def _until_warp(dataset: BaseDataset, box_transforms: Sequence[str]
             f'the pipeline of {name} has no TopdownAffine or TopdownResize by which to '
             'know what to cache. Give the cache to the data set whose pipeline has it')
     before = transforms[:warps.index(True)]
+    if sum(type(one) in FLIPS for one in before) > 1:
+        raise UserError(f'the pipeline of {name} has several RandomFlips before the '
+                        'warp, of which samples tell the last alone: give one, with '
+                        'several directions')
     for transform in before:
         if not (type(transform) in LEAVE_PIXELS or
                 type(transform).__name__ in box_transforms):

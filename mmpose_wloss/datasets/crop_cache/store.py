@@ -28,8 +28,8 @@ class CropStore:
 
     Args:
         path (str or Path): The file.
-        root (str): The folder that images are in, which may have been another one when
-            the crops were made.
+        root (str): What the paths of all images begin with, which may have been
+            something else when the crops were made.
         mode (str): ``'r'``: it can be read, ``'r+'``: it is written, too.
 
     Attributes:
@@ -121,7 +121,7 @@ class CropStore:
 
 
 def digest_of_name(path: str, root: str) -> int:
-    """A number that tells apart images in a folder, wherever it is."""
+    """A number that tells images apart, wherever they are."""
     return zlib.crc32(path.removeprefix(root).encode())
 
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+from ...common.errors import UserError
 from ..crop_cache import cache_crops
 from ..transforms.quick_transforms import quicken
 
@@ -20,6 +21,9 @@ class CropCaching:
 
     def __init__(self, *args: Any, cache: str | dict | None = None,
                  **kwargs: Any) -> None:
+        if not isinstance(cache, (str, dict, type(None))):
+            raise UserError("cache must be 'disk', 'ram', or a dict of the arguments "
+                            f'of cache_crops, but it is {cache!r}')
         self.cache = dict(cache=cache) if isinstance(cache, str) else cache
         super().__init__(*args, **kwargs)
 
@@ -28,6 +32,6 @@ class CropCaching:
         if self._fully_initialized:
             return
         super().full_init()
-        quicken(self)
-        if self.cache:
+        if self.cache is not None:
             cache_crops(self, **self.cache)
+        quicken(self)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, sqrt
+from math import floor, hypot
 
 import cv2
 import numpy as np
@@ -91,9 +91,9 @@ class Crop:
 
 
 def magnification(matrix: np.ndarray) -> float:
-    """By how much an affine map [2, 3] enlarges lengths, on average."""
+    """By how much an affine map [2, 3] enlarges lengths at most, across or down."""
     (a, b, _), (c, d, _) = matrix.tolist()
-    return sqrt(abs(a * d - b * c))
+    return max(hypot(a, c), hypot(b, d))
 
 
 def region_read(matrix: np.ndarray, size: Sequence[int]
