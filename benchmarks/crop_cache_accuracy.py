@@ -5,12 +5,16 @@ Render them first:
 python -m mmpose_wloss render dataset --size 256 --out data/annypose_256
 """
 
+import json
+
 from mmengine.config import Config
 from study import ROOT, Study
 
 CONFIG = 'configs/demo/resnet18_mse_annypose.py'
 DATA = 'data/annypose_256'
 dataset = Config.fromfile(str(ROOT / CONFIG)).train_dataloader.dataset.to_dict()
+# as a row is read from its file again: with lists
+dataset = json.loads(json.dumps(dataset))
 dataset['data_root'] = DATA
 ann_file = f'{DATA}/annotations/person_keypoints_val.json'
 SHARED = {'val_dataloader.dataset.data_root': DATA,
