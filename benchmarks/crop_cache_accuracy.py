@@ -6,8 +6,12 @@ python -m mmpose_wloss render dataset --size 256 --out data/annypose_256
 """
 
 import json
+from types import SimpleNamespace
 
+from crop_cache import fidelity
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS
 from study import ROOT, Study
 
 CONFIG = 'configs/demo/resnet18_mse_annypose.py'
@@ -35,4 +39,11 @@ STUDY.annotations = ROOT / DATA / 'annotations' / 'person_keypoints_train.json'
 
 
 if __name__ == '__main__':
+    init_default_scope('mmpose')
+    folder = str(ROOT / 'work_dirs' / 'crops')
+    inputs = dict(dataset, data_root=str(ROOT / DATA))
+    print(fidelity(SimpleNamespace(name='inputs of the study', datasets={
+        ('labeled', 'stock'): DATASETS.build(inputs),
+        ('labeled', 'crops'): DATASETS.build(
+            dict(type='CropCache', dataset=inputs, folder=folder))}), 1000))
     STUDY.main()
