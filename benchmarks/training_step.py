@@ -27,6 +27,7 @@ from inspect import signature
 
 import mmpose_wloss
 from mmpose_wloss.compat.freed_memory import keep_freed_memory
+from mmpose_wloss.engine.hooks.channels_last_hook import with_channels_last
 
 import torch
 from json_rows import results_file, write_rows
@@ -106,7 +107,13 @@ class Bench:
             self.model.init_weights()
         self.model.to(device).train()
         if 'channels_last' in parts:
-            self.model.to(memory_format=torch.channels_last)
+            if config.model.type == 'PoseDual':
+                # set by its option, it would draw other weights
+                self.model.channels_last = True
+                self.model.to(memory_format=torch.channels_last)
+            else:
+                self.model.data_preprocessor.register_forward_hook(
+                    with_channels_last)
         self.optimizer = build_optim_wrapper(self.model, config.optim_wrapper)
         part = config.model.get('network') or config.model.get('student')
         self.head = (part or config.model).head

@@ -1,3 +1,4 @@
+from .channels_last_hook import ChannelsLastHook
 from .device_targets_hook import DeviceTargetsHook
 from .distillation_hook import DistillationHook
 from .dual_network_hook import DualNetworkHook
@@ -6,6 +7,6 @@ from .resumable_randomness_hook import ResumableRandomnessHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
-    'DeviceTargetsHook', 'DistillationHook', 'DualNetworkHook', 'PoseDensityHook',
-    'ResumableRandomnessHook', 'UnreadableImagesHook'
+    'ChannelsLastHook', 'DeviceTargetsHook', 'DistillationHook', 'DualNetworkHook',
+    'PoseDensityHook', 'ResumableRandomnessHook', 'UnreadableImagesHook'
 ]
