@@ -15,7 +15,8 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-MINI = Path('/work/shared/data/coco_mini/annotations')
+# real files, beside the project where they are at hand
+MINI = Path(__file__).parents[3] / 'shared' / 'data' / 'coco_mini' / 'annotations'
 FOURTEEN = dict(num_keypoints=14, mapping=[(index + 3, index) for index in range(14)])
 # images of one to four people
 IMAGES = [0, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5]

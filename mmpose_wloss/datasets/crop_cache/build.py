@@ -22,7 +22,7 @@ from .store import IN_FILE, TO_DO, CropStore
 
 def build(store: CropStore, paths: Sequence[str], load_image: LoadImage,
           workers: int | None = None) -> None:
-    """Make the crops that a store lacks.
+    """Make the crops that a store lacks, of one person at least.
 
     Who has none, as the image cannot be loaded or is not as large as its file says,
     stays with the image's file.
@@ -36,8 +36,6 @@ def build(store: CropStore, paths: Sequence[str], load_image: LoadImage,
     people = defaultdict(list)
     for index in np.flatnonzero(store.entries['state'] == TO_DO).tolist():
         people[paths[index]].append(index)
-    if not people:
-        return
     if workers is None:
         workers = (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
                    else os.cpu_count())

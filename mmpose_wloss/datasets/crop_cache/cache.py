@@ -146,6 +146,7 @@ def use_crops(dataset: BaseDataset, store: CropStore) -> None:
         transforms = [LoadImage(), *transforms]
     pipeline.transforms = of_crops(transforms, store)
 
+
 def _load_image(dataset: BaseDataset) -> LoadImage:
     for transform in dataset.pipeline.transforms:
         if isinstance(transform, LoadCrop):

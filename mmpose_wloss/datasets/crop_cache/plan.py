@@ -1,6 +1,6 @@
 """Which window of its image each person's crop is, and how large."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -33,7 +33,7 @@ def records(dataset: BaseDataset) -> tuple[list[str], np.ndarray]:
 
 
 def plan(paths: Sequence[str], root: str, boxes: np.ndarray, reach: Reach,
-         budget: float | None, progress: Iterable = iter) -> np.ndarray:
+         budget: float | None, progress: Callable = iter) -> np.ndarray:
     """The index of a store whose crops are to be made.
 
     A crop has the part of the image that the pipeline reads, in at least as many pixels
