@@ -72,10 +72,14 @@ class Body:
 
     def moved(self, turn: np.ndarray | None = None,
               shift: np.ndarray | None = None) -> 'Body':
-        """The body after a rotation [3, 3] and then a translation [3]."""
+        """The body after a rotation [3, 3] and then a translation [3].
+
+        A rotated one is rounded to 0.01 mm: the last bits of sums and products
+        differ between processors, and what is seen of a joint hangs on them.
+        """
         points = [self.vertices, self.joints]
         if turn is not None:
-            points = [each @ turn.T for each in points]
+            points = [np.round(each @ turn.T, 5) for each in points]
         if shift is not None:
             points = [each + shift for each in points]
         return Body(*points, self.flesh_depth)
@@ -114,8 +118,9 @@ class BodyModel:
             warnings.filterwarnings('ignore', 'TypedStorage is deprecated')
             model = anny.Anny(phenotype_blendshapes='original', skinning_method='lbs')
             self._regressor = anny.KeypointsRegressor.coco(
-                model, labels=list(JOINT_NAMES)).float()
-        self._model = model.float()
+                model, labels=list(JOINT_NAMES)).double()
+        # in float64, whose rounding no label shows
+        self._model = model.double()
         self.bone_labels = list(model.bone_labels)
         inside = get_face_segmentation_mask(model, _INSIDE)
         self.faces = model.faces[~inside].numpy()
@@ -182,7 +187,7 @@ class BodyModel:
             Body: The posed surface and joints.
         """
         torch = self._torch
-        deltas = np.tile(np.eye(4, dtype=np.float32), (1, len(self.bone_labels), 1, 1))
+        deltas = np.tile(np.eye(4), (1, len(self.bone_labels), 1, 1))
         for bone, rotation in rotations.items():
             deltas[0, self.bone_labels.index(bone), :3, :3] = rotation
         with torch.inference_mode():

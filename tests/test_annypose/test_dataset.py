@@ -1,6 +1,7 @@
 import importlib.metadata
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -48,6 +49,26 @@ def test_layout_and_counts(rendered, counts):
     assert Path(summary['contact_sheet']).exists()
     assert sum(summary['class_shares'].values()) == pytest.approx(1)
     assert 0.4 < summary['visible_share'] < 1
+
+
+@pytest.mark.skipif(platform.machine() != 'x86_64', reason='switches of x86')
+def test_another_processor_renders_the_same(rendered, counts, parameters, tmp_path):
+    """One without AVX2, as torch, NumPy, OpenBLAS, MKL and OpenCV can play it."""
+    out = tmp_path / 'set'
+    subprocess.run(
+        [sys.executable, '-c',
+         'from annypose import RenderParameters, render_dataset\n'
+         'if __name__ == "__main__":\n'
+         f'    render_dataset({str(out)!r}, {counts}, {parameters}, workers=1,'
+         ' progress=False)'],
+        cwd=ROOT, check=True, timeout=200, env=dict(
+            os.environ, ATEN_CPU_CAPABILITY='default',
+            MKL_ENABLE_INSTRUCTIONS='SSE4_2', ONEDNN_MAX_CPU_ISA='SSE41',
+            OPENBLAS_CORETYPE='Prescott',
+            OPENCV_CPU_DISABLE='AVX,FMA3,AVX2,AVX512-SKX',
+            NPY_DISABLE_CPU_FEATURES='FMA3 AVX2 AVX512F AVX512CD AVX512_SKX '
+            'AVX512_CLX AVX512_CNL AVX512_ICL'))
+    assert_same_files(rendered[0], out)
 
 
 def test_annotations_are_consistent(rendered, counts, parameters):
