@@ -12,7 +12,6 @@ python -m mmpose_wloss render dataset --out data/annypose_balance --val 3000
 import dataclasses
 import json
 
-from mmpose_wloss.common.files import digest_of_file
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
 
 import numpy as np
@@ -20,6 +19,7 @@ from figures import draw_comparison
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
+from same_data import summary_of
 from study import ROOT, Study
 from tabulate import tabulate
 
@@ -33,7 +33,7 @@ DENSITIES = {
 NETWORKS = {
     'heatmap': {
         'config': 'configs/demo/resnet18_wloss_annypose.py',
-        'optim_wrapper.type': 'Bfloat16OptimWrapper',
+        'bfloat16': True,
         # its rows were measured without
         'model.train_cfg.compute_acc': False,
     },
@@ -126,7 +126,7 @@ def write_densities() -> dict:
     validation = ROOT / VALIDATION / 'annotations/person_keypoints_val.json'
     # as JSON reads it
     return json.loads(json.dumps(dict(
-        validation=digest_of_file(validation),
+        validation=summary_of(validation),
         **{name: dict(artifact.density.options,
                       effective_sample_size=round(
                           artifact.effective_sample_size, 4))

@@ -25,7 +25,7 @@ PATHS = [
     [CUTOUT, AFFINE],
     [OCCLUDE, AFFINE],
 ]
-COMMON = {'optim_wrapper.type': 'Bfloat16OptimWrapper'}
+COMMON = {'bfloat16': True}
 
 
 def supervised(labels: int, unlabeled: int = UNLABELED) -> dict:

@@ -1,8 +1,9 @@
 """A study: trainings that differ in a few keys, over several seeds.
 
 Each row is written to ``benchmarks/results/{name}.json`` as its training ends,
-so a study can be cut off anywhere, goes on where it was, and can be rerun row
-by row. Not a script itself; the studies beside it use it.
+so a study can be cut off anywhere, goes on where it was, on another machine
+too, and can be rerun row by row. Not a script itself; the studies beside it use
+it.
 """
 
 import argparse
@@ -15,13 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpose_wloss.common.configs import annotation_files
-from mmpose_wloss.common.files import digest_of_file
+from mmpose_wloss.compat.bfloat16_speed import bfloat16_over_float32
 from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import draw_curves
 
 import numpy as np
 from json_rows import write_rows
 from mmengine.config import Config
+from same_data import is_same, summary_of
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,14 +46,15 @@ class Study:
         scalars (Sequence[str]): What else of the training's log a row keeps,
             averaged over each epoch.
         inputs (dict, optional): What else the rows come from, to be kept with
-            them; rows of other inputs do not count. It may be set later.
-            Defaults to ``None``.
+            them; rows of other inputs do not count, but for rounding. It may be
+            set later. Defaults to ``None``.
 
     Where the options of a configuration have a ``config``, it is trained
     instead of the study's. Where they have ``after``, the name of another
     one, it starts from that one's checkpoint of the same seed; where they
     have ``teacher``, it is taught by that one's checkpoint of seed 0. Where
-    they have ``epochs``, it is trained so long.
+    they have ``epochs``, it is trained so long. Where they have ``bfloat16``, it
+    is trained in it if this CPU gains by that; the row's ``precision`` tells.
     """
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
@@ -80,13 +83,26 @@ class Study:
 
     def add(self, row: dict) -> None:
         """Write one more row; a failed write leaves the old file whole."""
-        content = dict(format=1, study=self.name, config=self.config,
-                       rows=[*self.rows(), row])
+        content = dict(format=2, study=self.name, config=self.config,
+                       data=self.data(), rows=[*self.rows(), row])
         write_rows(self.file, content)
 
-    def data_digest(self) -> str:
-        """SHA-256 of the annotations that are trained on."""
-        return digest_of_file(self.annotations)
+    def data(self) -> dict:
+        """What is trained on: that of the rows, which is the same here.
+
+        Raises:
+            SystemExit: If the annotations here are others.
+        """
+        here = summary_of(self.annotations)
+        if not self.file.exists():
+            return here
+        there = json.loads(self.file.read_text())['data']
+        if not is_same(here, there):
+            raise SystemExit(
+                f'{self.file} holds rows on other people than '
+                f'{self.annotations}: render the data set again, or move the '
+                'file away to begin anew')
+        return there
 
     def fits(self, row: dict) -> bool:
         """Whether a row is one of this study's, as it is defined now."""
@@ -96,25 +112,17 @@ class Study:
         return (row['options'] == options and
                 row['epochs'] == options.get('epochs', self.epochs) and
                 row.get('teacher') == self.teacher_of(options) and
-                row.get('inputs') == self.inputs)
+                is_same(row.get('inputs'), self.inputs))
 
     def teacher_of(self, options: dict) -> dict | None:
         """The options of the one that teaches, if there is one."""
         return (self.configurations[options['teacher']]
                 if 'teacher' in options else None)
 
-    def missing(self, data: str) -> list[tuple[str, int]]:
+    def missing(self) -> list[tuple[str, int]]:
         """Configuration and seed of the rows that are not there yet."""
-        there = set()
-        for row in self.rows():
-            if row['data'] != data:
-                raise SystemExit(
-                    f'{self.file} holds rows on other annotations '
-                    f'({row["data"][:12]}…) than {self.annotations} '
-                    f'({data[:12]}…): render the data set again, or move the '
-                    'file away to begin anew')
-            if self.fits(row):
-                there.add((row['configuration'], row['seed']))
+        there = {(row['configuration'], row['seed'])
+                 for row in self.rows() if self.fits(row)}
         # seeds before more rows
         return [(name, seed) for name in self.configurations
                 for seed in range(self.seeds[name])
@@ -122,9 +130,9 @@ class Study:
 
     def run(self, minutes: float, processes: int) -> None:
         """Run the rows still missing within a time budget."""
-        data = self.data_digest()
+        self.data()
         jobs = {}
-        for name, seed in self.missing(data):
+        for name, seed in self.missing():
             job = training = self.training(name, seed)
             # what it starts from may be of a row, but not on this machine
             while (training := training.after) and not training.done():
@@ -141,7 +149,8 @@ class Study:
             validations = training.validations()
             self.add(dict(
                 configuration=name, options=self.configurations[name],
-                seed=seed, epochs=training.epochs, data=data,
+                seed=seed, epochs=training.epochs,
+                precision=self.precision(self.configurations[name]),
                 figures=validations[training.epochs],
                 curve={epoch: figures.get(next(iter(self.figures)))
                        for epoch, figures in validations.items()},
@@ -157,11 +166,20 @@ class Study:
         run_trainings([training for training, _ in jobs.values()], processes,
                       deadline=time.monotonic() + 60 * minutes, ended=ended)
 
+    @staticmethod
+    def precision(options: dict) -> str:
+        """In what a training computes on this machine."""
+        return ('bfloat16' if options.get('bfloat16')
+                and bfloat16_over_float32() < 1 else 'float32')
+
     def training(self, name: str, seed: int) -> Training:
         """The training of a row, after the one that it starts from."""
         options = dict(self.configurations[name])
         config = options.pop('config', self.config)
         epochs = options.pop('epochs', self.epochs)
+        if self.precision(options) == 'bfloat16':
+            options['optim_wrapper.type'] = 'Bfloat16OptimWrapper'
+        options.pop('bfloat16', None)
         start, teacher = (options.pop(key, None) for key in ('after', 'teacher'))
         return Training(
             ROOT / config, ROOT / 'work_dirs' / self.name, {

@@ -2,4 +2,5 @@ _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_c
 
 custom_imports = dict(imports=['mmpose_wloss'], allow_failed_imports=False)
 
+# gamma and delta are ours (docs/heatmap_losses.md): the paper's text names none
 model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=1., delta=1.)))
