@@ -66,6 +66,25 @@ BALANCERS = {
     'Uncertainty': balanced('I1', 'UncertaintyBalancer',
                             log_variance='first_batch'),
 }
+NORMALIZED = {'model.head.integral_unit': 'normalized'}
+# of 16 bins in the original code
+NARROW = {'model.head.decoder.depth_sigma': 5 / 6,
+          'model.head.decoder.nearest_bin': True}
+OWN_SUM = {'model.head.threshold2d': 0.003}
+UNITS = {
+    'Adaptive I1': BALANCERS['Adaptive I1'],
+    'Adaptive I1, normalized': BALANCERS['Adaptive I1'] | NORMALIZED,
+    'Manual 1 : 0.3 : 1': BALANCERS['Manual 1 : 0.3 : 1'],
+    'Manual 1 : 0.3 : 1, normalized':
+    BALANCERS['Manual 1 : 0.3 : 1'] | NORMALIZED,
+    'Adaptive I1, narrow depth': BALANCERS['Adaptive I1'] | NARROW,
+    'Adaptive I1, sum above 0.003': BALANCERS['Adaptive I1'] | OWN_SUM,
+    # whose integral of the heatmaps weighs 0
+    'Manual as the original': balanced(
+        'manual', 'ManualBalancer', loss_weight=0.5,
+        ratios=dict(zip(TERMS[:4], (1., 0.3, 1., 1.), strict=True))
+    ) | NORMALIZED | NARROW,
+}
 DEPTHS = {
     '4 bins, H1': from_2d(**schedule(EPOCHS // 2), **{
         'config': 'configs/demo/integral3d_h1_d4_annypose.py'}),
@@ -82,7 +101,7 @@ STUDY = Study(
     configurations={
         START: {'config': 'configs/demo/resnet18_mse_annypose.py',
                 **schedule(16)},
-        **BALANCERS, **DEPTHS,
+        **BALANCERS, **DEPTHS, **UNITS,
         'Dynamic task priority': balanced(
             'I1', 'DynamicTaskPriorityBalancer'),
     },

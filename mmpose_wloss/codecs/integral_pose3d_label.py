@@ -40,16 +40,24 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         sigma (float): Standard deviation of the Gaussians in bins.
         depth_range (tuple[float, float]): Depths :math:`z_0 < z_1` of the
             first and of the last bin relative to the root joint, in mm.
+        depth_sigma (float, optional): Standard deviation along depth in bins;
+            by default ``sigma``. Below half a bin it needs ``nearest_bin``:
+            halfway between two bins, little is left of a narrower Gaussian.
+        nearest_bin (bool): Draw Gaussians around the bin that is nearest to
+            the joint, as the original code does, not around its place.
 
     Raises:
-        UserError: If sizes, sigma or depth range make no sense, as in meters.
+        UserError: If sizes, sigmas or depth range make no sense, as in meters.
     """
 
     def __init__(self, input_size: Sequence[int], heatmap_size: Sequence[int],
                  sigma: float = 2.,
-                 depth_range: Sequence[float] = (-1000., 1000.)) -> None:
+                 depth_range: Sequence[float] = (-1000., 1000.),
+                 depth_sigma: float | None = None,
+                 nearest_bin: bool = False) -> None:
         super().__init__()
-        checks.positive(sigma=sigma)
+        depth_sigma = sigma if depth_sigma is None else depth_sigma
+        checks.positive(sigma=sigma, depth_sigma=depth_sigma)
         for name, size, sides in (('input_size', input_size, 'W, H'),
                                   ('heatmap_size', heatmap_size, 'W, H, D')):
             if len(size) != len(sides.split()) or min(size) < 2:
@@ -64,6 +72,8 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = sigma
+        self.depth_sigma = depth_sigma
+        self.nearest_bin = nearest_bin
         self.depth_range = (nearest, farthest)
         self._origin = np.array([0, 0, nearest], np.float64)
         self._extent = np.array([input_size[0] - 1, input_size[1] - 1,
@@ -148,4 +158,8 @@ class IntegralPose3DLabel(BaseKeypointCodec):
 
     def _gaussian(self, labels: Tensor, axis: int) -> Tensor:
         size = self.heatmap_size[axis]
-        return gaussians(labels[..., axis] * (size - 1), size, self.sigma)
+        centers = labels[..., axis] * (size - 1)
+        if self.nearest_bin:
+            centers = (centers + 0.5).floor()
+        return gaussians(centers, size,
+                         self.depth_sigma if axis == 2 else self.sigma)

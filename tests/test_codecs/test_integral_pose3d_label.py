@@ -69,6 +69,22 @@ def test_gaussians_are_the_formulas():
                                torch.exp(-planar[0] / 2), atol=1e-10, rtol=0)
 
 
+def test_gaussians_of_the_nearest_bins_are_the_original_codes():
+    coder = codec(heatmap_size=(48, 64, 4), depth_sigma=1 / 6, nearest_bin=True)
+    # halfway between two bins it takes the later one
+    label = torch.tensor([[[0.3, 10.5 / 63, 0.45]]], dtype=torch.float64)
+    volume = coder.volumes(label)[0, 0]
+    z, y, x = torch.meshgrid(*(torch.arange(size).double()
+                               for size in volume.shape), indexing='ij')
+    planar = ((x - 14)**2 + (y - 11)**2) / 2**2
+    torch.testing.assert_close(
+        volume, torch.exp(-(planar + ((z - 1) * 6)**2) / 2), atol=1e-10, rtol=0)
+    assert volume[1, 11, 14] == 1
+    # around its place, the Gaussian of a joint between two bins is all but gone
+    exact = codec(heatmap_size=(48, 64, 4), depth_sigma=1 / 6)
+    assert exact.volumes(torch.tensor([[[0.5, 0.5, 0.5]]])).max() < 0.02
+
+
 def test_what_is_outside_or_invisible():
     coder, pose = codec(), random_pose(3)
     visible = np.ones((1, 17), np.float32)
@@ -88,7 +104,7 @@ def test_what_is_outside_or_invisible():
 @pytest.mark.parametrize('argument, value', [
     ('depth_range', (-1., 1.)), ('depth_range', (1000., -1000.)),
     ('heatmap_size', (48, 64)), ('heatmap_size', (48, 64, 1)),
-    ('input_size', (192, 256, 3)), ('sigma', 0)])
+    ('input_size', (192, 256, 3)), ('sigma', 0), ('depth_sigma', 0)])
 def test_wrong_options_are_refused(argument, value):
     with pytest.raises(UserError, match=argument):
         codec(**{argument: value})

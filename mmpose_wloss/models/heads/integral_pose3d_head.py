@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from mmengine.dist import broadcast
@@ -15,7 +16,8 @@ from ...common import checks
 from ...common.configs import is_of_class
 from ...common.errors import UserError
 from ..losses.loss_balancers.loss_balancer import eager_for_gradient_norms
-from .soft_argmax import soft_argmax
+from .center_of_mass import center_of_mass
+from .soft_argmax import highest_bins, soft_argmax
 
 TERMS = ('heatmap2d', 'heatmap3d', 'joint2d_from_volume', 'depth_from_volume',
          'joint2d_from_heatmap')
@@ -38,10 +40,8 @@ class IntegralPose3DHead(HeatmapHead):
     ``joint2d_from_heatmap`` x, y of the heatmaps' integral
     ======================== ==============================================
 
-    Integrals are in bins of the heatmaps; the depth range counts as many bins
-    as the heatmaps have columns, for every D. Joints outside the depth range,
-    or without a depth, have no ``heatmap3d`` and ``depth_from_volume``; joints
-    with weight 0 have no term.
+    Joints outside the depth range, or without a depth, have no ``heatmap3d``
+    and ``depth_from_volume``; joints with weight 0 have no term.
 
     A stock ``HeatmapHead``'s checkpoint loads as the part that makes 2D
     heatmaps. A checkpoint of another D is refused, unless a training starts
@@ -52,6 +52,14 @@ class IntegralPose3DHead(HeatmapHead):
         out_channels (int): Number of joints, K.
         mode (str): ``'H1'``: the two heatmap terms; ``'I1'``: all five;
             ``'manual'``: those that a :class:`ManualBalancer` has ratios for.
+        terms (Sequence[str], optional): Those of the mode's terms that are
+            learned; by default all.
+        integral_unit (str): Unit in which the three integrals are compared.
+            ``'bins'`` of the heatmaps, where the depth range counts as many
+            bins as the heatmaps have columns, for every D; ``'normalized'``:
+            sides of crop and depth range, from 0 to 1, as in the original
+            code. With W columns, a squared error in bins is (W - 1)² times
+            the normalized one.
         balancer (dict, optional): Config of a :class:`LossBalancer`; by
             default an :class:`AdaptiveBalancer`.
         stage2 (dict, optional): Config of a second stage, such as
@@ -59,6 +67,9 @@ class IntegralPose3DHead(HeatmapHead):
             features and heatmaps. The volume then comes from its output.
         beta (float): What the volume is multiplied by before its softmax.
         beta2d (float, optional): For the heatmaps; by default ``beta``.
+        threshold2d (float, optional): Takes for the heatmaps' integral their
+            :func:`center_of_mass` above this threshold, as the original code
+            above 0.003, in place of the softmax.
         heatmap2_init_std (float): The volume layer is drawn from N(0, this²).
         depth_growth (str, optional): ``'random'`` draws the volume layer anew,
             as the original code does; ``'interpolate'`` stretches it in depth.
@@ -76,17 +87,24 @@ class IntegralPose3DHead(HeatmapHead):
                  out_channels: int,
                  *args,
                  mode: str = 'I1',
+                 terms: Sequence[str] | None = None,
+                 integral_unit: str = 'bins',
                  balancer: dict | None = None,
                  stage2: dict | None = None,
                  beta: float = 30.,
                  beta2d: float | None = None,
+                 threshold2d: float | None = None,
                  heatmap2_init_std: float = 0.01,
                  depth_growth: str | None = None,
                  decoder: dict | None = None,
                  init_cfg: dict | list | None = None,
                  **kwargs) -> None:
+        if threshold2d is not None:
+            checks.non_negative(threshold2d=threshold2d)
+            checks.one_of([None], beta2d=beta2d)
         beta2d = beta if beta2d is None else beta2d
         checks.one_of((*MODES, 'manual'), mode=mode)
+        checks.one_of(('bins', 'normalized'), integral_unit=integral_unit)
         checks.one_of((None, 'random', 'interpolate'),
                       depth_growth=depth_growth)
         checks.positive(beta=beta, beta2d=beta2d,
@@ -116,10 +134,13 @@ class IntegralPose3DHead(HeatmapHead):
         self.register_buffer('bins', torch.tensor([width, height, depth]),
                              persistent=False)
         # depth is learned as if it had as many bins as there are columns
-        self.register_buffer('unit', torch.tensor([width, height, width]),
-                             persistent=False)
+        self.register_buffer(
+            'unit', torch.tensor([width, height, width]
+                                 if integral_unit == 'bins' else [1., 1., 1.]),
+            persistent=False)
         self.beta = beta
         self.beta2d = beta2d
+        self.threshold2d = threshold2d
         self.heatmap2_init_std = heatmap2_init_std
         self.depth_growth = depth_growth
         self.terms = MODES.get(mode)
@@ -129,6 +150,10 @@ class IntegralPose3DHead(HeatmapHead):
                 raise UserError("mode='manual' needs a ManualBalancer with "
                                 f'ratios, but balancer is {balancer}')
             self.terms = tuple(name for name in TERMS if name in ratios)
+        if terms is not None:
+            checks.one_of(self.terms, **{
+                f'terms[{index}]': name for index, name in enumerate(terms)})
+            self.terms = tuple(name for name in self.terms if name in terms)
         self.balancer = MODELS.build(
             balancer or dict(type='AdaptiveBalancer'),
             default_args=dict(terms=self.terms))
@@ -181,7 +206,7 @@ class IntegralPose3DHead(HeatmapHead):
                                         'depth_from_volume'}:
             joints = soft_argmax(volume, self.beta)
             places = joints * (self.unit / self.bins)
-        truth = labels * self.unit
+        truth, planar = labels * self.unit, (self.unit / self.bins)[:2]
         # only those that are balanced are made
         terms = {
             'heatmap2d': lambda: (
@@ -193,7 +218,7 @@ class IntegralPose3DHead(HeatmapHead):
             'depth_from_volume': lambda: (
                 places[..., 2], truth[..., 2], weights_3d),
             'joint2d_from_heatmap': lambda: (
-                soft_argmax(heatmaps, self.beta2d), truth[..., :2], weights)}
+                self._integral2d(heatmaps) * planar, truth[..., :2], weights)}
         losses = self.balancer({name: terms[name]() for name in self.terms},
                                shared=features)
         with torch.no_grad():
@@ -225,7 +250,8 @@ class IntegralPose3DHead(HeatmapHead):
                 the flipped images.
             batch_data_samples (list[PoseDataSample]): The samples.
             test_cfg (dict, optional): ``flip_test`` averages joints of both;
-                ``output_heatmaps`` gives the 2D heatmaps too.
+                ``output_heatmaps`` gives the 2D heatmaps too; ``argmax``
+                takes the highest bin of a volume in place of its integral.
 
         Returns:
             list[InstanceData] | tuple: ``keypoints`` [1, K, 3], pixels of the
@@ -235,9 +261,11 @@ class IntegralPose3DHead(HeatmapHead):
         """
         test_cfg = test_cfg or {}
         flip_test = test_cfg.get('flip_test', False)
-        heatmaps, joints = self._joints(feats[0] if flip_test else feats)
+        places = highest_bins if test_cfg.get('argmax', False) else partial(
+            soft_argmax, beta=self.beta)
+        heatmaps, joints = self._joints(feats[0] if flip_test else feats, places)
         if flip_test:
-            flipped_heatmaps, flipped = self._joints(feats[1])
+            flipped_heatmaps, flipped = self._joints(feats[1], places)
             indices = batch_data_samples[0].metainfo['flip_indices']
             flipped = flipped[:, indices]
             flipped[..., 0] = self.decoder.heatmap_size[0] - 1 - flipped[..., 0]
@@ -251,9 +279,15 @@ class IntegralPose3DHead(HeatmapHead):
                                  for each in heatmaps.detach()]
         return predictions
 
-    def _joints(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _joints(self, feats: Sequence[Tensor],
+                places: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         heatmaps, volume = self.forward(feats)
-        return heatmaps.float(), soft_argmax(volume, self.beta)
+        return heatmaps.float(), places(volume)
+
+    def _integral2d(self, heatmaps: Tensor) -> Tensor:
+        if self.threshold2d is None:
+            return soft_argmax(heatmaps, self.beta2d)
+        return center_of_mass(heatmaps, self.threshold2d)
 
     def _fit_volume_layer(self, state_dict: dict, prefix: str, *_) -> None:
         """Let a training start from a checkpoint of another D, or refuse it."""

@@ -48,6 +48,14 @@ def soft_argmax(heatmaps: Tensor, beta: float = 30.) -> Tensor:
     return _SoftArgmax.apply(heatmaps, beta)
 
 
+def highest_bins(volumes: Tensor) -> Tensor:
+    """Places (x, y, z) of the highest bins, [B, K, 3], of [B, K, D, H, W]."""
+    height, width = volumes.shape[3:]
+    index = volumes.flatten(2).argmax(-1)
+    row = index // width
+    return torch.stack([index % width, row % height, row // height], -1).float()
+
+
 class _SoftArgmax(Function):
 
     @staticmethod

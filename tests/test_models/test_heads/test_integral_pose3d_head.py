@@ -1,5 +1,5 @@
 from mmpose_wloss.common.errors import UserError
-from mmpose_wloss.models.heads import soft_argmax
+from mmpose_wloss.models.heads import center_of_mass, soft_argmax
 from mmpose_wloss.models.heads.integral_pose3d_head import MODES, TERMS
 
 import numpy as np
@@ -84,6 +84,43 @@ def test_every_term_is_its_definition(mode, stage2):
             losses[f'loss_{name}'], weight * error.square().sum() / 2)
 
 
+@pytest.mark.parametrize('balancer, power', [
+    (dict(type='ManualBalancer', ratios=dict.fromkeys(TERMS, 0.5)), 2),
+    (dict(type='AdaptiveBalancer'), 1)])
+def test_in_bins_integrals_weigh_the_bins_of_a_side_to_a_power(balancer, power):
+    square = dict(CODEC, input_size=(48, 48), heatmap_size=(12, 12, 8))
+    feats = (features()[0][:, :, 1:7], )
+    bins, normalized = (build(decoder=square, integral_unit=unit,
+                              balancer=balancer).eval().loss(feats, samples())
+                        for unit in ('bins', 'normalized'))
+    for name in TERMS:
+        factor = 1 if name in MODES['H1'] else 11**power
+        torch.testing.assert_close(bins[f'loss_{name}'],
+                                   factor * normalized[f'loss_{name}'])
+
+
+def test_normalized_integrals_are_compared_as_labels():
+    head = build(integral_unit='normalized', threshold2d=0.01).eval()
+    heatmaps, volume = head.forward(features())
+    losses, labels = head.loss(features(), samples()), some_labels()
+    from_volume = soft_argmax(volume, 30.) / torch.tensor([11., 15., 7.])
+    pairs = dict(
+        joint2d_from_volume=(from_volume[..., :2], labels[..., :2]),
+        depth_from_volume=(from_volume[..., 2], labels[..., 2]),
+        joint2d_from_heatmap=(
+            center_of_mass(heatmaps, 0.01) / torch.tensor([11., 15.]),
+            labels[..., :2]))
+    for name, (prediction, truth) in pairs.items():
+        torch.testing.assert_close(losses[f'raw_{name}'],
+                                   (prediction - truth).square().sum() / 2)
+
+
+def test_terms_can_be_left_out():
+    losses = build(terms=TERMS[3::-1]).loss(features(), samples())
+    assert [name for name in losses if name.startswith('loss_')] == [
+        f'loss_{name}' for name in TERMS[:4]]
+
+
 def test_all_parameters_learn():
     head = build(stage2=STAGE2)
     losses = head.loss(features(), samples())
@@ -129,7 +166,7 @@ def test_the_log_tells_how_far_joints_are_off(monkeypatch):
     places[1, 1, 2] += 0.1 if places[1, 1, 2] < 0.5 else -0.1
     monkeypatch.setattr(
         'mmpose_wloss.models.heads.integral_pose3d_head.soft_argmax',
-        lambda maps, beta: (places * head.bins)[..., :maps.ndim - 2])
+        lambda maps, beta=30.: (places * head.bins)[..., :maps.ndim - 2])
     losses = head.loss(features(), samples())
     torch.testing.assert_close(losses['acc_pose'], torch.tensor(0.9))
     torch.testing.assert_close(losses['depth_error'], torch.tensor(20.),
@@ -149,6 +186,20 @@ def test_predictions_are_places_in_pixels_and_mm():
         assert prediction.keypoints.shape == (1, JOINTS, 3)
         np.testing.assert_allclose(prediction.keypoints[0], places, atol=1e-2)
         assert prediction.keypoint_scores.shape == (1, JOINTS)
+
+
+def test_argmax_takes_the_highest_bins(monkeypatch):
+    head = build().eval()
+    bins = torch.stack([torch.randint(side, (2, JOINTS)) for side in SIZE], -1)
+    volume = torch.rand(2, JOINTS, *SIZE[::-1])
+    for sample, joint in np.ndindex(2, JOINTS):
+        x, y, z = bins[sample, joint]
+        volume[sample, joint, z, y, x] = 1.5
+    monkeypatch.setattr(head, 'forward', lambda feats: (volume[:, :, 0], volume))
+    predictions = head.predict(features(), samples(), dict(argmax=True))
+    expected = bins.numpy() / (11, 15, 7) * (48, 64, 2000) - (0, 0, 1000)
+    for prediction, places in zip(predictions, expected, strict=True):
+        np.testing.assert_allclose(prediction.keypoints[0], places, atol=1e-3)
 
 
 def test_the_flip_test_averages_mirrored_joints(monkeypatch):
@@ -260,7 +311,10 @@ def test_manual_makes_the_terms_that_have_a_ratio():
 
 
 @pytest.mark.parametrize('options, named', [
-    (dict(mode='H2'), 'mode'), (dict(mode='manual'), 'ratios'),
+    (dict(mode='H2'), 'mode'), (dict(integral_unit='mm'), 'integral_unit'),
+    (dict(mode='H1', terms=['heatmap2d', 'depth_from_volume']), r'terms\[1\]'),
+    (dict(threshold2d=-1.), 'threshold2d'),
+    (dict(threshold2d=0.003, beta2d=30.), 'beta2d'), (dict(mode='manual'), 'ratios'),
     (dict(mode='manual', balancer=dict(
         type='ManualBalancer', ratios=dict(heatmap2d=1., limbs=1.))), 'limbs'),
     (dict(mode='H1', balancer=MANUAL), 'depth_from_volume'),
