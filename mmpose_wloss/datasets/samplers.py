@@ -2,12 +2,49 @@ from collections.abc import Iterator, Sized
 from itertools import islice
 
 import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler
 from mmpose.datasets import MultiSourceSampler
 from mmpose.registry import DATA_SAMPLERS
 
-from ..common.checks import positive
+from ..common.checks import positive, whole
 from ..common.errors import UserError
 from .transforms.quick_transforms import share_metainfo
+
+
+@DATA_SAMPLERS.register_module()
+class DrawSampler(DefaultSampler):
+    """Epochs of so many samples, each drawn from the whole data set.
+
+    Draws are independent: a sample may come twice in an epoch, and others in none.
+    Where a data set is so large that one pass over it takes days, such as
+    Human3.6M, epochs of a chosen length say when to validate. The original code of
+    integral 3D pose draws so.
+
+    Args:
+        dataset (Sized): The data set.
+        num_samples (int): Samples of an epoch, of each process: so the number of
+            iterations does not depend on that of processes.
+        seed (int, optional): Seed of the draws; ``None``: a random one, the same in
+            all processes.
+
+    Raises:
+        UserError: If ``num_samples`` is no whole number above 0.
+    """
+
+    def __init__(self, dataset: Sized, num_samples: int,
+                 seed: int | None = None) -> None:
+        whole(num_samples=num_samples)
+        super().__init__(dataset, seed=seed)
+        self.num_samples = num_samples
+        self.total_size = num_samples * self.world_size
+
+    def __iter__(self) -> Iterator[int]:
+        """The indices of this rank's samples in the epoch."""
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        drawn = torch.randint(len(self.dataset), (self.total_size, ),
+                              generator=generator)
+        return iter(drawn[self.rank::self.world_size].tolist())
 
 
 @DATA_SAMPLERS.register_module()

@@ -121,6 +121,37 @@ def test_joints_without_annotation(h36m_annotation, write_h36m):
     assert np.flatnonzero(third['keypoints_visible'] == 0).tolist() == [5]
 
 
+def test_joints_can_be_left_out(h36m_root):
+    names = dataset(h36m_root).metainfo['keypoint_id2name']
+    others = [index for index, name in names.items() if name != 'spine']
+    ours = dataset(h36m_root, left_out=['spine'], pipeline=PIPELINE)
+    meta = ours.metainfo
+    assert list(meta['keypoint_id2name'].values()) == [names[index] for index in others]
+    mirrored = [meta['keypoint_id2name'][index] for index in meta['flip_indices']]
+    assert mirrored == [
+        name.replace('left', '*').replace('right', 'left').replace('*', 'right')
+        for name in meta['keypoint_id2name'].values()]
+    links = {tuple(meta['keypoint_id2name'][end] for end in link)
+             for link in meta['skeleton_links']}
+    assert len(links) == 15 and ('root', 'thorax') in links
+    for whole, info in zip(dataset(h36m_root), dataset(
+            h36m_root, left_out=['spine']), strict=True):
+        for key in ('keypoints', 'keypoints_visible', 'lifting_target'):
+            np.testing.assert_array_equal(info[key], whole[key][:, others])
+    assert ours[0]['data_samples'].gt_instance_labels.keypoint_labels.shape == (
+        1, 16, 3)
+
+
+@pytest.mark.parametrize('arguments, named', [
+    (dict(left_out=['root']), r'left_out\[0\]'),
+    (dict(left_out=['spine', 'tail']), r'left_out\[1\]'),
+    (dict(left_out=['left_wrist']), 'right_wrist'),
+    (dict(left_out=['spine'], metainfo=dict(classes=['person'])), 'metainfo')])
+def test_joints_that_cannot_be_left_out(h36m_root, arguments, named):
+    with pytest.raises(UserError, match=named):
+        dataset(h36m_root, **arguments)
+
+
 def test_flipped_samples_keep_the_depth_of_their_joints(h36m_root):
     pipeline = [*PIPELINE[:2], dict(type='RandomFlip', prob=1.), *PIPELINE[2:]]
     whole, flipped = (dataset(h36m_root, pipeline=steps)[3]['data_samples']

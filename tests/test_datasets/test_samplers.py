@@ -2,13 +2,13 @@ import itertools
 from collections import Counter
 
 from mmpose_wloss.common.errors import UserError
-from mmpose_wloss.datasets import EpochMultiSourceSampler
+from mmpose_wloss.datasets import DrawSampler, EpochMultiSourceSampler
 
 import mmpose.datasets.samplers as stock_samplers
 import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
-from mmpose.registry import DATASETS
+from mmpose.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DataLoader
 
 
@@ -219,3 +219,27 @@ def test_a_data_loader_follows_the_epochs(workers):
 def test_arguments_that_do_not_fit(lengths, batch_size, ratio, arguments, message):
     with pytest.raises(UserError, match=message):
         sampler_of(lengths, batch_size, ratio, **arguments)
+
+
+def test_draws_are_uniform_and_follow_from_seed_epoch_and_rank(monkeypatch):
+    world = []
+    for rank in range(2):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info',
+                            lambda rank=rank: (rank, 2))
+        sampler = DATA_SAMPLERS.build(dict(
+            type='DrawSampler', dataset=range(50), num_samples=5000, seed=3))
+        assert isinstance(sampler, DrawSampler) and len(sampler) == 5000
+        world.append(epochs(sampler, (0, 1)))
+        assert epochs(sampler, (0, 1)) == world[-1]
+    orders = [order for of_rank in world for order in of_rank]
+    for number, order in enumerate(orders):
+        counts = Counter(order)
+        # 100 of each on average, with a deviation of 10
+        assert set(counts) == set(range(50)) and 50 < min(counts.values())
+        assert max(counts.values()) < 150
+        assert order not in orders[:number]
+
+
+def test_an_epoch_of_no_draws_is_refused():
+    with pytest.raises(UserError, match='num_samples'):
+        DrawSampler(range(5), 0)

@@ -26,11 +26,13 @@ from ..transforms.crops import (
     region_read,
 )
 from ..transforms.quick_transforms import QuickRandomBBoxTransform, QuickRandomFlip
+from ..transforms.uniform_bbox_transform import UniformBBoxTransform
 
 # they change boxes and joints alone; a flip is made up for
 FLIPS = (RandomFlip, QuickRandomFlip)
 LEAVE_PIXELS = (*FLIPS, LoadCrop, GetBBoxCenterScale, KeypointConverter,
-                RandomBBoxTransform, QuickRandomBBoxTransform, RandomHalfBody)
+                RandomBBoxTransform, QuickRandomBBoxTransform, RandomHalfBody,
+                UniformBBoxTransform)
 PEOPLE, DRAWS = 256, 16
 # of width, height and zoom each
 SHARE_SERVED = 0.997

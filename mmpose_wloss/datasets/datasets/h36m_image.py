@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from mmengine.fileio import exists, get_local_path, join_path, load
+from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
 from mmengine.utils import is_abs
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
@@ -69,6 +70,8 @@ class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
         subjects (Sequence[str], optional): Subjects, e.g. ``('S1', 'S5')``, in
             place of those of protocol and split.
         frame_interval (int): Takes every n-th annotated frame of a video.
+        left_out (Sequence[str]): Joints that samples are not to have, by name.
+            Without ``'spine'``, the 16 of integral 3D pose are left, in its order.
         **kwargs: As in ``BaseCocoStyleDataset``, except
             ``data_mode='bottomup'``, ``bbox_file`` and ``sample_interval``.
 
@@ -103,6 +106,7 @@ class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
                  split: str = 'train',
                  subjects: Sequence[str] | None = None,
                  frame_interval: int = 1,
+                 left_out: Sequence[str] = (),
                  **kwargs) -> None:
         checks.one_of(self.PROTOCOLS, protocol=protocol)
         checks.one_of(('train', 'test'), split=split)
@@ -121,6 +125,11 @@ class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
         self.subjects = tuple(subjects or self.PROTOCOLS[protocol][split])
         self._subjects_named = bool(subjects)
         self.frame_interval = frame_interval
+        if left_out:
+            checks.one_of([None], metainfo=kwargs.get('metainfo'))
+            kwargs['metainfo'], self._columns = _without_joints(left_out)
+        else:
+            self._columns = list(range(LAYOUT['part'][0]))
         super().__init__(ann_file=files[0], **kwargs)
         if self.test_mode:
             # CocoMetric would take it for COCO's JSON
@@ -184,7 +193,7 @@ class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
             raise UserError(
                 f'{self.camera_param_file} has no camera {(subject, number)}, '
                 f'with which {names[0]} of {path} was taken')
-        part, pose = (np.asarray(annotation[key][rows], np.float64)
+        part, pose = (np.asarray(annotation[key][rows][:, self._columns], np.float64)
                       for key in ('part', 'S'))
         points = np.where(pose[..., 3:] > 0, pose[..., :3], np.nan)
         points *= annotation['unit']
@@ -205,6 +214,37 @@ class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
                                       for key, values in fields.items()})
             for index, (row, name, depth) in enumerate(
                 zip(rows.tolist(), names, depths, strict=True))]
+
+
+def _without_joints(names: Sequence[str]) -> tuple[dict, list[int]]:
+    """The stock metainfo without some joints, and the columns of the others.
+
+    A bone to a joint that is left out goes on to the next one.
+    """
+    info = get_config('mmpose::_base_/datasets/h36m.py').dataset_info.to_dict()
+    joints = list(info['keypoint_info'].values())
+    root = {joints[index]['name'] for index in Human36mImageDataset.ROOT_JOINTS}
+    checks.one_of({joint['name'] for joint in joints} - root, **{
+        f'left_out[{index}]': name for index, name in enumerate(names)})
+    columns = [column for column, joint in enumerate(joints)
+               if joint['name'] not in names]
+    for column in columns:
+        checks.one_of({'', *(joints[other]['name'] for other in columns)}, **{
+            f'the other side of {joints[column]["name"]}': joints[column]['swap']})
+    bones = list(info['skeleton_info'].values())
+    for name in names:
+        cut = [bone for bone in bones if name in bone['link']]
+        start, *ends = (end for bone in cut for end in bone['link'] if end != name)
+        bones = [bone for bone in bones if bone not in cut] + [
+            dict(bone, link=(start, end))
+            for bone, end in zip(cut[1:], ends, strict=True)]
+    return dict(
+        info,
+        keypoint_info={index: dict(joints[column], id=index)
+                       for index, column in enumerate(columns)},
+        skeleton_info={index: dict(bone, id=index)
+                       for index, bone in enumerate(bones)},
+        joint_weights=[1.] * len(columns)), columns
 
 
 def _existing(path: str, argument: str) -> str:

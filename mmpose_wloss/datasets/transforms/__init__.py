@@ -9,10 +9,11 @@ from .quick_transforms import (
 )
 from .random_colors import RandomChannelGain, RandomHSV
 from .topdown_resize import TopdownResize, WholeImageBox
+from .uniform_bbox_transform import UniformBBoxTransform
 
 __all__ = [
     'DeviceTargets', 'PackPose3DInputs', 'PackSemiSupervisedPoseInputs',
     'PoseDensityWeights', 'QuickPackPoseInputs', 'QuickRandomBBoxTransform',
     'QuickRandomFlip', 'RandomChannelGain', 'RandomHSV', 'TopdownResize',
-    'WholeImageBox'
+    'UniformBBoxTransform', 'WholeImageBox'
 ]
