@@ -1,27 +1,39 @@
-"""The recipes of Human3.6M are stages of one curriculum, and a baseline."""
+"""The recipes of Human3.6M are stages of two curricula, and a baseline."""
 
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from mmpose_wloss.apis.growing_depth import make_stages
+
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmpose.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-STAGES = ('h1_d4', 'i1_d8', 'manual_d8', 'i1_d16', 'manual_d16', 'i1_d32',
-          'i1_d64', 'manual_d64')
+INTEGRAL = ('h1_d4', 'i1_d8', 'manual_d8', 'i1_d16', 'manual_d16', 'i1_d32',
+            'i1_d64', 'manual_d64')
+COARSE_TO_FINE = tuple(f'c2f_d{depth}' for depth in (2, 4, 8, 16, 32, 64))
+
+
+def path(name: str) -> str:
+    return str(CONFIGS / f'integral3d_{name}_h36m.py')
 
 
 @cache
 def load(name: str) -> Config:
-    return Config.fromfile(CONFIGS / f'integral3d_{name}_h36m.py')
+    return Config.fromfile(path(name))
 
 
 def depth(config: Config) -> int:
     return config.model.head.decoder.heatmap_size[2]
 
 
-@pytest.mark.parametrize('before, after', pairwise(STAGES))
+@pytest.mark.parametrize('before, after',
+                         [*pairwise(INTEGRAL), *pairwise(COARSE_TO_FINE)])
 def test_a_stage_goes_on_with_the_network_of_the_one_before(before, after):
     before, after = load(before), load(after)
     assert after.model.backbone == before.model.backbone
@@ -31,16 +43,43 @@ def test_a_stage_goes_on_with_the_network_of_the_one_before(before, after):
         depth(after) > depth(before))
 
 
-@pytest.mark.parametrize('name', [*STAGES, 'i1_d64_res50'])
+@pytest.mark.slow
+@pytest.mark.parametrize('names', [INTEGRAL, COARSE_TO_FINE])
+def test_a_curriculum_takes_all_stages_and_where_to_start(names, h36m_root, tmp_path):
+    options = {f'{mode}_dataloader.dataset.data_root': str(h36m_root)
+               for mode in ('train', 'val')}
+    first, *others = make_stages(
+        [path(name) for name in names], str(tmp_path),
+        options | {'load_from': 'hourglass.pth'})
+    assert first.after is None and first.config.load_from == 'hourglass.pth'
+    assert len(others) == len(names) - 1
+    assert all(stage.after is not None for stage in others)
+
+
+@pytest.mark.parametrize('name', ['h1_d4', 'c2f_d2'])
+def test_the_first_stage_starts_from_an_hourglass_of_mpii(name, tmp_path):
+    init_default_scope('mmpose')
+    start = Config.fromfile(CONFIGS / 'hourglass52_start_mpii.py')
+    config = load(name)
+    hourglass, network = (MODELS.build(each.model) for each in (start, config))
+    torch.save(dict(state_dict=hourglass.state_dict()), tmp_path / 'start.pth')
+    own = {key: value.clone() for key, value in network.state_dict().items()}
+    load_checkpoint(network, str(tmp_path / 'start.pth'))
+    taken = hourglass.state_dict()
+    for key, value in network.state_dict().items():
+        expected = taken[key] if key.startswith('backbone.') else own[key]
+        assert torch.equal(value, expected), key
+    # so both see the same pixels
+    assert start.model.data_preprocessor.mean == config.model.data_preprocessor.mean
+    assert start.model.data_preprocessor.std == config.model.data_preprocessor.std
+
+
+@pytest.mark.parametrize('name', [*INTEGRAL, *COARSE_TO_FINE, 'i1_d64_res50'])
 def test_data_and_metrics_are_the_same_everywhere(name):
-    config, first = load(name), load(STAGES[0])
+    config, first = load(name), load(INTEGRAL[0])
     assert config.model.head.decoder == config.codec
     assert config.val_evaluator == first.val_evaluator
     for mode in ('train', 'val', 'test'):
         dataset = config[f'{mode}_dataloader'].dataset
         assert dataset == first[f'{mode}_dataloader'].dataset
         assert dataset.split == ('train' if mode == 'train' else 'test')
-        # boxes of the annotation are padded already
-        box, = (step for step in dataset.pipeline
-                if step.type == 'GetBBoxCenterScale')
-        assert box.padding == 1
