@@ -1,4 +1,5 @@
-# Any folder of images of people beside MPII, as if they were of it; the
+# Any folder of images of people beside MPII, cropped, turned and scaled as if they
+# were of it (hourglass_mobile_s2_fpd_unlabeled_squeeze_mpii.py does not); the
 # teacher alone says where their joints are
 _base_ = 'hourglass_mobile_s2_fpd_mpii.py'
 

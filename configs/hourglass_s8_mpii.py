@@ -11,7 +11,9 @@ param_scheduler = [
         by_epoch=True)]
 auto_scale_lr = dict(base_batch_size=6)
 
-codec = dict(_base_.codec, sigma=1)
+codec = dict(
+    type='HourglassHeatmap', input_size=(256, 256), heatmap_size=(64, 64),
+    sigma=1., teach_absent=True)
 model = dict(
     # RGB from 0 to 1 without its mean, not divided by its deviation
     data_preprocessor=dict(
@@ -19,12 +21,12 @@ model = dict(
     backbone=dict(
         _delete_=True, type='PreActHourglassNet', num_stacks=8, num_blocks=1),
     head=dict(in_channels=16, num_stages=8, final_layer=None, decoder=codec),
-    test_cfg=dict(flip_test=False))
+    test_cfg=dict(flip_test=False, shift_heatmap=False))
 train_pipeline = [
     *_base_.train_pipeline[:3],
     dict(
-        type='RandomBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
-        rotate_factor=60.),
+        type='ClippedBBoxTransform', shift_prob=0.,
+        scale_factor=(0.75, 1.25), rotate_factor=60.),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='RandomChannelGain', gain=(0.8, 1.2)),
     dict(type='GenerateTarget', encoder=codec), dict(type='PackPoseInputs')]

@@ -64,8 +64,8 @@ NETWORKS = {
         {'backbone', 'neck', 'head', 'test_cfg.flip_test'}),
     'hourglass_s8_mpii': (
         f'{HEATMAP}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py',
-        {'data_preprocessor', 'backbone', 'head.decoder.sigma',
-         'head.in_channels', 'head.num_stages', 'test_cfg.flip_test'}),
+        {'data_preprocessor', 'backbone', 'head.decoder',
+         'head.in_channels', 'head.num_stages', 'test_cfg'}),
     'hourglass52_start_mpii': (
         f'{HEATMAP}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py',
         {'data_preprocessor'}),

@@ -12,6 +12,8 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ..codecs import HourglassHeatmap
+from ..common.configs import is_of_class
 from ..common.errors import UserError
 from ..common.files import existing_file
 from ..common.state_dicts import check_fits
@@ -30,6 +32,7 @@ RENAMED = (
 # of its numbers 0 to 3 within a level of an hourglass
 PLACES = ('skip', 'down', 'up', 'inner')
 MPII_JOINTS = 16
+CODEC = HourglassHeatmap.__name__
 
 
 def read_hourglass(state: dict[str, Tensor]) -> dict:
@@ -123,7 +126,8 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict
 
     The weights are the same numbers under the names of
     :class:`PreActHourglassNet` as the backbone of a ``TopdownPoseEstimator``;
-    a ``CPMHead`` with ``final_layer=None`` has none.
+    a ``CPMHead`` with ``final_layer=None`` has none. Its heatmaps are those of
+    :class:`HourglassHeatmap`: another codec reads them half a pixel aside.
 
     Args:
         source (str): Checkpoint of the original training.
@@ -136,7 +140,8 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict
 
     Raises:
         MissingFile: If there is no such checkpoint or config.
-        UserError: If it is no original hourglass, or not that of the config.
+        UserError: If it is no original hourglass, or not that of the config, or if
+            the config reads heatmaps by another codec.
     """
     if not out.endswith('.pth'):
         raise UserError(f'OUT must end in .pth, but it is {out}')
@@ -156,6 +161,12 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict
         check_fits(state, MODELS.build(given.model).state_dict(), source,
                    f'It has {network}, but the model of {config} is another '
                    'one: change backbone and num_stages of the head')
+        decoder = given.model.head.get('decoder')
+        if not is_of_class(decoder, CODEC):
+            raise UserError(
+                f'{source} predicts heatmaps of {CODEC}, but model.head.decoder of '
+                f'{config} is {decoder}, which would read them half a pixel aside. '
+                f"Set its type, and that of the encoder, to '{CODEC}'")
         meta['cfg'] = given.pretty_text
     write_checkpoint(dict(meta=meta, state_dict=state), Path(out))
     return network

@@ -1,4 +1,4 @@
-"""Targets of stock codecs, of a whole batch at once and on its device."""
+"""Targets of codecs, of a whole batch at once and on its device."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -12,18 +12,19 @@ from torch import Tensor
 from torch.nn.functional import threshold
 
 from ..common.errors import UserError
+from .hourglass_heatmap import HourglassHeatmap, draw_hourglass_heatmaps
 
 
 def draw_targets(codec: BaseKeypointCodec, keypoints: Tensor,
                  visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Draw what a stock codec makes of each sample, equal to 1e-6 of its maximum.
+    """Draw what a codec makes of each sample, equal to 1e-6 of its maximum.
 
     Positions are rounded in the type of ``keypoints``, as the codec does it: hand
     on the one that the data set has.
 
     Args:
         codec (BaseKeypointCodec): An ``MSRAHeatmap``, ``UDPHeatmap``,
-            ``MegviiHeatmap`` or ``SimCCLabel``.
+            ``MegviiHeatmap``, ``HourglassHeatmap`` or ``SimCCLabel``.
         keypoints (Tensor): In pixels of the input in shape [B, K, 2].
         visible (Tensor): Which of them are labeled, bool in shape [B, K].
 
@@ -181,5 +182,11 @@ def _heatmaps(profiles: list[Tensor], visible: Tensor, reached: Tensor,
             visible & ~reached)
 
 
-DRAWN: dict[type, Callable] = {MSRAHeatmap: _msra, UDPHeatmap: _udp,
-                               MegviiHeatmap: _megvii, SimCCLabel: _simcc}
+def _hourglass(codec: HourglassHeatmap, keypoints: Tensor, visible: Tensor) -> tuple:
+    heatmaps, missed = draw_hourglass_heatmaps(codec, keypoints, visible)
+    return dict(heatmaps=heatmaps), missed
+
+
+DRAWN: dict[type, Callable] = {
+    MSRAHeatmap: _msra, UDPHeatmap: _udp, MegviiHeatmap: _megvii,
+    HourglassHeatmap: _hourglass, SimCCLabel: _simcc}

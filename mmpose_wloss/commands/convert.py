@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         check_config_path(args.config)
 
     register_all_modules()
-    from ..apis.original_hourglass import convert_checkpoint
+    from ..apis.original_hourglass import CODEC, convert_checkpoint
 
     network = convert_checkpoint(args.source, args.out, args.config)
-    print(f'{args.out}: {network}')
+    print(f'{args.out}: {network}, to be read by the codec {CODEC}')
     return 0

@@ -174,7 +174,8 @@ def test_the_stock_checkpoint_holds_what_the_inferencer_reads(tmp_path, capsys):
     config = str(CONFIGS / 'hourglass_mobile_s2_mpii.py')
     out = tmp_path / 'new' / 'converted.pth'
     assert main([save(tmp_path, original_state()), str(out), '--config', config]) == 0
-    assert "'num_stacks': 2" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "'num_stacks': 2" in printed and 'HourglassHeatmap' in printed
     content = torch.load(out, map_location='cpu')
     assert set(content) == {'meta', 'state_dict'}
     assert (content['meta']['epoch'], content['meta']['arch']) == (90, 'hg')
@@ -210,6 +211,14 @@ def test_other_networks_are_refused(tmp_path):
     with pytest.raises(UserError, match="(?s)'num_feats': 4.*hourglass_s2_mpii"):
         convert_checkpoint(save(tmp_path, state), out,
                            str(CONFIGS / 'hourglass_s2_mpii.py'))
+    # it would be read half a pixel of its heatmaps aside
+    other = tmp_path / 'other.py'
+    other.write_text(f"_base_ = '{CONFIGS / 'hourglass_mobile_s2_mpii.py'}'\n"
+                     'codec = dict(\n    type="MSRAHeatmap", input_size=(256, 256), '
+                     'heatmap_size=(64, 64), sigma=1)\n'
+                     'model = dict(head=dict(decoder=dict(_delete_=True, **codec)))\n')
+    with pytest.raises(UserError, match=r'model\.head\.decoder.*MSRAHeatmap'):
+        convert_checkpoint(save(tmp_path, original_state()), out, str(other))
     assert not Path(out).exists()
 
 

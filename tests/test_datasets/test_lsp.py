@@ -154,6 +154,22 @@ def test_an_order_from_a_file(lsp_root, tmp_path, name):
             split()
 
 
+def test_an_order_of_the_original_code(tmp_path):
+    """One line of 12,000 numbers, which count the 10,000 of LSP-extended first."""
+    write(tmp_path, np.ones((3, 14, 2000)))
+    write(tmp_path, np.ones((14, 3, 10000)), EXTENDED)
+    order = np.random.default_rng(0).permutation(12_000).tolist()
+    path = tmp_path / 'dataorder.txt'
+    path.write_text(','.join(map(str, order)))
+    parts = [ids(dataset(tmp_path, split=split, bbox='joints', order_file=str(path)))
+             for split in ('train', 'test')]
+    expected = [100_001 + n if n < 10_000 else n - 9999 for n in order]
+    assert parts == [expected[:9000], expected[9000:]]
+    path.write_text(','.join(map(str, order[1:])))
+    with pytest.raises(UserError, match='order_file'):
+        dataset(tmp_path, bbox='joints', split='train', order_file=str(path))
+
+
 def test_the_split_of_the_field(tmp_path, lsp_root):
     joints = np.ones((3, 14, 1002))
     root = write(tmp_path, joints)

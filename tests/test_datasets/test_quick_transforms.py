@@ -18,7 +18,7 @@ from mmpose.datasets.transforms import (
     RandomFlip,
     YOLOXHSVRandomAug,
 )
-from mmpose.registry import DATASETS
+from mmpose.registry import DATASETS, TRANSFORMS
 
 PIPELINE = [
     dict(type='LoadImage'), dict(type='GetBBoxCenterScale'),
@@ -47,6 +47,24 @@ def test_truncated_normal_numbers_are_those_of_scipy(low, high):
                                  np.random.rand()))
     np.testing.assert_allclose(*numbers, rtol=0, atol=1e-6)
     assert numbers[0][-1] == numbers[1][-1]
+
+
+def test_numbers_of_the_hourglass_code_are_cut():
+    """Of its scale at one deviation, of its rotation at two, half of the range."""
+    np.random.seed(0)
+    transform = TRANSFORMS.build(dict(
+        type='ClippedBBoxTransform', shift_prob=0.,
+        scale_factor=(0.75, 1.25), rotate_factor=60., rotate_prob=1.))
+    offset, scale, rotate = transform._get_transform_params(40_000)
+    numbers = np.random.default_rng(0).standard_normal(1_000_000)
+    for drawn, expected in (
+            (scale[:, 0], (1 + 0.25 * numbers).clip(0.75, 1.25)),
+            (rotate, (30 * numbers).clip(-60, 60))):
+        assert drawn.std() == pytest.approx(expected.std(), rel=0.02)
+        assert [drawn.min(), drawn.max()] == [expected.min(), expected.max()]
+        assert (drawn == drawn.max()).mean() == pytest.approx(
+            (expected == expected.max()).mean(), abs=0.01)
+    assert not offset.any()
 
 
 @pytest.mark.parametrize('arguments', [

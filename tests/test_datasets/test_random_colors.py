@@ -1,3 +1,5 @@
+from colorsys import hsv_to_rgb, rgb_to_hsv
+
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import RandomChannelGain, RandomHSV
 
@@ -75,6 +77,23 @@ def test_hsv_does_what_it_says():
     # hue goes round: magenta-red, 170 · 1.2 = 204 = 24, orange
     red = cv2.cvtColor(np.uint8([[[170, 255, 255]]]), cv2.COLOR_HSV2BGR)
     assert abs(hsv(shifted(red, 1.2))[0, 0, 0] - 24) <= 1
+
+
+@pytest.mark.parametrize('factor', [0.8, 1.1, 1.2])
+def test_hue_cut_off_is_that_of_the_original_code(factor):
+    """Hue from 0 to 1, times a factor, cut at 1."""
+    colors = np.array([hsv_to_rgb(hue / 90, 1, 1) for hue in range(90)])
+    image = np.rint(255 * colors[None, :, ::-1]).astype(np.uint8)
+    limits = dict(hue=(factor, factor), saturation=(1, 1), value=(0, 0))
+    expected = 255 * np.array([
+        hsv_to_rgb(min(factor * rgb_to_hsv(*color)[0], 1), 1, 1) for color in colors])
+    changed = change(RandomHSV(**limits, wrap_hue=False), image)[0, :, ::-1]
+    # a level of hue, half a step of 2 degrees up and down
+    assert np.abs(changed - expected).max() <= 12
+    wrapped = change(RandomHSV(**limits), image)[0, :, ::-1]
+    hues = np.arange(90) / 90 * factor
+    assert np.array_equal(wrapped[hues < 0.99], changed[hues < 0.99])
+    assert (np.abs(wrapped - changed).max(1) > 12)[hues > 1.02].all()
 
 
 def test_hsv_is_drawn_within_its_limits():

@@ -18,6 +18,7 @@ from mmpose.datasets.transforms import (
 
 from ...common.errors import UserError
 from ..image_size import loaded_image_size
+from ..transforms.clipped_bbox_transform import ClippedBBoxTransform
 from ..transforms.crops import (
     LoadCrop,
     TopdownResizeOfCrop,
@@ -32,7 +33,7 @@ from ..transforms.uniform_bbox_transform import UniformBBoxTransform
 FLIPS = (RandomFlip, QuickRandomFlip)
 LEAVE_PIXELS = (*FLIPS, LoadCrop, GetBBoxCenterScale, KeypointConverter,
                 RandomBBoxTransform, QuickRandomBBoxTransform, RandomHalfBody,
-                UniformBBoxTransform)
+                ClippedBBoxTransform, UniformBBoxTransform)
 PEOPLE, DRAWS = 256, 16
 # of width, height and zoom each
 SHARE_SERVED = 0.997

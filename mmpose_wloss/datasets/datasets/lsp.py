@@ -72,9 +72,10 @@ class LSPDataset(CropCaching, BaseCocoStyleDataset):
             and all of LSP-extended.
         train_size (int): Of ``'random'``.
         seed (int): Draws the order.
-        order_file (str, optional): The numbers of all samples in an order, one
-            per line of a text file or as an array of an ``.npy`` file, in
-            place of one that is drawn.
+        order_file (str, optional): The numbers of all samples in an order, in
+            place of one that is drawn: one per line of a text file, an array of
+            an ``.npy`` file, or the original code's ``dataorder.txt`` as it is.
+            That one is separated by commas and counts LSP-extended first.
         bbox (str): ``'image'``, the whole image, whose size is read from its
             file when the sample is loaded, or ``'joints'``, the box around the
             joints that count; it may reach over the border of the image.
@@ -235,7 +236,8 @@ class LSPDataset(CropCaching, BaseCocoStyleDataset):
                 f'train_size must be from 1 to the {len(samples)} samples in '
                 f'{" and ".join(self.ann_files)}, but it is {self.train_size}')
         if self.order_file:
-            order = self._read_order(len(samples))
+            order = self._read_order(
+                len(samples), sum(key == 'img' for key, *_ in samples))
         else:
             # of NumPy's generators, the one whose numbers stay the same in
             # every version
@@ -243,11 +245,16 @@ class LSPDataset(CropCaching, BaseCocoStyleDataset):
         return (order[:self.train_size] if self.split == 'train' else
                 order[self.train_size:])
 
-    def _read_order(self, count: int) -> np.ndarray:
+    def _read_order(self, count: int, of_lsp: int) -> np.ndarray:
         path = existing_file(self.order_file, 'order_file')
         try:
-            order = (np.load(path) if path.suffix == '.npy' else
-                     np.loadtxt(path, ndmin=1))
+            if path.suffix == '.npy':
+                order = np.load(path)
+            elif ',' in (text := path.read_text('utf-8')):
+                # numbers of LSP come after those of LSP-extended there
+                order = (np.array(text.split(','), float) + of_lsp) % count
+            else:
+                order = np.array(text.split(), float)
             fits = np.array_equal(np.sort(order), np.arange(count))
         except ValueError:
             fits = False

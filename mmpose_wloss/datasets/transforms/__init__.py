@@ -1,3 +1,4 @@
+from .clipped_bbox_transform import ClippedBBoxTransform
 from .device_targets import DeviceTargets
 from .formatting import PackSemiSupervisedPoseInputs
 from .pose3d_formatting import PackPose3DInputs
@@ -12,8 +13,8 @@ from .topdown_resize import TopdownResize, WholeImageBox
 from .uniform_bbox_transform import UniformBBoxTransform
 
 __all__ = [
-    'DeviceTargets', 'PackPose3DInputs', 'PackSemiSupervisedPoseInputs',
-    'PoseDensityWeights', 'QuickPackPoseInputs', 'QuickRandomBBoxTransform',
-    'QuickRandomFlip', 'RandomChannelGain', 'RandomHSV', 'TopdownResize',
-    'UniformBBoxTransform', 'WholeImageBox'
+    'ClippedBBoxTransform', 'DeviceTargets', 'PackPose3DInputs',
+    'PackSemiSupervisedPoseInputs', 'PoseDensityWeights', 'QuickPackPoseInputs',
+    'QuickRandomBBoxTransform', 'QuickRandomFlip', 'RandomChannelGain', 'RandomHSV',
+    'TopdownResize', 'UniformBBoxTransform', 'WholeImageBox'
 ]

@@ -59,7 +59,9 @@ class _PendingCodec(BaseKeypointCodec):
         if keypoints.ndim != 3 or keypoints.shape[::2] != (1, 2):
             raise UserError('DeviceTargets draws the keypoints of one person, [1, K, '
                             f'2], but got {keypoints.shape}')
-        weights = keypoints_visible.copy()
+        absent = getattr(self.codecs[0], 'teach_absent', False)
+        weights = (np.ones_like(keypoints_visible) if absent else
+                   keypoints_visible.copy())
         if self.multilevel:
             weights = [weights] * len(self.codecs)
         return {'keypoint_weights': weights, PENDING: PendingTargets(
@@ -82,8 +84,8 @@ class DeviceTargets(GenerateTarget):
 
     Args:
         encoder (dict | list[dict]): As in ``GenerateTarget``: an ``MSRAHeatmap``,
-            ``UDPHeatmap``, ``MegviiHeatmap`` or ``SimCCLabel``, or heatmaps of
-            several levels.
+            ``UDPHeatmap``, ``MegviiHeatmap``, ``HourglassHeatmap`` or
+            ``SimCCLabel``, or heatmaps of several levels.
         **kwargs: As in ``GenerateTarget``.
 
     Raises:

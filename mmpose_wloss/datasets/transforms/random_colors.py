@@ -84,13 +84,15 @@ class RandomHSV(RandomColors):
 
     Hue and saturation are multiplied by a number, to value one is added; each
     is drawn from a uniform distribution, once per image. Hue is an angle and
-    goes round; saturation and value are cut off at 0 and 255. The defaults are
+    goes round; saturation and value are cut off at 0 and 255. The ranges are
     those of weighted DeepPose. (MMPose's transforms add to the hue.)
 
     Args:
         hue (tuple[float, float]): Least and greatest factor, at least 0.
         saturation (tuple[float, float]): Least and greatest factor, at least 0.
         value (tuple[float, float]): Least and greatest summand, of 255.
+        wrap_hue (bool): ``False`` cuts a hue off at 360°, which is red, as the
+            code of weighted DeepPose does: of magenta and purple it makes red.
 
     Raises:
         UserError: If an argument or an image does not fit.
@@ -99,12 +101,14 @@ class RandomHSV(RandomColors):
     def __init__(self,
                  hue: tuple[float, float] = (0.8, 1.2),
                  saturation: tuple[float, float] = (0.8, 1.2),
-                 value: tuple[float, float] = (-25., 25.)) -> None:
+                 value: tuple[float, float] = (-25., 25.),
+                 wrap_hue: bool = True) -> None:
         checks.interval(0, hue=hue, saturation=saturation)
         checks.interval(-255, value=value)
         self.hue = hue
         self.saturation = saturation
         self.value = value
+        self.wrap_hue = wrap_hue
 
     @cache_randomness
     def _draw(self) -> tuple[float, float, float]:
@@ -117,7 +121,9 @@ class RandomHSV(RandomColors):
         # 8-bit HSV is coarser than BGR, so that there and back is not the same
         if (hue, saturation, value) == (1, 1, 0):
             return image
-        hsv = self.look_up(cv2.cvtColor(image, cv2.COLOR_BGR2HSV),
-                           np.rint(LEVELS * hue) % HUES, LEVELS * saturation,
-                           LEVELS + value)
+        hues = np.rint(LEVELS * hue)
+        if not self.wrap_hue:
+            hues = hues.clip(max=HUES)
+        hsv = self.look_up(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), hues % HUES,
+                           LEVELS * saturation, LEVELS + value)
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)

@@ -4,9 +4,11 @@ from .distillation_hook import DistillationHook
 from .dual_network_hook import DualNetworkHook
 from .pose_density_hook import PoseDensityHook
 from .resumable_randomness_hook import ResumableRandomnessHook
+from .sigma_decay_hook import SigmaDecayHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
     'ChannelsLastHook', 'DeviceTargetsHook', 'DistillationHook', 'DualNetworkHook',
-    'PoseDensityHook', 'ResumableRandomnessHook', 'UnreadableImagesHook'
+    'PoseDensityHook', 'ResumableRandomnessHook', 'SigmaDecayHook',
+    'UnreadableImagesHook'
 ]

@@ -164,6 +164,12 @@ def sampled(values: Tensor, matrix: Tensor | None) -> Tensor:
 
 def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
     """Refuse a teacher whose outputs the student's cannot be made of."""
+    types = [getattr(each.decoder, 'label_type', 'gaussian')
+             for each in (teacher, student)]
+    if types[0] != types[1]:
+        raise UserError(
+            f"the teacher's heatmaps have the label_type {types[0]!r}, the student's "
+            f'labels {types[1]!r}. Give both the same')
     if isinstance(student, SimCCOutputs):
         return
     if isinstance(teacher, SimCCOutputs):

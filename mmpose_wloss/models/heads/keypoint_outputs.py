@@ -11,6 +11,7 @@ from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
 from mmpose.models.losses import KeypointMSELoss
 from torch import Tensor, nn
 
+from ...codecs import HourglassHeatmap
 from ...common.errors import UserError
 from ..hard_views.hard_view import invert, move, rescale, warp
 from ..losses.consistency_losses import heatmap_consistency_loss
@@ -86,8 +87,9 @@ class HeatmapOutputs(KeypointOutputs):
         super().__init__(head)
         self.scale = tuple(float(x) for x in self.decoder.scale_factor)
         # where a heatmap's pixel 0 lies on the input, in its own pixels:
-        # MegviiHeatmap rounds down and decodes to the middle
-        self.origin = 0.5 if isinstance(self.decoder, MegviiHeatmap) else 0.
+        # these round down and decode to the middle
+        self.origin = 0.5 if isinstance(
+            self.decoder, (MegviiHeatmap, HourglassHeatmap)) else 0.
 
     def stages(self, output: Output) -> list[Tensor]:
         """The heatmaps of each stage."""
@@ -276,7 +278,8 @@ def keypoint_outputs(head: nn.Module, key: str = 'network') -> KeypointOutputs:
     if not isinstance(decoder, (MSRAHeatmap, UDPHeatmap, MegviiHeatmap)):
         raise UserError(
             f'{place} has the codec {type(decoder).__name__}, but it must be one of '
-            'heatmaps (MSRAHeatmap, UDPHeatmap, MegviiHeatmap) or SimCCLabel')
+            'heatmaps (MSRAHeatmap, UDPHeatmap, MegviiHeatmap, HourglassHeatmap) or '
+            'SimCCLabel')
     if getattr(decoder, 'heatmap_type', 'gaussian') != 'gaussian':
         raise UserError(
             f'{place} predicts offsets (heatmap_type={decoder.heatmap_type!r}), which '
