@@ -1,4 +1,9 @@
-# 30 epochs as with one network: so its authors trained with 1,000 labels
-_base_ = 'multiaugs_posecons_res18_coco1k.py'
+_base_ = 'posedual_res18_coco1k.py'
 
-model = dict(type='PoseDual')
+affine = dict(type='HardAffine', shared=True)
+# with two networks, the original code pastes as many patches as it cuts holes
+model = dict(hard_views=[
+    [dict(type='JointCutOcclude'), dict(type='Cutout'), affine],
+    [dict(type='JointCutout'), dict(type='CutMix', num_patches=5), affine],
+    [dict(type='JointCutout'), affine],
+    [dict(type='JointCutOcclude'), affine]])

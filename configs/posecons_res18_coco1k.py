@@ -15,7 +15,8 @@ labeled = dict(
     _base_.train_dataloader.dataset, pipeline=_base_.train_pipeline[:-1])
 unlabeled = dict(
     type='UnlabeledPoseDataset', data_root=_base_.data_root,
-    ann_file='annotations/person_keypoints_train2017_first1000_rest.json',
+    ann_file='annotations/person_keypoints_train2017.json',
+    filter_cfg=dict(num_keypoints_thr=1),
     data_prefix=dict(img='train2017/'), pipeline=_base_.train_pipeline[:-2])
 train_dataloader = dict(
     batch_size=batch_size,

@@ -17,7 +17,7 @@ model = dict(
 easy_view = [
     *_base_.train_pipeline[:3],
     dict(
-        type='RandomBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
+        type='ClippedBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
         rotate_factor=60.),
     dict(type='TopdownAffine', input_size=_base_.codec.input_size)]
 labeled = dict(
@@ -27,7 +27,6 @@ unlabeled = dict(
     type='UnlabeledPoseDataset', data_root=_base_.data_root,
     ann_file='annotations/image_info_unlabeled2017.json',
     bbox_file='data/coco/person_detection_results/COCO_unlabeled2017_detections_person_faster_rcnn.json',
-    filter_cfg=dict(bbox_score_thr=0.5),
     data_prefix=dict(img='unlabeled2017/'), pipeline=easy_view)
 train_dataloader = dict(
     batch_size=batch_size,

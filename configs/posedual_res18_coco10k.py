@@ -1,9 +1,7 @@
-_base_ = 'posedual_res18_coco1k.py'
+_base_ = 'posedual_res18_coco5k.py'
 
 labeled = dict(
     _base_.labeled,
     ann_file='annotations/person_keypoints_train2017_first10000.json')
-unlabeled = dict(
-    _base_.unlabeled,
-    ann_file='annotations/person_keypoints_train2017_first10000_rest.json')
-train_dataloader = dict(dataset=dict(datasets=[labeled, unlabeled]))
+train_dataloader = dict(
+    dataset=dict(datasets=[labeled, _base_.unlabeled]))

@@ -1,8 +1,10 @@
 _base_ = 'posecons_res18_coco1k.py'
 
-train_cfg = dict(max_epochs=70, val_interval=10)
-param_scheduler = [
-    dict(
-        type='MultiStepLR', begin=0, end=70, milestones=[50, 60], gamma=0.1,
-        by_epoch=True)]
-model = dict(type='PoseDual')
+# of the two networks, the first begins as torchvision trained it, the second as
+# GluonCV did: both on ImageNet
+model = dict(
+    type='PoseDual',
+    init_cfgs=dict(second=dict(
+        type='Pretrained',
+        checkpoint='https://github.com/rwightman/pytorch-pretrained-gluonresnet/'
+        'releases/download/v0.1/gluon_resnet18_v1b-0757602b.pth')))

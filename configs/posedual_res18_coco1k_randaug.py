@@ -1,3 +1,4 @@
-_base_ = 'posedual_res18_coco1k.py'
+_base_ = 'posedual_res18_coco1k_jointcutout.py'
 
-model = dict(hard_views=[dict(type='RandAugment'), dict(type='HardAffine')])
+model = dict(hard_views=[
+    dict(type='RandAugment', magnitude=20), dict(type='HardAffine')])

@@ -21,32 +21,24 @@ network = dict(
 model = dict(
     _delete_=True, type='PoseDual', network=network,
     hard_views=[dict(type='JointCutout'), dict(type='HardAffine')])
-load_and_move = [
+easy_view = [
     *_base_.train_pipeline[:3],
     dict(
-        type='RandomBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
-        rotate_factor=60.)]
-affine = dict(type='TopdownAffine', input_size=_base_.codec.input_size)
+        type='ClippedBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
+        rotate_factor=60.),
+    dict(type='TopdownAffine', input_size=_base_.codec.input_size)]
 labeled = dict(
     _base_.train_dataloader.dataset,
-    pipeline=[
-        *load_and_move, affine,
-        dict(type='GenerateTarget', encoder=_base_.codec)])
-# MPII's pelvis and thorax, which AI Challenger lacks, are not taught
+    pipeline=[*easy_view, dict(type='GenerateTarget', encoder=_base_.codec)])
+# with MPII's joints, all of which are taught: a teacher predicts pelvis and thorax,
+# too, which AI Challenger's labels lack
 unlabeled = dict(
     type='UnlabeledPoseDataset',
-    metainfo=dict(from_file='configs/_base_/datasets/aic.py'),
+    metainfo=dict(from_file='configs/_base_/datasets/mpii.py'),
     data_root='data/aic/', ann_file='annotations/aic_train.json',
     data_prefix=dict(img='ai_challenger_keypoint_train_20170902/'
                      'keypoint_train_images_20170902/'),
-    pipeline=[
-        *load_and_move,
-        dict(
-            type='KeypointConverter', num_keypoints=16,
-            mapping=[
-                (0, 12), (1, 11), (2, 10), (3, 13), (4, 14), (5, 15), (6, 2),
-                (7, 1), (8, 0), (9, 3), (10, 4), (11, 5), (12, 9), (13, 8)]),
-        affine])
+    pipeline=easy_view)
 train_dataloader = dict(
     batch_size=batch_size,
     sampler=dict(

@@ -21,7 +21,8 @@ labeled = dict(
     pipeline=[*_base_.train_pipeline[:7], _base_.train_pipeline[-2]])
 unlabeled = dict(
     type='UnlabeledPoseDataset', data_root=_base_.data_root,
-    ann_file='annotations/person_keypoints_train2017_first1000_rest.json',
+    ann_file='annotations/person_keypoints_train2017.json',
+    filter_cfg=dict(num_keypoints_thr=1),
     data_prefix=dict(img='train2017/'),
     pipeline=[*_base_.train_pipeline[:3], *_base_.train_pipeline[4:7]])
 train_dataloader = dict(

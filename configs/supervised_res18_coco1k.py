@@ -10,12 +10,10 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 auto_scale_lr = dict(base_batch_size=32)
 
-# as near as RandomBBoxTransform, which truncates, comes to the original code's
-# 30 degrees times a normal number up to 60 degrees
 train_pipeline = [
     *_base_.train_pipeline[:3],
     dict(
-        type='RandomBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
+        type='ClippedBBoxTransform', shift_prob=0., scale_factor=(0.75, 1.25),
         rotate_factor=60.),
     *_base_.train_pipeline[-3:]]
 train_dataloader = dict(

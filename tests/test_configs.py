@@ -55,6 +55,9 @@ NETWORKS = {
     'posedual_hrnetw48_384x288_coco_unlabeled': (
         f'{HEATMAP}/coco/td-hm_hrnet-w48_8xb32-210e_coco-384x288.py',
         {'test_cfg'}),
+    'multiaugs_posedual_hrnetw32_mpii_aic': (
+        f'{HEATMAP}/mpii/td-hm_hrnet-w32_8xb64-210e_mpii-256x256.py',
+        {'head.decoder.sigma', 'test_cfg'}),
     'cpm_wloss_lsp': (
         f'{HEATMAP}/mpii/td-hm_cpm_8xb64-210e_mpii-368x368.py',
         {'backbone.out_channels', 'head.in_channels', 'head.out_channels'}),
@@ -97,7 +100,8 @@ def distill(teacher, checkpoint, **arguments):
 
 
 FMSE = dict(type='FocusMSELoss', gamma=1., delta=1.)
-REST = 'annotations/person_keypoints_train2017_first1000_rest.json'
+ALL_OF_COCO = dict(ann_file='annotations/person_keypoints_train2017.json',
+                   filter_cfg=dict(num_keypoints_thr=1))
 # parent, the function that makes the recipe of it, and where it differs further:
 # in the schedule, in files, or in the augmentation
 MADE = {
@@ -127,10 +131,10 @@ MADE = {
         'dekr_hrnet-w32_8xb10-140e_coco-512x512.py', recipes.balance, set()),
     'posecons_res18_coco1k': (
         'supervised_res18_coco1k',
-        semi(REST, [dict(type='HardAffine')], method='PoseCons', batch_size=64),
+        semi(ALL_OF_COCO, [dict(type='HardAffine')], method='PoseCons', batch_size=64),
         SCHEDULE),
     'posedual_rtmpose-s_coco1k': (
-        RTMPOSE, semi(REST, batch_size=64),
+        RTMPOSE, semi(ALL_OF_COCO, batch_size=64),
         SCHEDULE | LABELS | {'train_dataloader.num_workers'}),
     'posedual_hrnetw48_384x288_coco_unlabeled': (
         f'{HEATMAP}/coco/td-hm_hrnet-w48_8xb32-210e_coco-384x288.py',
@@ -165,6 +169,7 @@ MADE = {
 SLOW = [name for name in CONFIGS if name not in (
     'hrnet_wloss_wflw', 'integral3d_i1_d64_res50_h36m') and (
     name.endswith(('_h36m', '_coco_unlabeled', 'coco5k', 'coco10k')) or
+    'jointcutout' in name or
     name.startswith(('hrnet', 'posedual_hrnet', 'hourglass_fmse', 'hourglass_s',
                      'posedual_res18_coco', 'multiaugs_posedual')))]
 

@@ -5,7 +5,7 @@ batch_size = 32
 model = dict(
     _delete_=True, type='PoseDual', network=_base_.model,
     hard_views=[
-        dict(type='JointCutout', half_size=(3, 6), jitter=3.),
+        dict(type='JointCutout'),
         dict(type='HardAffine', rotate_factor=20., scale_factor=0.15)])
 labeled = dict(
     _base_.train_dataloader.dataset.dataset,

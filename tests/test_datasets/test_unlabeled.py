@@ -143,6 +143,18 @@ def test_annotations_that_are_no_person_to_look_at(coco_root, tmp_path):
     assert [sample['category_id'] for sample in kept] == [1, 7]
 
 
+def test_people_without_labeled_joints_can_be_left_out(coco_root, tmp_path):
+    content = annotations_of(coco_root)
+    for count, annotation in enumerate(content['annotations']):
+        annotation['num_keypoints'] = count
+    del content['annotations'][0]['num_keypoints']
+    everyone = [sample['id'] for sample in unlabeled(
+        coco_root, content, folder=tmp_path)]
+    labeled = unlabeled(coco_root, content, folder=tmp_path,
+                        filter_cfg=dict(num_keypoints_thr=2))
+    assert [sample['id'] for sample in labeled] == everyone[2:]
+
+
 def test_labels_change_nothing(coco_root, tmp_path):
     content = annotations_of(coco_root)
     for index, annotation in enumerate(content['annotations']):

@@ -84,7 +84,8 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
     A sample is an image and the box of one person. Boxes come from:
 
     - ``ann_file`` with annotations: the box of each, clipped as ``CocoDataset``
-      does, keypoints or none. Crowds, boxes without area and, where the file has a
+      does, keypoints or none. Crowds, boxes without area, those with less than
+      ``filter_cfg['num_keypoints_thr']`` labeled joints and, where the file has a
       category ``person``, other categories are left out.
     - ``ann_file`` and ``bbox_file``: the boxes of a detector, in COCO's format of
       results; those of category 1 that have an area.
@@ -204,12 +205,14 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
 
     def _annotated_boxes(self, content: dict) -> list[dict]:
         annotations = content.get('annotations') or []
+        fewest = (self.filter_cfg or {}).get('num_keypoints_thr', 0)
         people = {category['id'] for category in content.get('categories') or ()
                   if str(category.get('name')).lower() == 'person'}
         data_list = []
         for image, annotation in instances_of(dict(content, annotations=annotations)):
-            if annotation.get('iscrowd') or (
-                    people and annotation.get('category_id') not in people):
+            if (annotation.get('iscrowd')
+                    or people and annotation.get('category_id') not in people
+                    or (annotation.get('num_keypoints') or 0) < fewest):
                 continue
             box = clip_box(annotation, image, self.ann_file)
             if box is not None:

@@ -46,10 +46,12 @@ class HardAffine(HardViewStep):
         rigid (bool): Turn in pixels, and move heatmaps as the codec lays them on
             the image. ``False`` is the original code, which shears a crop that is
             not square and moves heatmaps by up to half of their pixel.
+        shared (bool): Move an image alike in all paths, as MultiAugs does.
     """
 
     def __init__(self, rotate_factor: float = 30., rotate_prob: float = 0.8,
-                 scale_factor: float = 0.25, rigid: bool = True):
+                 scale_factor: float = 0.25, rigid: bool = True,
+                 shared: bool = False):
         super().__init__()
         non_negative(rotate_factor=rotate_factor)
         within(0, 1, rotate_prob=rotate_prob)
@@ -59,6 +61,7 @@ class HardAffine(HardViewStep):
         self.rotate_prob = rotate_prob
         self.scale_factor = scale_factor
         self.rigid = rigid
+        self.shared = shared
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Angles in degrees and scales, each in shape [count]."""
@@ -68,7 +71,12 @@ class HardAffine(HardViewStep):
 
     def forward(self, view: HardView) -> HardView:
         """Move a view."""
-        matrix = affine_about_center(*self.draw(view.batch), view.size, self.rigid)
+        drawn = view.shared.get('affine') if self.shared else None
+        if drawn is None:
+            drawn = self.draw(view.batch)
+            if self.shared:
+                view.shared['affine'] = drawn
+        matrix = affine_about_center(*drawn, view.size, self.rigid)
         matrix = matrix.repeat(view.students, 1, 1).to(
             view.image.device, non_blocking=True)
         return view.replace(

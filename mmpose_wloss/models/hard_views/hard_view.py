@@ -1,7 +1,7 @@
 """A batch of images on the way from the easy view to the hard one."""
 
 from abc import ABCMeta, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +72,14 @@ def warp(images: Tensor, matrix: Tensor) -> Tensor:
     return F.grid_sample(images, grid.to(images.dtype), align_corners=False)
 
 
+def original_pixel(size: tuple[int, int]) -> float:
+    """How large a pixel of the original code's crops is in views of a size.
+
+    Crops scale with a person's height, and the original code's are 256 pixels high.
+    """
+    return size[1] / 256
+
+
 class HardViewStep(nn.Module, metaclass=ABCMeta):
     """One step from the easy view to the hard one.
 
@@ -105,6 +113,7 @@ class HardView:
             view's, in shape [B, 2, 3] or [S * B, 2, 3]. ``None``: the identity.
         half_pixels (bool): Whether heatmaps lie on images edge to edge, as in the
             original code, and not as the codec says.
+        shared (dict): What steps of several paths draw once, for all of a batch's.
     """
 
     image: Tensor
@@ -114,6 +123,7 @@ class HardView:
     rgb: bool = True
     matrix: Tensor | None = None
     half_pixels: bool = False
+    shared: dict = field(default_factory=dict)
 
     def __post_init__(self):
         if self.matrix is None:

@@ -7,10 +7,12 @@ from torch import Tensor
 
 from ...common.checks import one_of, positive, whole, within
 from .cutout import inside_boxes
-from .hard_view import HardView, HardViewStep
+from .hard_view import HardView, HardViewStep, original_pixel
 
 # the largest magnitude of the scale
 MAGNITUDES = 30
+# of the square at that magnitude in the original code, in its pixels
+CUTOUT_SIDE = 80
 
 
 def solarize_add(image: Tensor, addition: int) -> Tensor:
@@ -24,7 +26,7 @@ def cut(image: Tensor, side: float) -> Tensor:
     count, _, height, width = image.shape
     center = torch.stack([torch.randint(width, (count, 1)),
                           torch.randint(height, (count, 1))], dim=-1)
-    half = torch.full_like(center, max(1, round(side / 2)))
+    half = torch.full(center.shape, max(.5, side / 2))
     hole = inside_boxes(*(tensor.to(image.device, non_blocking=True)
                           for tensor in (center, half)), (width, height))
     return image.masked_fill(hole, 124)
@@ -59,19 +61,21 @@ class RandAugment(HardViewStep):
         num_ops (int): How many operations an image gets, drawn with replacement.
         magnitude (int): Strength from 0 to 30.
         operations (Sequence[str]): From which to draw.
-        cutout_side (float): Side in pixels of the square that is cut at magnitude
-            30.
+        cutout_side (float or 'auto'): Side in pixels of the square that is cut at
+            magnitude 30. ``'auto'``: 80 in an input 256 pixels high, as in the original
+            code, and as much of the height in any other.
     """
 
     def __init__(self, num_ops: int = 2, magnitude: int = 10,
                  operations: Sequence[str] = (*OPERATIONS, 'cutout'),
-                 cutout_side: float = 80.):
+                 cutout_side: float | str = 'auto'):
         super().__init__()
         whole(1, num_ops=num_ops)
         within(0, MAGNITUDES, magnitude=magnitude)
-        positive(cutout_side=cutout_side)
-        self.operations = dict(
-            OPERATIONS, cutout=lambda image, x: cut(image, cutout_side * x))
+        if cutout_side != 'auto':
+            positive(cutout_side=cutout_side)
+        self.cutout_side = cutout_side
+        self.operations = dict(OPERATIONS, cutout=self._cut)
         for name in operations or [None]:
             one_of(self.operations, operations=name)
         self.num_ops = num_ops
@@ -80,6 +84,11 @@ class RandAugment(HardViewStep):
         self.choices = [
             [(name, sign * self.strength) for sign in
              ((1, -1) if name in TWO_SIDED else (1, ))] for name in operations]
+
+    def _cut(self, image: Tensor, strength: float) -> Tensor:
+        side = (CUTOUT_SIDE * original_pixel((image.shape[3], image.shape[2]))
+                if self.cutout_side == 'auto' else self.cutout_side)
+        return cut(image, side * strength)
 
     def forward(self, view: HardView) -> HardView:
         """Change the colors of a view."""

@@ -77,6 +77,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             default where there are several.
         data_preprocessor (dict, optional): Defaults to the network's.
         init_cfg (dict, optional): As in MMEngine.
+        init_cfgs (dict, optional): The ``init_cfg`` of a network's backbone by the
+            network's name, where it begins from other weights than ``network`` says:
+            ``dict(second=dict(type='Pretrained', checkpoint=...))``.
 
     Raises:
         UserError: If an argument does not fit, or the network cannot be taught.
@@ -94,15 +97,19 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                  teacher: str | dict = 'train', confidence_threshold: float = 0.,
                  peak_threshold: float = 0.3, channels_last: bool = False,
                  train_cfg: None = None, test_cfg: dict | None = None,
-                 data_preprocessor: dict | None = None, init_cfg: dict | None = None):
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None,
+                 init_cfgs: dict | None = None):
         if train_cfg:
             raise UserError('train_cfg belongs into `network`, but the model has '
                             f'{train_cfg}')
         network = dict(network)
         preprocessor = network.pop('data_preprocessor', None)
         super().__init__(data_preprocessor or preprocessor, init_cfg)
-        self.networks = ModuleDict(
-            {name: MODELS.build(network) for name in self.TEACHERS})
+        for name in init_cfgs or ():
+            one_of(self.TEACHERS, init_cfgs=name)
+        self.networks = ModuleDict({
+            name: MODELS.build(initialized(network, (init_cfgs or {}).get(name)))
+            for name in self.TEACHERS})
         head = head_of(self.networks['first'], 'network')
         self.outputs = keypoint_outputs(head)
         check_weighted(head.loss_module)
@@ -371,6 +378,12 @@ class PoseDual(EasyHardConsistency):
     """Two networks that teach each other, as :class:`EasyHardConsistency` has it."""
 
     TEACHERS = dict(first='second', second='first')
+
+
+def initialized(network: dict, init_cfg: dict | None) -> dict:
+    """A network's config whose backbone begins from other weights, if any."""
+    return network if init_cfg is None else dict(
+        network, backbone=dict(network['backbone'], init_cfg=init_cfg))
 
 
 def part_of(inputs: Tensor, indices: list[int]) -> Tensor:

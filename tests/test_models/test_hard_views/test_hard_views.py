@@ -113,6 +113,15 @@ def test_angles_and_scales_are_drawn_as_said():
     assert turned.std().item() == pytest.approx(29, abs=1)
 
 
+def test_paths_share_a_move_within_a_batch():
+    step = MODELS.build(dict(type='HardAffine', shared=True))
+    views = [easy_view(), easy_view()]
+    first, second, other = (step(views[i]).matrix for i in (0, 0, 1))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    apart = MODELS.build(dict(type='HardAffine'))
+    assert not torch.equal(apart(views[0]).matrix, first)
+
+
 def test_maps_of_pixels():
     torch.manual_seed(0)
     first, second = torch.eye(2, 3) + 0.2 * torch.randn(2, 4, 2, 3)
@@ -192,6 +201,23 @@ def test_box_sizes_are_drawn_as_said():
         assert set(sides.tolist()) == {8, 10, 12, 14, 16}
 
 
+@pytest.mark.parametrize('config', [
+    dict(type='Cutout', num_holes=1), dict(type='CutMix', num_patches=1),
+    dict(type='JointCutout', num_joints=1), dict(type='JointCutOcclude', num_joints=1)])
+def test_boxes_scale_with_the_height(config):
+    """10 to 19 pixels of 256, and here as much of twice the height."""
+    torch.manual_seed(0)
+    size = 512
+    pixels = torch.rand(32, 3, size, size)
+    joints = torch.full((1, 32, 1, 2), size / 2)
+    view = HardView(pixels, joints, MEAN, STD)
+    changed = boxes_of(MODELS.build(config)(view).image, pixels)
+    sides = torch.cat([changed.any(1).sum(1), changed.any(2).sum(1)])
+    assert sides.max() == 4 * 19
+    # those at a border are cut, and those from beyond another image's
+    assert sides.median() == pytest.approx(4 * 14.5, abs=6)
+
+
 def test_each_student_is_hidden_what_its_own_teacher_sees():
     view = easy_view(batch=1, keypoints=1).replace(
         joints=torch.tensor([[[[15., 20.]]], [[[60., 70.]]]]))
@@ -256,6 +282,12 @@ def test_rand_augment_cuts_squares_of_the_size_asked_for():
     changed = boxes_of(step(view).image, ((view.image * STD + MEAN).round() -
                                           MEAN) / STD).flatten(1).sum(1)
     assert changed.max() == 100 and changed.min() >= 25
+    # 80 pixels of 256, half of it at half of the strength
+    step = MODELS.build(dict(
+        type='RandAugment', num_ops=1, magnitude=15, operations=['cutout']))
+    changed = boxes_of(step(view).image, ((view.image * STD + MEAN).round() -
+                                          MEAN) / STD).flatten(1).sum(1)
+    assert changed.max() == (40 * HEIGHT // 256)**2
 
 
 def test_colors_are_those_of_the_channel_order():
@@ -273,7 +305,8 @@ def test_colors_are_those_of_the_channel_order():
 @pytest.mark.parametrize('kind, name, value', [
     ('HardAffine', 'scale_factor', 1.), ('HardAffine', 'rotate_factor', -1.),
     ('HardAffine', 'rotate_prob', 2.), ('JointCutout', 'num_joints', 0),
-    ('JointCutout', 'jitter', -1.), ('Cutout', 'half_size', (9, 3)),
+    ('JointCutout', 'jitter', -1.), ('JointCutout', 'jitter', 'Auto'),
+    ('Cutout', 'half_size', (9, 3)), ('Cutout', 'half_size', 'automatic'),
     ('CutMix', 'half_size', (0, 3)), ('JointCutOcclude', 'num_joints', 0),
     ('RandAugment', 'magnitude', 31), ('RandAugment', 'num_ops', 0),
     ('RandAugment', 'cutout_side', 0.), ('RandAugment', 'operations', ['rotate']),

@@ -53,6 +53,26 @@ def test_every_stock_network_trains(network, kind):
     assert unchanged == []
 
 
+def test_each_network_can_begin_from_weights_of_its_own(tmp_path):
+    config = copy.deepcopy(NETWORKS['MSRA']())
+    files = {}
+    for name in ('first', 'second'):
+        torch.manual_seed(len(name))
+        backbone = MODELS.build(config['backbone'])
+        torch.save(backbone.state_dict(), tmp_path / f'{name}.pth')
+        files[name] = dict(type='Pretrained', checkpoint=str(tmp_path / f'{name}.pth'))
+    config['backbone']['init_cfg'] = files['first']
+    for init_cfgs, kept in ((None, 'first'), (dict(second=files['second']), 'second')):
+        model = build(config, init_cfgs=init_cfgs)
+        model.init_weights()
+        for name, file in (('first', 'first'), ('second', kept)):
+            expected = torch.load(tmp_path / f'{file}.pth')
+            state = model.networks[name].backbone.state_dict()
+            assert all(torch.equal(state[key], expected[key]) for key in expected)
+    with pytest.raises(UserError, match='init_cfgs'):
+        build(config, init_cfgs=dict(third=files['second']))
+
+
 def recorded_losses(model, data):
     """Losses, and for each network what its head gave, call by call."""
     with recorded(model.networks['first'].head, 'forward') as first, \
