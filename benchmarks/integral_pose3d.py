@@ -66,25 +66,6 @@ BALANCERS = {
     'Uncertainty': balanced('I1', 'UncertaintyBalancer',
                             log_variance='first_batch'),
 }
-NORMALIZED = {'model.head.integral_unit': 'normalized'}
-# of 16 bins in the original code
-NARROW = {'model.head.decoder.depth_sigma': 5 / 6,
-          'model.head.decoder.nearest_bin': True}
-OWN_SUM = {'model.head.threshold2d': 0.003}
-UNITS = {
-    'Adaptive I1': BALANCERS['Adaptive I1'],
-    'Adaptive I1, normalized': BALANCERS['Adaptive I1'] | NORMALIZED,
-    'Manual 1 : 0.3 : 1': BALANCERS['Manual 1 : 0.3 : 1'],
-    'Manual 1 : 0.3 : 1, normalized':
-    BALANCERS['Manual 1 : 0.3 : 1'] | NORMALIZED,
-    'Adaptive I1, narrow depth': BALANCERS['Adaptive I1'] | NARROW,
-    'Adaptive I1, sum above 0.003': BALANCERS['Adaptive I1'] | OWN_SUM,
-    # whose integral of the heatmaps weighs 0
-    'Manual as the original': balanced(
-        'manual', 'ManualBalancer', loss_weight=0.5,
-        ratios=dict(zip(TERMS[:4], (1., 0.3, 1., 1.), strict=True))
-    ) | NORMALIZED | NARROW,
-}
 DEPTHS = {
     '4 bins, H1': from_2d(**schedule(EPOCHS // 2), **{
         'config': 'configs/demo/integral3d_h1_d4_annypose.py'}),
@@ -94,6 +75,34 @@ DEPTHS = {
     '8 bins, after 4, interpolated': stage(8, '4 bins, H1', 'interpolate'),
     '16 bins, after 4 and 8, interpolated': stage(
         16, '8 bins, after 4, interpolated', 'interpolate'),
+}
+NORMALIZED = {'model.head.integral_unit': 'normalized'}
+OWN_SUM = {'model.head.threshold2d': 0.003}
+
+
+def narrow(bins: int, nearest: bool = True) -> dict:
+    return {'model.head.decoder.depth_sigma': bins / 6,
+            'model.head.decoder.nearest_bin': nearest}
+
+
+# what else the original code does otherwise; of its Gaussians, the first is that of
+# 16 bins of depth, the others those of 4
+UNITS = {
+    'Adaptive I1': BALANCERS['Adaptive I1'],
+    'Adaptive I1, normalized': BALANCERS['Adaptive I1'] | NORMALIZED,
+    'Manual 1 : 0.3 : 1': BALANCERS['Manual 1 : 0.3 : 1'],
+    'Manual 1 : 0.3 : 1, normalized':
+    BALANCERS['Manual 1 : 0.3 : 1'] | NORMALIZED,
+    'Adaptive I1, narrow depth': BALANCERS['Adaptive I1'] | narrow(5),
+    'Adaptive I1, sum above 0.003': BALANCERS['Adaptive I1'] | OWN_SUM,
+    # whose integral of the heatmaps weighs 0
+    'Manual as the original': balanced(
+        'manual', 'ManualBalancer', loss_weight=0.5,
+        ratios=dict(zip(TERMS[:4], (1., 0.3, 1., 1.), strict=True))
+    ) | NORMALIZED | narrow(5),
+    '4 bins, H1, narrow depth': DEPTHS['4 bins, H1'] | narrow(1),
+    '4 bins, H1, narrow depth between bins':
+    DEPTHS['4 bins, H1'] | narrow(1, nearest=False),
 }
 STUDY = Study(
     'integral_pose3d',
