@@ -47,7 +47,8 @@ def add_safe_globals() -> None:
             f'{name!r} of {owner!r} is not a statistic of a log history')
 
     torch.serialization.add_safe_globals([
-        HistoryBuffer, np.ndarray, np.dtype, *array_functions,
+        # an empty array, such as Human3.6M's sigmas, calls for empty bytes
+        HistoryBuffer, np.ndarray, np.dtype, bytes, *array_functions,
         (history_method, 'builtins.getattr'),
         *sorted(dtypes, key=lambda dtype: dtype.__name__)
     ])

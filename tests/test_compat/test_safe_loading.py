@@ -28,7 +28,7 @@ def checkpoint_content():
         meta=dict(epoch=1, iter=5, seed=np.int64(3), dataset_meta=dict(
             sigmas=np.arange(3, dtype=np.float32), flip_indices=[0, 2, 1],
             names=np.array(['nose', 'left', 'right']),
-            lower=np.array([True]))),
+            lower=np.array([True]), weights=np.array([], np.float32))),
         state_dict=layer.state_dict(), optimizer=optimizer.state_dict(),
         message_hub=hub.state_dict())
 
@@ -49,6 +49,7 @@ def test_checkpoints_load_with_weights_only(tmp_path):
     np.testing.assert_array_equal(
         loaded['meta']['dataset_meta']['sigmas'], np.arange(3))
     assert loaded['meta']['dataset_meta']['names'][1] == 'left'
+    assert loaded['meta']['dataset_meta']['weights'].shape == (0, )
     torch.testing.assert_close(
         loaded['optimizer']['state'][0]['exp_avg'],
         content['optimizer']['state'][0]['exp_avg'])
