@@ -1,4 +1,5 @@
-# Stage 1 of DeepPose with rare poses weighted up, as in the original code:
+# Stage 1 of DeepPose with rare poses weighted up, all of VGG pretrained and a split
+# of our own; deeppose_vgg16_wloss_original_lsp.py has those of the original code:
 # python -m mmpose_wloss density fit configs/deeppose_vgg16_wloss_lsp.py
 _base_ = 'mmpose::body_2d_keypoint/topdown_regression/mpii/td-reg_res50_8xb64-210e_mpii-256x256.py'
 
@@ -50,7 +51,9 @@ val_dataloader = dict(
         lsp, _delete_=True, split='test', test_mode=True,
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = [dict(type='LSPPCKAccuracy'), dict(type='PCPAccuracy')]
+val_evaluator = [
+    dict(type='LSPPCKAccuracy'), dict(type='PCPAccuracy'),
+    dict(type='CoordinateMSE')]
 test_evaluator = val_evaluator
 default_hooks = dict(
     checkpoint=dict(save_best='PCK@0.2', max_keep_ckpts=3),

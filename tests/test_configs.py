@@ -294,6 +294,9 @@ def use_generated_files(dataset: dict, mode: str, root: Path) -> None:
         dataset.headbox_file = str(root / 'annotations' / 'mpii_gt_val.mat')
     if dataset.type == 'LSPDataset':
         dataset.train_size = 6
+        if 'order_file' in dataset:
+            # as the original code numbers them: of LSP-extended from 0
+            (root / dataset.order_file).write_text('7,0,6,3,9,1,4,5,8,2')
     elif dataset.type in ('CocoDataset', 'UnlabeledPoseDataset',
                           'CocoStyle3DDataset'):
         dataset.ann_file = f'annotations/person_keypoints_{mode}2017.json'

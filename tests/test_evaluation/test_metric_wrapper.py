@@ -148,7 +148,8 @@ def test_several_metrics_and_a_prefix(kind):
     (dict(type='DumpResults', out_file_path='out.pkl'), 'DumpResults'),
     (dict(type='KeypointPartitionMetric', metric=dict(type='EPE'),
           partitions=dict(body=[0])), 'KeypointPartitionMetric'),
-    (dict(COCO, format_only=True, outfile_prefix='out'), 'format_only')])
+    (dict(COCO, format_only=True, outfile_prefix='out'), 'format_only'),
+    (dict(type='CoordinateMSE', predictions_file='out.csv'), 'predictions_file')])
 def test_metrics_that_cannot_be_wrapped(kind, metrics, named):
     with pytest.raises(UserError, match=named):
         evaluate(wrapped(kind, metrics), people())

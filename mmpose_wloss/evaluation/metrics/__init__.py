@@ -1,3 +1,4 @@
+from .coordinate_mse import CoordinateMSE
 from .fast_coco_metric import FastCocoMetric, FastCocoWholeBodyMetric
 from .lsp_metrics import LSPPCKAccuracy, PCPAccuracy
 from .metric_wrapper import MetricWrapper
@@ -5,6 +6,6 @@ from .people_counts import PeopleCounts
 from .people_split_metric import PeopleSplitMetric
 from .pose_rarity_metric import PoseRarityMetric
 
-__all__ = ['FastCocoMetric', 'FastCocoWholeBodyMetric', 'LSPPCKAccuracy',
-           'MetricWrapper', 'PCPAccuracy', 'PeopleCounts', 'PeopleSplitMetric',
-           'PoseRarityMetric']
+__all__ = ['CoordinateMSE', 'FastCocoMetric', 'FastCocoWholeBodyMetric',
+           'LSPPCKAccuracy', 'MetricWrapper', 'PCPAccuracy', 'PeopleCounts',
+           'PeopleSplitMetric', 'PoseRarityMetric']

@@ -57,11 +57,13 @@ class MetricWrapper(BaseMetric):
             metric = METRICS.build(metric)
         # the first writes a file, the second reads a truth of its own
         if isinstance(metric, DumpResults | PoseTrack18Metric) or (
-                type(metric).evaluate is not BaseMetric.evaluate) or getattr(
-                    metric, 'format_only', False):
+                type(metric).evaluate is not BaseMetric.evaluate) or any(
+                    getattr(metric, option, None)
+                    for option in ('format_only', 'predictions_file')):
             raise UserError(
-                f'{type(self).__name__} cannot wrap {type(metric).__name__}, '
-                'nor format_only: put it beside in the list of evaluators')
+                f'{type(self).__name__} cannot wrap {type(metric).__name__}, nor '
+                'format_only or predictions_file: put it beside in the list of '
+                'evaluators')
         return metric
 
     @BaseMetric.dataset_meta.setter

@@ -43,3 +43,15 @@ def test_an_image_of_another_size():
     neck = VGGClassifierNeck(in_channels=8, channels=4)
     with pytest.raises(UserError, match=r'in_channels is 8.*18.*\(2, 3, 3\)'):
         neck((torch.zeros(1, 2, 3, 3), ))
+
+
+def test_it_can_be_drawn_as_pytorch_draws_it():
+    """As the original code draws it: U(-1, 1) / √fan_in, biases too."""
+    torch.manual_seed(0)
+    for init_cfg, deviation in (([], 3**-0.5 / 10), (None, 0.01)):
+        neck = VGGClassifierNeck(in_channels=100, channels=100, init_cfg=init_cfg)
+        neck.init_weights()
+        for layer in (neck.classifier[0], neck.classifier[3]):
+            assert float(layer.weight.detach().std()) == pytest.approx(
+                deviation, rel=0.05)
+            assert layer.bias.any() == (init_cfg is not None)
