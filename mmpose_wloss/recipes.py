@@ -307,8 +307,8 @@ def device_targets(cfg: Config) -> Config:
 
     Args:
         cfg (Config): Of a top-down pose estimator whose codec is an
-            ``MSRAHeatmap``, ``UDPHeatmap``, ``MegviiHeatmap`` or ``SimCCLabel``,
-            also within the other recipes.
+            ``MSRAHeatmap``, ``UDPHeatmap``, ``MegviiHeatmap``, ``HourglassHeatmap``
+            or ``SimCCLabel``, also within the other recipes.
 
     Raises:
         UserError: If the codec is another one, or no ``GenerateTarget`` is there.
