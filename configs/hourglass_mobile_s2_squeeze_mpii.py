@@ -11,5 +11,5 @@ test_dataloader = val_dataloader
 # the network finds one person, so images of one person are told apart
 val_evaluator = dict(
     _delete_=True, type='PeopleSplitMetric',
-    metric=dict(type='MpiiPCKAccuracy'))
+    metric=dict(type='MpiiMeanPCKAccuracy'))
 test_evaluator = val_evaluator

@@ -31,3 +31,5 @@ train_pipeline = [
     dict(type='RandomChannelGain', gain=(0.8, 1.2)),
     dict(type='GenerateTarget', encoder=codec), dict(type='PackPoseInputs')]
 train_dataloader = dict(batch_size=6, dataset=dict(pipeline=train_pipeline))
+val_evaluator = dict(type='MpiiMeanPCKAccuracy')
+test_evaluator = val_evaluator

@@ -18,6 +18,7 @@ SQUARE = dict(MSRA, input_size=(64, 64), heatmap_size=(16, 16))
 UDP = dict(MSRA, type='UDPHeatmap')
 MEGVII = dict(type='MegviiHeatmap', input_size=INPUT, heatmap_size=(12, 16),
               kernel_size=5)
+HOURGLASS = dict(MSRA, type='HourglassHeatmap')
 SIMCC = dict(type='SimCCLabel', input_size=INPUT, sigma=3.,
              simcc_split_ratio=2.0, normalize=False)
 PREPROCESSOR = dict(type='PoseDataPreprocessor', mean=[120.] * 3,
@@ -92,6 +93,7 @@ NETWORKS = {
     'MSRA': lambda: heatmap_network(MSRA),
     'UDP': lambda: heatmap_network(UDP),
     'Megvii': lambda: heatmap_network(MEGVII),
+    'hourglass codec': lambda: heatmap_network(HOURGLASS),
     'HRNet': hrnet_network,
     'hourglass': hourglass_network,
     'SimCC': simcc_network,

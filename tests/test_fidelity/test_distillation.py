@@ -108,6 +108,13 @@ def test_labels_and_augmentation(name):
         assert unlabeled == (squeezed if 'squeeze' in name else ours)
 
 
+@recipes
+def test_the_published_mean_is_reported(name):
+    config = load(name)
+    assert config.val_evaluator.type == config.test_evaluator.type == (
+        'MpiiMeanPCKAccuracy')
+
+
 def test_probabilities_that_recipes_leave_out():
     flip, box = (TRANSFORMS.build(dict(type=kind)) for kind in (
         'RandomFlip', 'ClippedBBoxTransform'))
