@@ -102,6 +102,23 @@ def test_networks_are_written_at_the_end(config, tmp_path):
     assert json.loads((tmp_path / 'networks.json').read_text()) == summary
 
 
+def test_hardness_is_logged_and_changes_no_training(config, tmp_path):
+    config = without_validation(config)
+    ends = []
+    for interval in (0, 2):
+        hook, = (hook for hook in config.custom_hooks
+                 if hook.type == 'DualNetworkHook')
+        hook.hardness_interval = interval
+        runner = train(config, tmp_path / str(interval))
+        ends.append(weights(runner))
+        logged = runner.message_hub.log_scalars
+        for name in ('first', 'second'):
+            counts = logged.get(f'train/{name}.hardness')
+            assert (counts is None) if interval == 0 else (
+                len(counts.data[0]) == runner.iter // 2 > 0)
+    assert same(*ends)
+
+
 def test_networks_beside_an_ema_hook(config, tmp_path):
     """What is written is what a checkpoint holds: the averages."""
     train(without_validation(config), tmp_path,
@@ -202,6 +219,7 @@ def test_a_collapse_is_reported_once(labeled, unlabeled, arguments, collapses):
 @pytest.mark.parametrize('arguments, message', [
     (dict(ramp='cosine'), "'cosine'"), (dict(ramp='linear'), 'ramp_length'),
     (dict(collapse_ratio=1.), 'collapse_ratio'), (dict(interval=0), 'interval'),
+    (dict(hardness_interval=-1), 'hardness_interval'),
     (dict(on_collapse='raise'), "'raise'"), (dict(rule='max'), "'max'")])
 def test_wrong_arguments(arguments, message):
     with pytest.raises(UserError, match=message):

@@ -30,11 +30,11 @@ RAMPS = {
 class DualNetworkHook(Hook):
     """Looks after the networks of a :class:`PoseCons` or :class:`PoseDual`.
 
-    It ramps the consistency weight, watches for the collapse, in which networks
-    agree on predicting background, and refuses to resume from other networks'
-    checkpoints. At the end of the training it writes each network as a plain stock
-    checkpoint, ``{name}.pth`` in the work directory, with its config
-    ``network.py``, and ``networks.json``, which marks the best.
+    It ramps the consistency weight, has the hardness of hard views measured, watches
+    for the collapse, in which networks agree on predicting background, and refuses to
+    resume from other networks' checkpoints. At the end of the training it writes each
+    network as a plain stock checkpoint, ``{name}.pth`` in the work directory, with its
+    config ``network.py``, and ``networks.json``, which marks the best.
 
     Args:
         ramp (str): ``'constant'``, as in the original code, ``'linear'`` or
@@ -50,6 +50,8 @@ class DualNetworkHook(Hook):
             averaged.
         on_collapse (str): ``'warn'``, or ``'stop'`` to end the training, where it
             counts epochs after the present one.
+        hardness_interval (int): Iterations between two measurements of
+            :meth:`~EasyHardConsistency.hardness`, which the log then has; 0: none.
         best (str, optional): Metric by which the best network is marked, under its
             plain name. Defaults to the first of the evaluator's.
         rule (str): ``'greater'`` or ``'less'``: which value is better.
@@ -61,11 +63,13 @@ class DualNetworkHook(Hook):
     def __init__(self, ramp: str = 'constant', ramp_length: float = 0,
                  collapse_ratio: float = 0.3, min_peak: float = 0.2,
                  interval: int = 100, on_collapse: str = 'warn',
+                 hardness_interval: int = 100,
                  best: str | None = None, rule: str = 'greater'):
         one_of(RAMPS, ramp=ramp)
         (non_negative if ramp == 'constant' else positive)(ramp_length=ramp_length)
         within(0, math.nextafter(1, 0), collapse_ratio=collapse_ratio)
         whole(1, interval=interval)
+        whole(0, hardness_interval=hardness_interval)
         one_of(('warn', 'stop'), on_collapse=on_collapse)
         one_of(('greater', 'less'), rule=rule)
         self.ramp = ramp
@@ -74,6 +78,7 @@ class DualNetworkHook(Hook):
         self.min_peak = min_peak
         self.interval = interval
         self.on_collapse = on_collapse
+        self.hardness_interval = hardness_interval
         self.best = best
         self.rule = rule
         self.collapsed = set()
@@ -101,7 +106,9 @@ class DualNetworkHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:
-        """Set the consistency weight."""
+        """Set the consistency weight, and whether hardness is measured."""
+        self.model.measures_hardness = self.hardness_interval > 0 and (
+            self.every_n_train_iters(runner, self.hardness_interval))
         if self.ramp == 'constant':
             return
         length = self.ramp_length

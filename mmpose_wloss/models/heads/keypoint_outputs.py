@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, SimCCLabel, UDPHeatmap
 from mmpose.models.losses import KeypointMSELoss
+from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 
 from ...codecs import HourglassHeatmap
@@ -51,6 +52,10 @@ class KeypointOutputs(metaclass=ABCMeta):
     @abstractmethod
     def joints(self, output: Output) -> Tensor:
         """The places of the highest values in pixels of the input, [B, K, 2]."""
+
+    @abstractmethod
+    def labels(self, data_samples: SampleList) -> Output:
+        """What labeled samples teach, in the form of an output."""
 
     @abstractmethod
     def targets(self, output: Output, matrix: Tensor, size: tuple[int, int],
@@ -111,6 +116,12 @@ class HeatmapOutputs(KeypointOutputs):
             (place + self.origin) * scale for place, scale in zip(
                 (index % width, index // width), self.scale, strict=True)], dim=2)
 
+    def labels(self, data_samples):
+        heatmaps = [sample.gt_fields.heatmaps for sample in data_samples]
+        # those of stages are of the sample's several levels
+        return torch.stack([each[-1] if isinstance(each, list) else each
+                            for each in heatmaps])
+
     def targets(self, output, matrix, size, half_pixels):
         heatmaps = self.final(output).detach()
         if half_pixels:
@@ -149,6 +160,11 @@ class SimCCOutputs(KeypointOutputs):
         x, y = self.final(output)
         place = torch.stack([x.argmax(2), y.argmax(2)], dim=2).float()
         return place / self.decoder.simcc_split_ratio
+
+    def labels(self, data_samples):
+        labels = [sample.gt_instance_labels for sample in data_samples]
+        return (torch.cat([each.keypoint_x_labels for each in labels]),
+                torch.cat([each.keypoint_y_labels for each in labels]))
 
     def targets(self, output, matrix, size, half_pixels):
         joints = move(self.joints(output), invert(matrix))

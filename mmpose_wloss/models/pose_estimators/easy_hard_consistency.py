@@ -91,6 +91,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     hooks = ('DualNetworkHook', )
     # DualNetworkHook says so
     hook_ran = False
+    measures_hardness = False
 
     def __init__(self, network: ConfigType, hard_views: list, teacher_views: list = (),
                  supervised_weight: float | None = None, consistency_weight: float = 1.,
@@ -205,7 +206,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             ``loss_consistency``, and of the labeled and the unlabeled part the mean
             score of joints (``peak_…``) and the share of those above the threshold
             (``confident_…``): in the easy view, or where averages teach, in the
-            first path's hard view.
+            first path's hard view. Where :class:`DualNetworkHook` asks, also its
+            :meth:`hardness`.
 
         Raises:
             UserError: If the batch has no labeled or no unlabeled sample.
@@ -229,6 +231,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         samples = [data_samples[i] for i in labeled]
         for name in self.networks:
             losses |= self._supervised(name, images, samples)
+        if self.measures_hardness:
+            losses |= self.hardness(images, samples)
         return losses | self.consistency(
             part_of(inputs, unlabeled), [data_samples[i] for i in unlabeled])
 
@@ -302,6 +306,57 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             move(self.outputs.joints(predicted[teacher]), shown.matrix)
             for teacher in self.TEACHERS.values()])
         return predicted, shown, easy.replace(joints=joints)
+
+    # it draws random numbers of its own
+    @torch.compiler.disable
+    @torch.no_grad()
+    def hardness(self, inputs: Tensor, data_samples: SampleList) -> dict:
+        """How much harder students have it than their teachers, by labels.
+
+        Labeled images become hard views as the unlabeled ones do. Nothing of the
+        training changes by it: networks are in evaluation mode, and random numbers are
+        drawn apart.
+
+        Args:
+            inputs (Tensor): Labeled images in shape [B, 3, H, W].
+            data_samples (list[:obj:`PoseDataSample`]): Their samples.
+
+        Returns:
+            dict: For each network ``hardness``: its error on hard views, summed over
+            paths, over its teacher's on the view that that one sees. Errors are
+            consistency losses with the labels for a teacher, of joints that all
+            these views show. At 1 there is nothing to learn from the teacher.
+        """
+        truth = self.outputs.labels(data_samples)
+        weights = keypoint_weights(data_samples).to(inputs.device)
+        hard, easy = ({name: 0. for name in self.TEACHERS} for _ in range(2))
+
+        def error(output: Output, view: HardView, matrix: Tensor,
+                  weights: Tensor) -> Tensor:
+            targets, _ = self.outputs.targets(
+                truth, matrix, view.size, view.half_pixels)
+            return self.outputs.loss(output, targets, weights)
+
+        with torch.random.fork_rng(devices=[]), evaluation(self.networks):
+            predicted, shown, easy_view = self.teach(inputs)
+            for path in self.hard_views:
+                view = path(easy_view)
+                for student, (name, teacher) in enumerate(self.TEACHERS.items()):
+                    image, matrix = view.of_student(student)
+                    seen = weights * self._shows(truth, shown.matrix, shown.size)
+                    seen = seen * self._shows(truth, matrix, view.size)
+                    network = self.networks[name]
+                    output = network.head.forward(network.extract_feat(image))
+                    hard[name] += error(output, view, matrix, seen)
+                    easy[name] += error(predicted[teacher], shown, shown.matrix, seen)
+        return {f'{name}.hardness': hard[name] / easy[name].clamp(min=1e-12)
+                for name in self.TEACHERS}
+
+    def _shows(self, truth: Output, matrix: Tensor, size: tuple[int, int]) -> Tensor:
+        """Whether joints lie in a view of the easy view, in shape [B, K]."""
+        joints = move(self.outputs.joints(truth), invert(matrix))
+        last = joints.new_tensor(size) - 1
+        return ((joints >= 0) & (joints <= last)).all(dim=2)
 
     def _figures(self, network: str, part: str, peaks: Tensor,
                  which: Tensor) -> dict:

@@ -73,6 +73,40 @@ def test_each_network_can_begin_from_weights_of_its_own(tmp_path):
         build(config, init_cfgs=dict(third=files['second']))
 
 
+@pytest.mark.parametrize('network', NETWORKS)
+def test_hardness_is_measured_and_changes_nothing(network):
+    """Weights, statistics of batches and random numbers stay what they were."""
+    config, states = NETWORKS[network](), []
+    for measured in (False, True):
+        model = build(config, hard_views=[
+            [dict(type='JointCutout'), dict(type='HardAffine')],
+            [dict(type='RandAugment'), dict(type='HardAffine')]])
+        optimizer = OptimWrapper(torch.optim.Adam(model.parameters(), 1e-3))
+        model.train().measures_hardness = measured
+        for _ in range(3):
+            logs = model.train_step(batch_for(config), optimizer)
+        assert {name for name in logs if 'hardness' in name} == (
+            {'first.hardness', 'second.hardness'} if measured else set())
+        states.append({**model.state_dict(), 'rng': torch.get_rng_state()})
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+    assert all(0 < float(logs[f'{name}.hardness']) < 10 for name in model.networks)
+
+
+@pytest.mark.parametrize('hard_views, expected', [
+    ([], 1), ([dict(type='Cutout', num_holes=1, half_size=(64, 64))], 4)])
+def test_hardness_is_the_ratio_of_errors(hard_views, expected):
+    """Half of what is true on the easy view, nothing where all is hidden."""
+    model = build(heatmap_network(), 'PoseCons', hard_views=[hard_views])
+    network, samples = model.networks['first'], batch_for(
+        heatmap_network())['data_samples'][:3]
+    truth = torch.stack([sample.gt_fields.heatmaps for sample in samples])
+    network.extract_feat = torch.amax
+    network.head.forward = lambda brightest: truth / 2 * brightest
+    measured = model.hardness(torch.ones(3, 3, 64, 48), samples)
+    assert float(measured['first.hardness']) == pytest.approx(expected, rel=1e-3)
+
+
 def recorded_losses(model, data):
     """Losses, and for each network what its head gave, call by call."""
     with recorded(model.networks['first'].head, 'forward') as first, \
