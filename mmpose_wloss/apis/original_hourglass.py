@@ -1,8 +1,6 @@
 """Checkpoints of the original hourglass code, as MMPose has them."""
 
-import pickle
 import re
-import zipfile
 from pathlib import Path
 
 import torch
@@ -19,6 +17,7 @@ from ..common.files import existing_file
 from ..common.state_dicts import check_fits
 from ..models.backbones import PreActHourglassNet
 from ..models.wrapped_networks import write_checkpoint
+from .original_checkpoint import read_original
 
 # parts of names in the original code, and in ours
 RENAMED = (
@@ -101,26 +100,6 @@ def _converted_name(name: str, network: dict) -> str:
     return name
 
 
-def _read(path: str) -> dict:
-    """A checkpoint of the original training, without running its code."""
-    existing_file(path, 'checkpoint')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f'{path} holds more than tensors, numbers and text, and is not read, '
-            'because that could run code. If you trust it, write its state_dict '
-            'alone into a file, where it was trained: '
-            "torch.save(dict(state_dict=torch.load(FILE)['state_dict']), OUT)"
-        ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path} is cut off or no checkpoint: {error}') from error
-    if not isinstance(content, dict) or not content.get('state_dict'):
-        raise UserError(f'{path} has no state_dict: it is no checkpoint of '
-                        'the original training')
-    return content
-
-
 def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict:
     """Write a checkpoint of the original code as a stock checkpoint.
 
@@ -145,7 +124,7 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> dict
     """
     if not out.endswith('.pth'):
         raise UserError(f'OUT must end in .pth, but it is {out}')
-    content = _read(source)
+    content = read_original(source)
     state, network = convert_hourglass_state(content['state_dict'])
     check_fits(state, PreActHourglassNet(**network).state_dict(), source,
                f'Its names are those of {network}, which has more')

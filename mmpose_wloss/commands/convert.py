@@ -1,4 +1,4 @@
-"""``python -m mmpose_wloss convert``: checkpoints of the original hourglass code."""
+"""``python -m mmpose_wloss convert``: checkpoints of original codes."""
 
 import argparse
 
@@ -10,7 +10,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Convert a checkpoint."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss convert', description='Write a checkpoint of the '
-        'original hourglass code as a stock checkpoint.')
+        'original hourglass code as a stock checkpoint, or one of the original '
+        'PoseCons, PoseDual or MultiAugs as one of this package.')
     add = parser.add_argument
     add('source', help='checkpoint of the original training, .pth.tar')
     add('out', help='file to write, .pth')
@@ -21,8 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
         check_config_path(args.config)
 
     register_all_modules()
-    from ..apis.original_hourglass import CODEC, convert_checkpoint
+    from ..apis import original_hourglass, original_posedual
+    from ..apis.original_checkpoint import read_original
 
-    network = convert_checkpoint(args.source, args.out, args.config)
-    print(f'{args.out}: {network}, to be read by the codec {CODEC}')
+    if original_posedual.is_posedual(read_original(args.source)['state_dict']):
+        written = original_posedual.convert_checkpoint(
+            args.source, args.out, args.config)
+    else:
+        network = original_hourglass.convert_checkpoint(
+            args.source, args.out, args.config)
+        written = f'{network}, to be read by the codec {original_hourglass.CODEC}'
+    print(f'{args.out}: {written}')
     return 0
