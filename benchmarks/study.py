@@ -213,14 +213,18 @@ class Study:
                          if row['configuration'] == name and self.fits(row)])
         }
 
+    def figures_of(self, row: dict) -> dict[str, float]:
+        """The figures of a row that the table is made of, by the metric's name."""
+        return row['figures']
+
     def table(self) -> str:
         """Mean and standard deviation over seeds, as Markdown."""
         lines = []
         for name, rows in self.by_configuration().items():
             line = [name, len(rows)]
             for figure in self.figures:
-                values = [row['figures'][figure] for row in rows
-                          if figure in row['figures']]
+                values = [values[figure] for values in map(self.figures_of, rows)
+                          if figure in values]
                 if not values:
                     line.append('-')
                     continue

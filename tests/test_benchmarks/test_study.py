@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import semi_supervised
 import study as study_module
 from same_data import is_same
 from study import Study
@@ -96,3 +97,22 @@ def test_bfloat16_where_it_is_faster(study, monkeypatch, over_float32,
     (1, '1', False)])
 def test_values_within_rounding(one, other, same):
     assert is_same(one, other) is same
+
+
+def test_networks_are_told_from_their_ensemble():
+    figures = semi_supervised.STUDY.figures_of
+    one = {'coco/AP': .2, 'PCK': .7}
+    assert figures(dict(figures=one)) == one
+    cons = {'first/PCK': .7, 'first/coco/AP': .2, **one}
+    assert figures(dict(figures=cons)) == cons
+    dual = {'first/PCK': .6, 'second/PCK': .7, 'first/coco/AP': .2,
+            'second/coco/AP': .3, 'ensemble/coco/AP': .4, 'coco/AP': .4, 'PCK': .8}
+    found = figures(dict(figures=dual))
+    assert (found['coco/AP'], found['PCK'], found['ensemble/coco/AP']) == (
+        pytest.approx(.25), pytest.approx(.65), .4)
+
+
+def test_a_pair_of_networks_is_tested_but_not_trained():
+    study = semi_supervised.STUDY
+    assert semi_supervised.PAIR in study.configurations
+    assert all(name != semi_supervised.PAIR for name, _ in study.missing())
