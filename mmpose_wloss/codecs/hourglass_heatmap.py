@@ -127,12 +127,16 @@ def draw_hourglass_heatmaps(codec: HourglassHeatmap, keypoints: Tensor,
     peaks = peaks.float().clamp(-1e4, 1e4)
     x, y = (torch.arange(size, device=peaks.device) - peak.unsqueeze(-1)
             for peak, size in zip(peaks.unbind(-1), codec.heatmap_size, strict=True))
-    square = y.square().unsqueeze(-1) + x.square().unsqueeze(-2)
-    heatmaps = (torch.exp(square / (-2 * sigma**2)) if codec.label_type == 'gaussian'
-                else sigma * (square + sigma**2)**-1.5)
-    near_x, near_y = x.abs() <= 3 * sigma, y.abs() <= 3 * sigma
-    drawn = near_y.unsqueeze(-1) & near_x.unsqueeze(-2) & visible[..., None, None]
-    reached = near_x.any(-1) & near_y.any(-1)
-    missed = visible & ~reached
-    return (heatmaps.masked_fill(~drawn, 0),
-            torch.zeros_like(missed) if codec.teach_absent else missed)
+    near_x, near_y = (side.abs() <= 3 * sigma for side in (x, y))
+    missed = visible & ~(near_x.any(-1) & near_y.any(-1))
+    near_y = near_y & visible.unsqueeze(-1)
+    if codec.label_type == 'gaussian':
+        # a product of its profiles, for which a fraction of its pixels is computed
+        x, y = (torch.exp(side.square() / (-2 * sigma**2)).masked_fill(~near, 0)
+                for near, side in ((near_x, x), (near_y, y)))
+        heatmaps = y.unsqueeze(-1) * x.unsqueeze(-2)
+    else:
+        square = y.square().unsqueeze(-1) + x.square().unsqueeze(-2)
+        drawn = near_y.unsqueeze(-1) & near_x.unsqueeze(-2)
+        heatmaps = (sigma * (square + sigma**2)**-1.5).masked_fill(~drawn, 0)
+    return heatmaps, torch.zeros_like(missed) if codec.teach_absent else missed

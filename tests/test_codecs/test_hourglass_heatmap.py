@@ -112,13 +112,15 @@ def test_a_peak_stays_in_its_pixel_whatever_the_deviation(sigma):
     assert np.array_equal(np.stack([x, y], 1), places.astype(int))
 
 
+@pytest.mark.parametrize('label_type', ['gaussian', 'cauchy'])
 @pytest.mark.parametrize('teach_absent', [False, True])
-def test_joints_that_are_not_there(teach_absent):
-    codec = HourglassHeatmap(**SIZES, teach_absent=teach_absent)
-    keypoints = np.array([[[100., 100.], [50., 50.], [400., 100.], [1e9, -1e9]]])
+def test_joints_that_are_not_there(teach_absent, label_type):
+    codec = HourglassHeatmap(**SIZES, teach_absent=teach_absent, label_type=label_type)
+    keypoints = np.array([[[100., 100.], [np.nan, 50.], [400., 100.], [1e9, -1e9]]])
     visible = np.array([[1, 0, 1, 1]], np.float32)
     encoded = codec.encode(keypoints, visible)
-    assert encoded['heatmaps'].any((1, 2)).tolist() == [True, False, False, False]
+    assert (encoded['heatmaps'] > 0).any((1, 2)).tolist() == [True, *[False] * 3]
+    assert np.isfinite(encoded['heatmaps']).all()
     assert encoded['keypoint_weights'].tolist() == [
         [1] * 4 if teach_absent else [1, 0, 0, 0]]
     missed = draw_targets(codec, torch.from_numpy(keypoints),
