@@ -129,9 +129,11 @@ class PairedStudy(Study):
                     curve={}))
 
     def figures_of(self, row: dict) -> dict[str, float]:
-        """The means over networks under the plain names, and the ensemble's."""
-        figures = row['figures']
+        """The means over networks under the plain names, the ensemble's, hardness."""
+        figures = dict(row['figures'])
         networks = [name for name in ('first', 'second') if f'{name}/PCK' in figures]
+        if hardness := row.get('scalars', {}).get('first.hardness'):
+            figures['hardness'] = hardness[max(hardness, key=int)]
         return figures | {
             key: np.mean([figures[f'{name}/{key}'] for name in networks])
             for key in self.figures if networks and f'first/{key}' in figures}
@@ -166,7 +168,8 @@ STUDY = PairedStudy(
         'coco/AP': 'AP, a network',
         'ensemble/coco/AP': 'AP, ensemble',
         'coco/AP .5': 'AP50, a network',
-        'PCK': 'PCK@0.1, a network'
+        'PCK': 'PCK@0.1, a network',
+        'hardness': 'hardness'
     },
     scalars=['first.peak_labeled', 'first.peak_unlabeled',
              'first.confident_unlabeled', 'first.loss_kpt', 'first.hardness'])

@@ -107,9 +107,11 @@ def test_networks_are_told_from_their_ensemble():
     assert figures(dict(figures=cons)) == cons
     dual = {'first/PCK': .6, 'second/PCK': .7, 'first/coco/AP': .2,
             'second/coco/AP': .3, 'ensemble/coco/AP': .4, 'coco/AP': .4, 'PCK': .8}
-    found = figures(dict(figures=dual))
+    found = figures(dict(figures=dual, scalars={
+        'first.hardness': {'8': 1.5, '10': 1.25}}))
     assert (found['coco/AP'], found['PCK'], found['ensemble/coco/AP']) == (
         pytest.approx(.25), pytest.approx(.65), .4)
+    assert found['hardness'] == 1.25  # of the last epoch
 
 
 def test_a_pair_of_networks_is_tested_but_not_trained():

@@ -248,6 +248,8 @@ def test_two_processes(config, tmp_path, free_port):
     config = without_validation(config)
     config.update(launcher='pytorch', model_wrapper_cfg=dict(
         type='MMDistributedDataParallel', device_ids=None))
+    hook, = (hook for hook in config.custom_hooks if hook.type == 'DualNetworkHook')
+    hook.hardness_interval = 1
     config.custom_hooks.append(dict(type='WitnessHook'))
     in_two_processes(train, free_port, config, tmp_path)
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2))
