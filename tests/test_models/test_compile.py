@@ -117,11 +117,20 @@ def check_steps(model, batches):
 @pytest.mark.parametrize('options', [
     {}, dict(teacher='eval', hard_views=[
         dict(type='JointCutOcclude'), dict(type='CutMix'),
-        dict(type='HardAffine')])], ids=['default', 'other'])
+        dict(type='HardAffine')]), dict(hard_views=[
+            [dict(type='JointCutout'), dict(type='HardAffine', shared=True)],
+            [dict(type='Cutout'), dict(type='HardAffine', shared=True)]])],
+    ids=['default', 'other', 'paths'])
 def test_pose_dual_stays_compiled(options):
     check_steps(build(NETWORK, **options),
                 [batch_for(NETWORK, seed=seed) for seed in range(3)])
     assert not any('item()' in reason for reason in counters['graph_break'])
+
+
+def test_hardness_is_measured_outside_of_graphs():
+    model = build(NETWORK)
+    model.measures_hardness = True
+    check_steps(model, [batch_for(NETWORK, seed=seed) for seed in range(3)])
 
 
 @pytest.mark.parametrize('labeled', [6, 3])
