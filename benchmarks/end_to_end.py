@@ -129,6 +129,7 @@ def train_mmpose(connection: Connection, name: str, folder: Path,
     config = Config.fromfile(str(ROOT / 'configs' / f'{name}.py'))
     model, loader = config.model.get('network', config.model), config.train_dataloader
     model.backbone.init_cfg = None
+    config.model.pop('init_cfgs', None)
     config.log_level = 'WARNING'
     for dataset in loader.dataset.get('datasets', [loader.dataset]):
         dataset.update(ann_file=ANNOTATIONS, data_root=str(folder / 'coco'),

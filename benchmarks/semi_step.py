@@ -68,7 +68,7 @@ class Bench:
                  dtype: torch.dtype | None = None,
                  channels_last: bool = False):
         config = Config.fromfile(str(ROOT / CONFIG))
-        config.model.network.backbone.init_cfg = None
+        config.model.network.backbone.init_cfg = config.model.init_cfgs = None
         config.model.channels_last = channels_last
         self.model = MODELS.build(config.model).to(device).train()
         self.model.init_weights()

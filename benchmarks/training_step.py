@@ -68,6 +68,7 @@ def without_downloads(config: dict) -> None:
     """Take out the weights that a training would start from."""
     if (config.get('init_cfg') or {}).get('type') == 'Pretrained':
         config.pop('init_cfg')
+    config.pop('init_cfgs', None)
     for value in config.values():
         if isinstance(value, dict):
             without_downloads(value)
