@@ -4,7 +4,7 @@ Trains the demo's 3D network on the embedded data set, from a network that has
 learned its 2D heatmaps: with each balancer, keeping every term's weight and
 gradient norm over time; and with 16 bins of depth at once, and from 4 and 8
 bins, whose volume layer is drawn anew (as the original code does) or
-interpolated.
+interpolated; and with what the original code does otherwise.
 Render the data first: python -m mmpose_wloss render dataset --out data/annypose
 """
 
@@ -26,10 +26,6 @@ HIPS = (11, 12)
 FIGURES = {'MPJPE': 'MPJPE, mm', 'P-MPJPE': 'PA-MPJPE, mm'}
 
 
-def schedule(epochs: int) -> dict:
-    return {'train_cfg.max_epochs': epochs, 'param_scheduler.1.end': epochs}
-
-
 def from_2d(**options) -> dict:
     return {'after': START, 'optim_wrapper.optimizer.lr': 2e-3, **options}
 
@@ -48,7 +44,7 @@ def manual(*ratios: float) -> dict:
 
 
 def stage(depth: int, after: str, growth: str) -> dict:
-    return from_2d(**schedule(EPOCHS // 2), **{
+    return from_2d(epochs=EPOCHS // 2, **{
         'after': after,
         'model.head.depth_growth': growth,
         # a list, as JSON has it
@@ -67,11 +63,11 @@ BALANCERS = {
                             log_variance='first_batch'),
 }
 DEPTHS = {
-    '4 bins, H1': from_2d(**schedule(EPOCHS // 2), **{
+    '4 bins, H1': from_2d(epochs=EPOCHS // 2, **{
         'config': 'configs/demo/integral3d_h1_d4_annypose.py'}),
     '8 bins, after 4': stage(8, '4 bins, H1', 'random'),
     '16 bins, after 4 and 8': stage(16, '8 bins, after 4', 'random'),
-    '16 bins at once': from_2d(**schedule(3 * (EPOCHS // 2))),
+    '16 bins at once': from_2d(epochs=3 * (EPOCHS // 2)),
     '8 bins, after 4, interpolated': stage(8, '4 bins, H1', 'interpolate'),
     '16 bins, after 4 and 8, interpolated': stage(
         16, '8 bins, after 4, interpolated', 'interpolate'),
@@ -85,12 +81,12 @@ def narrow(bins: int, nearest: bool = True) -> dict:
             'model.head.decoder.nearest_bin': nearest}
 
 
-# what else the original code does otherwise; of its Gaussians, the first is that of
-# 16 bins of depth, the others those of 4
-UNITS = {
-    'Adaptive I1': BALANCERS['Adaptive I1'],
+# each beside ours on one machine. A Gaussian of 5 bins is the original code's where
+# there are 16 of depth, of 1 where there are 4
+ORIGINAL = {
+    'Adaptive I1, bins': BALANCERS['Adaptive I1'],
     'Adaptive I1, normalized': BALANCERS['Adaptive I1'] | NORMALIZED,
-    'Manual 1 : 0.3 : 1': BALANCERS['Manual 1 : 0.3 : 1'],
+    'Manual 1 : 0.3 : 1, bins': BALANCERS['Manual 1 : 0.3 : 1'],
     'Manual 1 : 0.3 : 1, normalized':
     BALANCERS['Manual 1 : 0.3 : 1'] | NORMALIZED,
     'Adaptive I1, narrow depth': BALANCERS['Adaptive I1'] | narrow(5),
@@ -100,6 +96,7 @@ UNITS = {
         'manual', 'ManualBalancer', loss_weight=0.5,
         ratios=dict(zip(TERMS[:4], (1., 0.3, 1., 1.), strict=True))
     ) | NORMALIZED | narrow(5),
+    '4 bins, H1, 1.5 bins wide': DEPTHS['4 bins, H1'],
     '4 bins, H1, narrow depth': DEPTHS['4 bins, H1'] | narrow(1),
     '4 bins, H1, narrow depth between bins':
     DEPTHS['4 bins, H1'] | narrow(1, nearest=False),
@@ -109,8 +106,8 @@ STUDY = Study(
     config='configs/demo/integral3d_i1_d16_annypose.py',
     configurations={
         START: {'config': 'configs/demo/resnet18_mse_annypose.py',
-                **schedule(16)},
-        **BALANCERS, **DEPTHS, **UNITS,
+                'epochs': 16},
+        **BALANCERS, **DEPTHS, **ORIGINAL,
         'Dynamic task priority': balanced(
             'I1', 'DynamicTaskPriorityBalancer'),
     },
