@@ -126,7 +126,9 @@ class Human36mImageDataset(CropCaching, BaseCocoStyleDataset):
         self._subjects_named = bool(subjects)
         self.frame_interval = frame_interval
         if left_out:
-            checks.one_of([None], metainfo=kwargs.get('metainfo'))
+            if kwargs.get('metainfo') is not None:
+                raise UserError(f'left_out={list(left_out)} leaves joints out of the '
+                                'stock metainfo: remove metainfo, or left_out')
             kwargs['metainfo'], self._columns = _without_joints(left_out)
         else:
             self._columns = list(range(LAYOUT['part'][0]))
@@ -229,8 +231,10 @@ def _without_joints(names: Sequence[str]) -> tuple[dict, list[int]]:
     columns = [column for column, joint in enumerate(joints)
                if joint['name'] not in names]
     for column in columns:
-        checks.one_of({'', *(joints[other]['name'] for other in columns)}, **{
-            f'the other side of {joints[column]["name"]}': joints[column]['swap']})
+        if joints[column]['swap'] in names:
+            raise UserError(
+                f'left_out={list(names)} leaves {joints[column]["name"]} without its '
+                f'other side, {joints[column]["swap"]}: leave both out, or none')
     bones = list(info['skeleton_info'].values())
     for name in names:
         cut = [bone for bone in bones if name in bone['link']]

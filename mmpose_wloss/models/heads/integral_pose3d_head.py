@@ -101,7 +101,10 @@ class IntegralPose3DHead(HeatmapHead):
                  **kwargs) -> None:
         if threshold2d is not None:
             checks.non_negative(threshold2d=threshold2d)
-            checks.one_of([None], beta2d=beta2d)
+            if beta2d is not None:
+                raise UserError(
+                    f'threshold2d={threshold2d} takes the place of the softmax '
+                    f'that beta2d={beta2d} is for: remove one of them')
         beta2d = beta if beta2d is None else beta2d
         checks.one_of((*MODES, 'manual'), mode=mode)
         checks.one_of(('bins', 'normalized'), integral_unit=integral_unit)
