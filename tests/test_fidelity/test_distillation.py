@@ -82,7 +82,7 @@ def test_networks_and_losses(name):
     assert np.allclose(model.data_preprocessor.mean, np.multiply(255, MEAN))
     assert model.data_preprocessor.std == [255] * 3
     assert model.data_preprocessor.bgr_to_rgb
-    assert not model.test_cfg.flip_test
+    assert not model.test_cfg.flip_test and not model.test_cfg.shift_heatmap
 
 
 @recipes

@@ -79,6 +79,9 @@ def test_terms_and_their_weights(name):
         assert head.balancer.loss_weight == 0.5
     if std is not None:
         assert head.heatmap2_init_std == std
+    # a stage of another d2 than the one before draws its volume layer
+    grows = std is not None and name != 'h1_d4'
+    assert head.depth_growth == ('random' if grows else None)
     # integrals from 0 to 1, of the heatmaps above a threshold
     if set(head.terms) - set(TERMS[:2]):
         assert head.unit.tolist() == [1, 1, 1]
@@ -103,6 +106,9 @@ def test_inputs_and_augmentation(name):
     config = load(name)
     dataset, model = config.train_dataloader.dataset, config.model
     assert model.head.out_channels == 16 and dataset.left_out == ['spine']
+    # S1, S5, S6, S7, S8 and S9, S11
+    assert [(each.split, each.protocol) for each in (
+        dataset, config.test_dataloader.dataset)] == [('train', 1), ('test', 1)]
     assert model.data_preprocessor == dict(
         type='PoseDataPreprocessor', mean=[128.] * 3, std=[256.] * 3)
     steps = {step.type: step for step in dataset.pipeline}

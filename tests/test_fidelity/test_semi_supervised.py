@@ -66,7 +66,8 @@ def facts(name: str) -> tuple:
         dict(PoseCons=1, PoseDual=2)[model.type],
         (config.train_cfg.max_epochs, scheduler.milestones, loader.batch_size // 2),
         (tuple(codec.input_size), codec.sigma),
-        (model.network.backbone.init_cfg.checkpoint, bool(model.get('init_cfgs'))),
+        (model.network.backbone.init_cfg.checkpoint,
+         [*(model.get('init_cfgs') or ())] == ['second']),
         labeled.ann_file,
         (unlabeled.ann_file, unlabeled.get('bbox_file'), unlabeled.get('filter_cfg')),
         model.hard_views)
