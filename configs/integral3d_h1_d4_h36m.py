@@ -11,6 +11,8 @@ optim_wrapper = dict(
 default_hooks = dict(
     checkpoint=dict(
         interval=1, save_best='MPJPE', rule='less', max_keep_ckpts=2))
+# MMPose's hourglass has a block that the last stack does not use
+find_unused_parameters = True
 visualizer = dict(type='Pose3DImageVisualizer')
 
 codec = dict(

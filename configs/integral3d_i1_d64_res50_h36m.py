@@ -2,6 +2,7 @@
 _base_ = 'integral3d_h1_d4_h36m.py'
 
 train_cfg = dict(max_epochs=20)
+find_unused_parameters = False
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='Adam', lr=1e-3), paramwise_cfg=None)
 param_scheduler = [

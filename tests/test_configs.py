@@ -89,8 +89,8 @@ def weigh(name, stock):
         cfg, f'work_dirs/pose_density/{name}.npz'), set()
 
 
-def focus(stock, **loss):
-    return stock, lambda cfg: recipes.focus_heatmaps(cfg, loss), set()
+def focus(stock, *differs, **loss):
+    return stock, lambda cfg: recipes.focus_heatmaps(cfg, loss), {*differs}
 
 
 def distill(teacher, checkpoint, **arguments):
@@ -110,12 +110,14 @@ MADE = {
     'hrnet_hwl_coco': focus(HRNET, type='HeatmapWeightingMSELoss',
                             function='linear'),
     'hourglass_fmse_coco': focus(
-        f'{HEATMAP}/coco/td-hm_hourglass52_8xb32-210e_coco-256x256.py', **FMSE),
+        f'{HEATMAP}/coco/td-hm_hourglass52_8xb32-210e_coco-256x256.py',
+        'find_unused_parameters', **FMSE),
     'resnet50_fmse_coco': focus(RES50, **FMSE),
     'hrnet_fmse_mpii': focus(
         f'{HEATMAP}/mpii/td-hm_hrnet-w32_8xb64-210e_mpii-256x256.py', **FMSE),
     'hourglass_fmse_mpii': focus(
-        f'{HEATMAP}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py', **FMSE),
+        f'{HEATMAP}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py',
+        'find_unused_parameters', **FMSE),
     'resnet18_fmse_annypose': focus('resnet18_mse_annypose', **FMSE),
     'hrnet_wloss_coco': weigh('coco_train2017', HRNET),
     'rtmpose-s_wloss_coco': weigh('coco_train2017', RTMPOSE),

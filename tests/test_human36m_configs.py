@@ -56,6 +56,17 @@ def test_a_curriculum_takes_all_stages_and_where_to_start(names, h36m_root, tmp_
     assert all(stage.after is not None for stage in others)
 
 
+@pytest.mark.parametrize('name', ['h1_d4', 'c2f_d2', 'i1_d64_res50'])
+def test_processes_are_told_of_parameters_that_no_loss_reaches(name):
+    init_default_scope('mmpose')
+    config = load(name)
+    model = MODELS.build(config.model)
+    sum(part.sum() for part in model.head(
+        model.backbone(torch.rand(2, 3, 128, 128)))).backward()
+    assert config.find_unused_parameters == any(
+        each.grad is None for each in model.parameters())
+
+
 @pytest.mark.parametrize('name', ['h1_d4', 'c2f_d2'])
 def test_the_first_stage_starts_from_an_hourglass_of_mpii(name, tmp_path):
     init_default_scope('mmpose')

@@ -23,7 +23,8 @@ def start_cpu_processes(cfg: Config) -> None:
     if cfg.launcher == 'pytorch' and get_device() == 'cpu':
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(
-            type='MMDistributedDataParallel', device_ids=None))
+            type='MMDistributedDataParallel', device_ids=None,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))
 
 
 def end_process_groups() -> None:

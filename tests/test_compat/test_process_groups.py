@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from mmpose_wloss.compat.process_groups import end_process_groups
+from mmpose_wloss.compat.process_groups import end_process_groups, start_cpu_processes
 
 import pytest
 import torch
+from mmengine.config import Config
 
 TASKS = Path('/proc/self/task')  # a folder for each thread
 def all_reduce_and_end(rank: int, folder: Path) -> None:
@@ -27,3 +28,13 @@ def test_groups_and_their_threads_end(tmp_path):
 def test_a_run_of_one_process_has_none():
     end_process_groups()
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize('unused', [{}, dict(find_unused_parameters=True)])
+def test_processes_without_gpus_mind_parameters_that_are_not_used(unused, monkeypatch):
+    monkeypatch.setattr('mmpose_wloss.compat.process_groups.get_device', lambda: 'cpu')
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda backend: None)
+    cfg = Config(dict(launcher='pytorch', **unused))
+    start_cpu_processes(cfg)
+    assert cfg.model_wrapper_cfg.device_ids is None
+    assert cfg.model_wrapper_cfg.find_unused_parameters == bool(unused)
