@@ -49,8 +49,9 @@ def read_hourglass(state: dict[str, Tensor]) -> dict:
 
     for name in ('res.0.0.conv2.weight', 'score.0.weight', 'conv1.weight'):
         if name not in state:
-            raise UserError(f'this is no state of the original hourglass: it lacks '
-                            f'{name}, and begins with {", ".join(list(state)[:3])}')
+            raise UserError(
+                f'this is no state of the original hourglass, PoseCons or PoseDual: it '
+                f'lacks {name}, and begins with {", ".join(list(state)[:3])}')
     middle = state['res.0.0.conv2.weight']
     return dict(
         num_stacks=count(r'score\.(\d+)\.'),

@@ -55,6 +55,10 @@ class HourglassHeatmap(MSRAHeatmap):
                  label_type: str = 'gaussian',
                  teach_absent: bool = False) -> None:
         checks.positive(sigma=sigma)
+        for name, size in (('input_size', input_size), ('heatmap_size', heatmap_size)):
+            if not isinstance(size, (tuple, list)) or len(size) != 2 or min(size) < 1:
+                raise UserError(
+                    f'{name} must be a width and a height, but it is {size!r}')
         checks.one_of(LABEL_TYPES, label_type=label_type)
         super().__init__(tuple(input_size), tuple(heatmap_size), sigma)
         self.label_type = label_type

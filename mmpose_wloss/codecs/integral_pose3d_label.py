@@ -41,7 +41,7 @@ class IntegralPose3DLabel(BaseKeypointCodec):
         depth_range (tuple[float, float]): Depths :math:`z_0 < z_1` of the
             first and of the last bin relative to the root joint, in mm.
         depth_sigma (float, optional): Standard deviation along depth in bins;
-            by default ``sigma``. Below half a bin it needs ``nearest_bin``:
+            by default ``sigma``. Below half a bin, set ``nearest_bin``, too:
             halfway between two bins, little is left of a narrower Gaussian.
         nearest_bin (bool): Draw Gaussians around the bin that is nearest to
             the joint, as the original code does, not around its place.

@@ -143,6 +143,10 @@ def test_what_cannot_be_is_refused():
     for wrong in (dict(sigma=0), dict(label_type='laplace')):
         with pytest.raises(UserError, match=next(iter(wrong))):
             HourglassHeatmap(**SIZES, **wrong)
+    for name, size in (('heatmap_size', 16), ('heatmap_size', (16, 0)),
+                       ('input_size', (64, ))):
+        with pytest.raises(UserError, match=name):
+            HourglassHeatmap(**dict(SIZES, **{name: size}))
     with pytest.raises(UserError, match='one person'):
         HourglassHeatmap(**SIZES).encode(np.zeros((2, 3, 2)))
     decoder = dict(type='HourglassHeatmap', **SIZES)

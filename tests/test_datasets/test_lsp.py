@@ -146,11 +146,12 @@ def test_an_order_from_a_file(lsp_root, tmp_path, name):
         split()
     save(np.arange(10)[::-1])
     assert ids(split()) == [100006, 100005, 100004]
-    for write_wrong in (
-            lambda: save(np.arange(1, 11)), lambda: save([0] * 10),
-            lambda: save([0, 1]), lambda: path.write_text('one')):
+    for write_wrong, named in (
+            (lambda: save(np.arange(1, 11)), '0 is missing, 10 is of no sample'),
+            (lambda: save([0, *range(9)]), '0 is more than once, 9 is missing'),
+            (lambda: path.write_text('one'), '')):
         write_wrong()
-        with pytest.raises(UserError, match=f'order_file .*{name}.* 0 to 9'):
+        with pytest.raises(UserError, match=f'order_file .*{name}.* 0 to 9.*{named}'):
             split()
 
 
@@ -165,6 +166,10 @@ def test_an_order_of_the_original_code(tmp_path):
              for split in ('train', 'test')]
     expected = [100_001 + n if n < 10_000 else n - 9999 for n in order]
     assert parts == [expected[:9000], expected[9000:]]
+    # lines and a comma at the end change nothing
+    path.write_text(',\n'.join(map(str, order)) + ',\n')
+    assert ids(dataset(tmp_path, split='train', bbox='joints',
+                       order_file=str(path))) == expected[:9000]
     path.write_text(','.join(map(str, order[1:])))
     with pytest.raises(UserError, match='order_file'):
         dataset(tmp_path, bbox='joints', split='train', order_file=str(path))
@@ -261,6 +266,8 @@ def test_values_that_cannot_be(tmp_path, place, value):
     (dict(bbox_padding=0), 'bbox_padding'),
     (dict(split='train'), 'train_size.* 10 .*9000'),
     (dict(split='test', train_size=0), 'train_size.* 0'),
+    (dict(split='train', train_size='a'), "train_size.*'a'"),
+    (dict(protocol='lsp', order_file='order.txt'), "order_file.*'lsp'"),
     (dict(split='test', train_size=10), "'test'")])
 def test_arguments_that_do_not_fit(lsp_root, changes, named):
     with pytest.raises(UserError, match=named):

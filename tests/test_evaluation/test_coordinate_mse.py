@@ -87,6 +87,15 @@ def test_predictions_are_written_as_the_original_code_writes_them(tmp_path):
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_files_that_cannot_be_written_are_refused_at_once(tmp_path):
+    (tmp_path / 'folder.csv').mkdir()
+    (tmp_path / 'file').write_text('')
+    for wrong in (3, '', 'predictions.txt', tmp_path / 'folder.csv',
+                  str(tmp_path / 'file' / 'predictions.csv')):
+        with pytest.raises(UserError, match='predictions_file'):
+            METRICS.build(dict(type='CoordinateMSE', predictions_file=wrong))
+
+
 def test_nothing_to_count():
     sizes, true, predicted, visible = people()
     with pytest.raises(UserError, match='keypoints_visible'):

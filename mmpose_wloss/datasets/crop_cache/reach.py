@@ -18,7 +18,7 @@ from mmpose.datasets.transforms import (
 
 from ...common.errors import UserError
 from ..image_size import loaded_image_size
-from ..transforms.clipped_bbox_transform import ClippedBBoxTransform
+from ..transforms.bbox_transforms import ClippedBBoxTransform, UniformBBoxTransform
 from ..transforms.crops import (
     LoadCrop,
     TopdownResizeOfCrop,
@@ -27,7 +27,6 @@ from ..transforms.crops import (
     region_read,
 )
 from ..transforms.quick_transforms import QuickRandomBBoxTransform, QuickRandomFlip
-from ..transforms.uniform_bbox_transform import UniformBBoxTransform
 
 # they change boxes and joints alone; a flip is made up for
 FLIPS = (RandomFlip, QuickRandomFlip)

@@ -146,6 +146,10 @@ class LSPDataset(CropCaching, BaseCocoStyleDataset):
         for key, value in (('data_mode', 'topdown'), ('bbox_file', None)):
             checks.one_of([value], **{key: kwargs.get(key, value)})
         checks.positive(bbox_padding=bbox_padding)
+        checks.whole(train_size=train_size)
+        if order_file and protocol != 'random':
+            raise UserError(f"order_file is for protocol='random', but protocol "
+                            f'is {protocol!r}, which has a split of its own')
         if not (ann_file or extended_ann_file):
             raise UserError('there is nothing to read: give ann_file, '
                             'extended_ann_file or both')
@@ -231,7 +235,7 @@ class LSPDataset(CropCaching, BaseCocoStyleDataset):
                 key == 'extended' or number <= self.LSP_TRAIN_SIZE
                 for key, number, *_ in samples])
             return np.flatnonzero(for_training == (self.split == 'train'))
-        if not 0 < self.train_size <= len(samples):
+        if self.train_size > len(samples):
             raise UserError(
                 f'train_size must be from 1 to the {len(samples)} samples in '
                 f'{" and ".join(self.ann_files)}, but it is {self.train_size}')
@@ -247,21 +251,24 @@ class LSPDataset(CropCaching, BaseCocoStyleDataset):
 
     def _read_order(self, count: int, of_lsp: int) -> np.ndarray:
         path = existing_file(self.order_file, 'order_file')
+        needed = (f'order_file {path} must hold the numbers 0 to {count - 1} of all '
+                  'samples, each once')
         try:
-            if path.suffix == '.npy':
-                order = np.load(path)
-            elif ',' in (text := path.read_text('utf-8')):
-                # numbers of LSP come after those of LSP-extended there
-                order = (np.array(text.split(','), float) + of_lsp) % count
-            else:
-                order = np.array(text.split(), float)
-            fits = np.array_equal(np.sort(order), np.arange(count))
-        except ValueError:
-            fits = False
-        if not fits:
-            raise UserError(f'order_file {path} must hold the numbers 0 to '
-                            f'{count - 1} of all samples, each once')
-        return order.astype(np.int64)
+            text = '' if path.suffix == '.npy' else path.read_text('utf-8')
+            order = (np.array(text.replace(',', ' ').split(), float) if text
+                     else np.load(path))
+        except ValueError as error:
+            raise UserError(f'{needed}: {error}') from error
+        numbers, times = np.unique(order, return_counts=True)
+        wrong = {'more than once': numbers[times > 1],
+                 'missing': np.setdiff1d(np.arange(count), numbers),
+                 'of no sample': np.setdiff1d(numbers, np.arange(count))}
+        if any(map(len, wrong.values())):
+            raise UserError(f'{needed}: ' + ', '.join(
+                f'{some[0]:g} is {what}' for what, some in wrong.items() if len(some)))
+        order = order.astype(np.int64)
+        # of the original code, whose numbers of LSP come after LSP-extended's
+        return (order + of_lsp) % count if ',' in text else order
 
     def _data_info(self, key: str, number: int, positions: np.ndarray,
                    visibility: np.ndarray, counts: np.ndarray) -> dict:

@@ -1,4 +1,4 @@
-from .clipped_bbox_transform import ClippedBBoxTransform
+from .bbox_transforms import ClippedBBoxTransform, UniformBBoxTransform
 from .device_targets import DeviceTargets
 from .formatting import PackSemiSupervisedPoseInputs
 from .pose3d_formatting import PackPose3DInputs
@@ -10,7 +10,6 @@ from .quick_transforms import (
 )
 from .random_colors import RandomChannelGain, RandomHSV
 from .topdown_resize import TopdownResize, WholeImageBox
-from .uniform_bbox_transform import UniformBBoxTransform
 
 __all__ = [
     'ClippedBBoxTransform', 'DeviceTargets', 'PackPose3DInputs',

@@ -42,6 +42,13 @@ class CoordinateMSE(BaseMetric):
 
     def __init__(self, predictions_file: str | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
+        if predictions_file is not None:
+            path = Path(str(predictions_file))
+            # a test that cannot write its figures ends before it begins
+            if path.suffix != '.csv' or path.is_dir() or any(
+                    parent.exists() and not parent.is_dir() for parent in path.parents):
+                raise UserError('predictions_file must be a .csv file in a folder, but '
+                                f'it is {predictions_file!r}')
         self.predictions_file = predictions_file
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -77,6 +77,8 @@ class BoxStep(HardViewStep):
         whole(1, **count)
         if half_size != 'auto':
             interval(1, half_size=half_size)
+            for length in half_size:
+                whole(1, half_size=length)
         self.half_size = half_size
         self.count, = count.values()
 

@@ -100,7 +100,7 @@ class IntegralPose3DHead(HeatmapHead):
                  init_cfg: dict | list | None = None,
                  **kwargs) -> None:
         if threshold2d is not None:
-            checks.non_negative(threshold2d=threshold2d)
+            checks.within(0, 1, threshold2d=threshold2d)
             if beta2d is not None:
                 raise UserError(
                     f'threshold2d={threshold2d} takes the place of the softmax '
@@ -154,6 +154,8 @@ class IntegralPose3DHead(HeatmapHead):
                                 f'ratios, but balancer is {balancer}')
             self.terms = tuple(name for name in TERMS if name in ratios)
         if terms is not None:
+            if isinstance(terms, str) or not terms:
+                raise UserError(f'terms must be a list of names, but it is {terms!r}')
             checks.one_of(self.terms, **{
                 f'terms[{index}]': name for index, name in enumerate(terms)})
             self.terms = tuple(name for name in self.terms if name in terms)

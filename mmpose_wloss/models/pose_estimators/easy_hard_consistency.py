@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import torch
 from mmengine.model import BaseModel, ModuleDict
+from mmengine.runner import CheckpointLoader
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
@@ -79,7 +80,9 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         init_cfg (dict, optional): As in MMEngine.
         init_cfgs (dict, optional): The ``init_cfg`` of a network's backbone by the
             network's name, where it begins from other weights than ``network`` says:
-            ``dict(second=dict(type='Pretrained', checkpoint=...))``.
+            ``dict(second=dict(type='Pretrained', checkpoint=...))``. The checkpoint
+            is one of a backbone; of one of a whole network, ``prefix='backbone.'``
+            takes it.
 
     Raises:
         UserError: If an argument does not fit, or the network cannot be taught.
@@ -106,10 +109,15 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         network = dict(network)
         preprocessor = network.pop('data_preprocessor', None)
         super().__init__(data_preprocessor or preprocessor, init_cfg)
-        for name in init_cfgs or ():
+        self.init_cfgs = init_cfgs or {}
+        for name, each in self.init_cfgs.items():
             one_of(self.TEACHERS, init_cfgs=name)
+            if not isinstance(each, dict):
+                raise UserError(
+                    f'init_cfgs.{name} must be an init_cfg, such as '
+                    f"dict(type='Pretrained', checkpoint=…), but it is {each!r}")
         self.networks = ModuleDict({
-            name: MODELS.build(initialized(network, (init_cfgs or {}).get(name)))
+            name: MODELS.build(initialized(network, self.init_cfgs.get(name)))
             for name in self.TEACHERS})
         head = head_of(self.networks['first'], 'network')
         self.outputs = keypoint_outputs(head)
@@ -155,6 +163,18 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         self.predict_with = self.test_cfg.setdefault(
             'predict_with', 'ensemble' if len(self.networks) > 1 else 'first')
         one_of(self.predictors, predict_with=self.predict_with)
+
+    def init_weights(self) -> None:
+        """Initialize the networks.
+
+        Raises:
+            UserError: If a checkpoint of ``init_cfgs`` has nothing of a backbone.
+        """
+        for name, each in self.init_cfgs.items():
+            if each.get('checkpoint'):
+                check_pretrained(
+                    each, self.networks[name].backbone, f'init_cfgs.{name}')
+        super().init_weights()
 
     @property
     def predictors(self) -> list[str]:
@@ -439,6 +459,21 @@ def initialized(network: dict, init_cfg: dict | None) -> dict:
     """A network's config whose backbone begins from other weights, if any."""
     return network if init_cfg is None else dict(
         network, backbone=dict(network['backbone'], init_cfg=init_cfg))
+
+
+def check_pretrained(init_cfg: dict, module: nn.Module, key: str) -> None:
+    """Refuse a checkpoint that has nothing of a module: MMEngine would only warn."""
+    content = CheckpointLoader.load_checkpoint(
+        init_cfg['checkpoint'], map_location='cpu')
+    prefix = init_cfg.get('prefix', '')
+    prefix = f'{prefix}.' if prefix and not prefix.endswith('.') else prefix
+    state = content.get('state_dict', content)
+    names = {name.removeprefix('module.') for name in state}
+    if not any(prefix + name in names for name in module.state_dict()):
+        raise UserError(
+            f'{key}: {init_cfg["checkpoint"]} has no weight of the backbone'
+            + (f' below {prefix!r}' if prefix else '') + '. Of the checkpoint of a '
+            "whole network, prefix='backbone.' takes the backbone")
 
 
 def part_of(inputs: Tensor, indices: list[int]) -> Tensor:

@@ -313,7 +313,8 @@ def test_manual_makes_the_terms_that_have_a_ratio():
 @pytest.mark.parametrize('options, named', [
     (dict(mode='H2'), 'mode'), (dict(integral_unit='mm'), 'integral_unit'),
     (dict(mode='H1', terms=['heatmap2d', 'depth_from_volume']), r'terms\[1\]'),
-    (dict(threshold2d=-1.), 'threshold2d'),
+    (dict(threshold2d=-1.), 'threshold2d'), (dict(threshold2d=5.), 'threshold2d'),
+    (dict(terms='heatmap2d'), "terms.*'heatmap2d'"), (dict(terms=[]), 'terms'),
     (dict(threshold2d=0.003, beta2d=30.), 'beta2d'), (dict(mode='manual'), 'ratios'),
     (dict(mode='manual', balancer=dict(
         type='ManualBalancer', ratios=dict(heatmap2d=1., limbs=1.))), 'limbs'),

@@ -71,6 +71,23 @@ def test_each_network_can_begin_from_weights_of_its_own(tmp_path):
             assert all(torch.equal(state[key], expected[key]) for key in expected)
     with pytest.raises(UserError, match='init_cfgs'):
         build(config, init_cfgs=dict(third=files['second']))
+    with pytest.raises(UserError, match=r'init_cfgs\.second'):
+        build(config, init_cfgs=dict(second='second.pth'))
+
+
+def test_first_weights_out_of_a_whole_network(tmp_path):
+    config, file = NETWORKS['MSRA'](), str(tmp_path / 'network.pth')
+    first = build(config).networks['first']
+    torch.save(dict(state_dict=first.state_dict()), file)
+    second = dict(type='Pretrained', checkpoint=file)
+    # nothing of it is a backbone's
+    with pytest.raises(UserError, match=r"init_cfgs\.second.*prefix='backbone\.'"):
+        build(config, init_cfgs=dict(second=second)).init_weights()
+    model = build(config, init_cfgs=dict(second=dict(second, prefix='backbone.')))
+    model.init_weights()
+    state = model.networks['second'].backbone.state_dict()
+    assert all(torch.equal(state[key], value)
+               for key, value in first.backbone.state_dict().items())
 
 
 @pytest.mark.parametrize('network', NETWORKS)

@@ -1,4 +1,7 @@
+from mmpose_wloss.common.errors import UserError
+
 import numpy as np
+import pytest
 from mmpose.registry import TRANSFORMS
 
 
@@ -26,3 +29,12 @@ def test_rotation_and_the_persons_scale_are_uniform():
 
 def test_without_a_change_of_scale_the_box_stays():
     assert (draws(10, scale_prob=0.)['bbox_scale'] == 100).all()
+
+
+@pytest.mark.parametrize('kind', ['UniformBBoxTransform', 'ClippedBBoxTransform'])
+@pytest.mark.parametrize('name, value', [
+    ('scale_factor', (1.3, 0.7)), ('scale_factor', 0.3), ('rotate_prob', 2.),
+    ('rotate_factor', -3.), ('shift_prob', 'a')])
+def test_ranges_that_make_no_sense(kind, name, value):
+    with pytest.raises(UserError, match=name):
+        TRANSFORMS.build({'type': kind, name: value})
