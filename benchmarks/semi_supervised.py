@@ -105,9 +105,23 @@ MORE = {
         50, 'PoseDual', [AFFINE], 1200),
 }
 
+# three times as long, and what labels for all of them would bring: only then do
+# labels limit what is learned, and not steps
+LONG = {
+    '50 labels, 30 epochs, supervised': dict(supervised(50), epochs=30),
+    '50 labels, 30 epochs, PoseCons, affine': dict(
+        consistency(50, 'PoseCons', [AFFINE]), epochs=30),
+    '50 labels, 30 epochs, PoseCons, joint cutout': dict(
+        consistency(50, 'PoseCons', [CUTOUT, AFFINE]), epochs=30),
+    '800 labels, supervised': supervised(800),
+    '800 labels, 30 epochs, supervised': dict(supervised(800), epochs=30),
+}
+
 
 class PairedStudy(Study):
     """Tells networks from ensembles, and tests pairs of supervised networks as one."""
+
+    ordinate = "AP of what is predicted, PoseDual's ensemble"
 
     def missing(self) -> list[tuple[str, int]]:
         """Without the pairs, which are tested, not trained."""
@@ -158,10 +172,10 @@ STUDY = PairedStudy(
     config='configs/demo/posedual_resnet18_annypose.py',
     configurations=with_labels(50) | {
         PAIR: dict(networks='50 labels, supervised')} |
-    with_labels(200) | MORE | with_labels(400),
+    LONG | with_labels(200) | MORE | with_labels(400),
     seeds={f'{labels} labels, {method}': seeds
            for labels, seeds in SEEDS.items() for method in METHODS} |
-    dict.fromkeys(MORE, 2) | {
+    dict.fromkeys([*MORE, *LONG], 2) | {
         PAIR: PAIRS, '50 labels, supervised': PAIRED + 2 * PAIRS},
     epochs=10,
     figures={

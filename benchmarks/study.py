@@ -55,7 +55,13 @@ class Study:
     have ``teacher``, it is taught by that one's checkpoint of seed 0. Where
     they have ``epochs``, it is trained so long. Where they have ``bfloat16``, it
     is trained in it if this CPU gains by that; the row's ``precision`` tells.
+
+    Attributes:
+        ordinate (str, optional): What is drawn over time, where it is not what the
+            table's first heading says.
     """
+
+    ordinate = None
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
                  seeds: int | dict[str, int], epochs: int,
@@ -241,7 +247,7 @@ class Study:
         draw_curves(
             {name: [{int(epoch): value for epoch, value in row['curve'].items()}
                     for row in rows[name]] for name in names if name in rows},
-            str(path), title, next(iter(self.figures.values())))
+            str(path), title, self.ordinate or next(iter(self.figures.values())))
 
     def main(self, picture: str | None = None, title: str = '',
              names: Sequence[str] = ()) -> None:
