@@ -30,4 +30,5 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
     axes.grid(alpha=0.3)
     figure.legend(loc='outside lower center', ncols=2, fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    # a legend may be wider than the axes
+    figure.savefig(path, dpi=120, bbox_inches='tight')
