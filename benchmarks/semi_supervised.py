@@ -113,6 +113,8 @@ LONG = {
         consistency(50, 'PoseCons', [AFFINE]), epochs=30),
     '50 labels, 30 epochs, PoseCons, joint cutout': dict(
         consistency(50, 'PoseCons', [CUTOUT, AFFINE]), epochs=30),
+    '50 labels, 30 epochs, PoseDual, joint cutout': dict(
+        consistency(50, 'PoseDual', [CUTOUT, AFFINE]), epochs=30),
     '800 labels, supervised': supervised(800),
     '800 labels, 30 epochs, supervised': dict(supervised(800), epochs=30),
 }
