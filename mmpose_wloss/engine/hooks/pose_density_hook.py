@@ -21,6 +21,7 @@ from ...datasets.transforms.pose_density_weights import (
     PoseDensityWeights,
     multiply_pose_weights,
 )
+from ...datasets.wrapped_datasets import wrapped_by
 from ...pose_density import PoseDensityArtifact, effective_sample_size
 
 # what MMPose's losses call their weights
@@ -42,12 +43,11 @@ def weighted_datasets(dataset, transforms: tuple[PoseDensityWeights, ...] = ()
     pipeline = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     transforms += tuple(transform for transform in pipeline
                         if isinstance(transform, PoseDensityWeights))
-    for wrapped in getattr(dataset, 'datasets', None) or [
-            getattr(dataset, 'dataset', None)]:
-        if wrapped is not None:
-            yield from weighted_datasets(wrapped, transforms)
-        elif not isinstance(dataset, UnlabeledPoseDataset):
-            yield from ((transform, dataset) for transform in transforms)
+    within = wrapped_by(dataset)
+    for wrapped in within:
+        yield from weighted_datasets(wrapped, transforms)
+    if not within and not isinstance(dataset, UnlabeledPoseDataset):
+        yield from ((transform, dataset) for transform in transforms)
 
 
 def check_linear(name: str, loss: Callable[[Tensor], Tensor],

@@ -9,6 +9,7 @@ from mmpose.registry import HOOKS
 from ...codecs import HourglassHeatmap
 from ...common.checks import positive, within
 from ...common.errors import UserError
+from ...datasets.wrapped_datasets import walk_datasets
 
 
 def encoders_of(dataset) -> Iterator[BaseKeypointCodec]:
@@ -17,16 +18,13 @@ def encoders_of(dataset) -> Iterator[BaseKeypointCodec]:
     Args:
         dataset (Dataset): A data set, or a wrapper of some.
     """
-    pipeline = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-    for transform in pipeline:
-        encoder = getattr(transform, 'encoder', None)
-        encoder = getattr(encoder, 'codecs', encoder)  # of DeviceTargets
-        if encoder is not None:
-            yield from encoder if isinstance(encoder, list) else [encoder]
-    for wrapped in getattr(dataset, 'datasets', None) or [
-            getattr(dataset, 'dataset', None)]:
-        if wrapped is not None:
-            yield from encoders_of(wrapped)
+    for each in walk_datasets(dataset):
+        pipeline = getattr(each, 'pipeline', None)
+        for transform in getattr(pipeline, 'transforms', ()):
+            encoder = getattr(transform, 'encoder', None)
+            encoder = getattr(encoder, 'codecs', encoder)  # of DeviceTargets
+            if encoder is not None:
+                yield from encoder if isinstance(encoder, list) else [encoder]
 
 
 @HOOKS.register_module()

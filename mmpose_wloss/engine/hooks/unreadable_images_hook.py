@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmpose.registry import HOOKS
 
 from ...common.files import write_whole
+from ...datasets.wrapped_datasets import walk_datasets
 
 # under which a checkpoint keeps what was seen
 INFO = 'unreadable_images'
@@ -42,10 +43,7 @@ class UnreadableImagesHook(Hook):
         self.seen = resumed or dict(samples=0, replaced=0, files={})
         runner.message_hub.update_info(INFO, self.seen)
         self._begin()
-        datasets = [runner.train_dataloader.dataset]
-        for dataset in datasets:
-            datasets += getattr(dataset, 'datasets', [])
-            datasets += [dataset.dataset] if hasattr(dataset, 'dataset') else []
+        for dataset in walk_datasets(runner.train_dataloader.dataset):
             if hasattr(dataset, 'reported'):
                 dataset.reported = True
 

@@ -45,11 +45,11 @@ def center_of_mass(heatmaps: Tensor, threshold: float = 0.003) -> Tensor:
     values = values.masked_fill(values <= threshold, 0)
     total = values.flatten(2).sum(-1, keepdim=True)
     empty = total == 0
-    sums, center = [], []
+    total = total.masked_fill(empty, 1)
+    places = []
     for profile in (values.sum(-2), values.sum(-1)):
         size = profile.shape[-1]
-        sums.append((profile * torch.arange(
-            size, device=profile.device, dtype=profile.dtype)).sum(-1))
-        center.append((size - 1) / 2)
-    return torch.where(empty, values.new_tensor(center),
-                       torch.stack(sums, -1) / total.masked_fill(empty, 1))
+        bins = torch.arange(size, device=profile.device, dtype=profile.dtype)
+        place = (profile * bins).sum(-1, keepdim=True) / total
+        places.append(place.masked_fill(empty, (size - 1) / 2))
+    return torch.cat(places, -1)
