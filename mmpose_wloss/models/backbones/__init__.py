@@ -1,3 +1,4 @@
 from .preact_hourglass import PreActHourglassNet
+from .timm_backbone import TIMMBackbone
 
-__all__ = ['PreActHourglassNet']
+__all__ = ['PreActHourglassNet', 'TIMMBackbone']
