@@ -2,7 +2,8 @@
 
 Each row is written to ``benchmarks/results/{name}.json`` as its training ends,
 so a study can be cut off anywhere, goes on where it was, on another machine
-too, and can be rerun row by row. Not a script itself; the studies beside it use
+too, and can be rerun row by row. Rows of one seed are pairs: they have the same
+labels and the same first weights. Not a script itself; the studies beside it use
 it.
 """
 
@@ -16,13 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpose_wloss.common.configs import annotation_files
-from mmpose_wloss.compat.bfloat16_speed import bfloat16_over_float32
 from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import draw_curves
 
 import numpy as np
 from json_rows import write_rows
 from mmengine.config import Config
+from paired import Difference, difference
+from precision import faster_precision
 from same_data import is_same, summary_of
 from tabulate import tabulate
 
@@ -48,25 +50,36 @@ class Study:
         inputs (dict, optional): What else the rows come from, to be kept with
             them; rows of other inputs do not count, but for rounding. It may be
             set later. Defaults to ``None``.
+        comparisons (Sequence[tuple[str, str]]): Configurations and what each is
+            compared with, seed by seed, in the first figure.
+        headrooms (dict): Lower and upper bound, two configurations, of all
+            comparisons whose configuration's name begins with the key: what there
+            is to win.
 
     Where the options of a configuration have a ``config``, it is trained
     instead of the study's. Where they have ``after``, the name of another
     one, it starts from that one's checkpoint of the same seed; where they
-    have ``teacher``, it is taught by that one's checkpoint of seed 0. Where
-    they have ``epochs``, it is trained so long. Where they have ``bfloat16``, it
-    is trained in it if this CPU gains by that; the row's ``precision`` tells.
+    have ``teacher``, it is taught by that one's checkpoint of the same seed, or
+    of the only one. Where they have ``epochs``, it is trained so long. Where they
+    have ``labels``, so many people are labeled, others for each seed: those from
+    ``seed * labels`` on. Trained in float32 or bfloat16, whichever is faster on this
+    machine; the row's ``precision`` tells.
 
     Attributes:
         ordinate (str, optional): What is drawn over time, where it is not what the
             table's first heading says.
+        only (str): Regular expression of the configurations that are run.
     """
 
     ordinate = None
+    only = ''
 
     def __init__(self, name: str, config: str, configurations: dict[str, dict],
                  seeds: int | dict[str, int], epochs: int,
                  figures: dict[str, str],
-                 scalars: Sequence[str] = (), inputs: dict | None = None):
+                 scalars: Sequence[str] = (), inputs: dict | None = None,
+                 comparisons: Sequence[tuple[str, str]] = (),
+                 headrooms: dict[str, tuple[str, str]] | None = None):
         self.name = name
         self.config = config
         self.configurations = configurations
@@ -76,6 +89,8 @@ class Study:
         self.figures = figures
         self.scalars = scalars
         self.inputs = inputs
+        self.comparisons = comparisons
+        self.headrooms = headrooms or {}
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
         # of several sets the first
         self.annotations = annotation_files(Config.fromfile(
@@ -132,7 +147,7 @@ class Study:
         # seeds before more rows
         return [(name, seed) for name in self.configurations
                 for seed in range(self.seeds[name])
-                if (name, seed) not in there]
+                if (name, seed) not in there and re.search(self.only, name)]
 
     def run(self, minutes: float, processes: int) -> None:
         """Run the rows still missing within a time budget."""
@@ -145,7 +160,8 @@ class Study:
                 jobs.setdefault(training.work_dir, (training, None))
             jobs[job.work_dir] = (job, (name, seed))
         rows = [row for _, row in jobs.values() if row]
-        print(f'{len(rows)} of {sum(self.seeds.values())} rows are missing')
+        print(f'{len(rows)} of {sum(self.seeds.values())} rows are missing'
+              + self.duration(rows, processes))
 
         def ended(training: Training, seconds: float) -> None:
             _, row = jobs[training.work_dir]
@@ -156,7 +172,7 @@ class Study:
             self.add(dict(
                 configuration=name, options=self.configurations[name],
                 seed=seed, epochs=training.epochs,
-                precision=self.precision(self.configurations[name]),
+                precision=self.precision(training.config),
                 figures=validations[training.epochs],
                 curve={epoch: figures.get(next(iter(self.figures)))
                        for epoch, figures in validations.items()},
@@ -168,34 +184,52 @@ class Study:
                 versions={package: importlib.import_module(package).__version__
                           for package in PACKAGES},
                 python=platform.python_version()))
+            print(f'\n{name}, seed {seed}: {seconds / 60:.1f} minutes')
+            print(*self.headroom_lines(name), sep='\n')
 
         run_trainings([training for training, _ in jobs.values()], processes,
                       deadline=time.monotonic() + 60 * minutes, ended=ended)
 
+    def duration(self, rows: Sequence[tuple[str, int]], processes: int) -> str:
+        """How long rows will take, by those of their configurations that are there."""
+        timed = {name: np.mean([row['seconds'] for row in there])
+                 for name, there in self.by_configuration().items()}
+        minutes = sum(timed.get(name, 0) for name, _ in rows) / 60 / processes
+        others = sum(name not in timed for name, _ in rows)
+        return (f': about {minutes:.0f} minutes by the rows that are there'
+                + (f', and {others} rows of configurations without one' if others
+                   else ''))
+
     @staticmethod
-    def precision(options: dict) -> str:
+    def precision(config: Config) -> str:
         """In what a training computes on this machine."""
-        return ('bfloat16' if options.get('bfloat16')
-                and bfloat16_over_float32() < 1 else 'float32')
+        wrapper = config.optim_wrapper.get('type', 'OptimWrapper')
+        return 'bfloat16' if wrapper == 'Bfloat16OptimWrapper' else 'float32'
 
     def training(self, name: str, seed: int) -> Training:
         """The training of a row, after the one that it starts from."""
         options = dict(self.configurations[name])
-        config = options.pop('config', self.config)
+        file = ROOT / options.pop('config', self.config)
         epochs = options.pop('epochs', self.epochs)
-        if self.precision(options) == 'bfloat16':
-            options['optim_wrapper.type'] = 'Bfloat16OptimWrapper'
-        options.pop('bfloat16', None)
+        labels = options.pop('labels', None)
         start, teacher = (options.pop(key, None) for key in ('after', 'teacher'))
+        config = Config.fromfile(str(file))
+        if labels is not None:
+            options[f'{labeled_data(config)}.indices'] = list(
+                range(seed * labels, (seed + 1) * labels))
+        config.merge_from_dict(dict(options))
+        if faster_precision(config) == 'bfloat16':
+            options['optim_wrapper.type'] = 'Bfloat16OptimWrapper'
         return Training(
-            ROOT / config, ROOT / 'work_dirs' / self.name, {
+            file, ROOT / 'work_dirs' / self.name, {
                 'train_cfg.max_epochs': epochs,
                 'param_scheduler.1.end': epochs,
                 'randomness.seed': seed,
                 **options
             }, re.sub(r'\W+', '_', f'{name}_{seed}'),
             after=(self.training(start, seed) if start else
-                   self.training(teacher, 0) if teacher else None),
+                   self.training(teacher, min(seed, self.seeds[teacher] - 1))
+                   if teacher else None),
             checkpoint_key=('model.teacher_checkpoint' if teacher
                             else 'load_from'))
 
@@ -241,6 +275,58 @@ class Study:
         return tabulate(lines, ['configuration', 'seeds',
                                 *self.figures.values()], tablefmt='github')
 
+    def by_seed(self, name: str) -> dict[int, float]:
+        """The first figure of a configuration's rows, by seed."""
+        key = next(iter(self.figures))
+        return {row['seed']: self.figures_of(row)[key]
+                for row in self.by_configuration().get(name, ())
+                if key in self.figures_of(row)}
+
+    def difference(self, name: str, baseline: str) -> Difference:
+        """By how much a configuration is above another one, seed by seed."""
+        return difference(self.by_seed(name), self.by_seed(baseline))
+
+    def headroom(self, name: str) -> Difference | None:
+        """What there is to win for a configuration, if bounds are known."""
+        for prefix, (lower, upper) in self.headrooms.items():
+            if name.startswith(prefix):
+                return self.difference(upper, lower)
+        return None
+
+    def headroom_lines(self, name: str | None = None) -> list[str]:
+        """Headroom and spread of the groups, or of that of a configuration."""
+        lines = []
+        for prefix, (lower, upper) in self.headrooms.items():
+            if name is not None and not name.startswith(prefix):
+                continue
+            bounds = [list(self.by_seed(bound).values()) for bound in (lower, upper)]
+            if not all(bounds):
+                continue
+            spread = (f', seeds of the lower one ± {np.std(bounds[0], ddof=1):.3f}'
+                      if len(bounds[0]) > 1 else '')
+            lines.append(
+                f'{prefix}: from {np.mean(bounds[0]):.3f} ({lower}) to '
+                f'{np.mean(bounds[1]):.3f} ({upper}): headroom '
+                f'{np.mean(bounds[1]) - np.mean(bounds[0]):.3f}{spread}')
+        return lines
+
+    def table_of_differences(self) -> str:
+        """Differences of the first figure, paired by seed, as Markdown."""
+        lines = []
+        for name, baseline in self.comparisons:
+            found = self.difference(name, baseline)
+            if not found.pairs:
+                continue
+            headroom = self.headroom(name)
+            lines.append([
+                name, baseline, found.pairs, str(found),
+                f'{found.mean / headroom.mean:.0%}'
+                if headroom and headroom.pairs else '-'])
+        return tabulate(lines, [
+            'configuration', 'compared with', 'pairs',
+            f'difference of {next(iter(self.figures.values()))} [95 %]',
+            'of the headroom'], tablefmt='github')
+
     def draw(self, path: str, title: str, names: Sequence[str]) -> None:
         """Draw the first figure over time for some configurations."""
         rows = self.by_configuration()
@@ -259,10 +345,28 @@ class Study:
             'shows what is there')
         parser.add_argument('--processes', type=int, default=2,
                             help='trainings at a time')
+        parser.add_argument(
+            '--only', default='', metavar='PATTERN',
+            help='run only configurations whose names this regular expression is '
+            'found in')
         args = parser.parse_args()
+        self.only = args.only
         if args.minutes > 0:
             self.run(args.minutes, args.processes)
         print(self.table())
+        for shown in (*self.headroom_lines(), self.table_of_differences()):
+            print('\n' + shown)
         if picture is not None:
             self.draw(ROOT / picture, title, names)
             print(f'drawn: {picture}')
+
+
+def labeled_data(config: Config) -> str:
+    """The key of the data set that has labels: of several, the first."""
+    key, dataset = 'train_dataloader.dataset', config.train_dataloader.dataset
+    while inner := dataset.get('dataset') or dataset.get('datasets'):
+        if isinstance(inner, list):
+            key, dataset = f'{key}.datasets.0', inner[0]
+        else:
+            key, dataset = f'{key}.dataset', inner
+    return key

@@ -40,7 +40,7 @@ model = dict(
 dataset_type = 'CocoDataset'
 data_mode = 'topdown'
 data_root = 'data/lspet/'
-metainfo = dict(from_file='{{ fileDirname }}/lsp.py')
+metainfo = dict(from_file='{{ fileDirname }}/../_base_/datasets/lsp.py')
 crop = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale', padding=1.)]
 affine = dict(
     type='TopdownAffine', input_size=codec['input_size'], use_udp=True)
