@@ -4,7 +4,6 @@ from contextlib import nullcontext
 
 import torch
 from mmengine.model import BaseModel, ModuleDict
-from mmengine.runner import CheckpointLoader
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from ..heads.keypoint_outputs import (
     scaled,
 )
 from ..module_contexts import evaluation, recorded
+from ..pretrained import check_pretrained
 
 
 class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
@@ -459,21 +459,6 @@ def initialized(network: dict, init_cfg: dict | None) -> dict:
     """A network's config whose backbone begins from other weights, if any."""
     return network if init_cfg is None else dict(
         network, backbone=dict(network['backbone'], init_cfg=init_cfg))
-
-
-def check_pretrained(init_cfg: dict, module: nn.Module, key: str) -> None:
-    """Refuse a checkpoint that has nothing of a module: MMEngine would only warn."""
-    content = CheckpointLoader.load_checkpoint(
-        init_cfg['checkpoint'], map_location='cpu')
-    prefix = init_cfg.get('prefix', '')
-    prefix = f'{prefix}.' if prefix and not prefix.endswith('.') else prefix
-    state = content.get('state_dict', content)
-    names = {name.removeprefix('module.') for name in state}
-    if not any(prefix + name in names for name in module.state_dict()):
-        raise UserError(
-            f'{key}: {init_cfg["checkpoint"]} has no weight of the backbone'
-            + (f' below {prefix!r}' if prefix else '') + '. Of the checkpoint of a '
-            "whole network, prefix='backbone.' takes the backbone")
 
 
 def part_of(inputs: Tensor, indices: list[int]) -> Tensor:
