@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from paired import Difference
 
 
 def draw_comparison(panels: dict[str, dict[str, dict[str, Sequence[float]]]],
@@ -46,6 +47,36 @@ def draw_comparison(panels: dict[str, dict[str, dict[str, Sequence[float]]]],
         axes.invert_yaxis()
         axes.grid(alpha=0.3)
     _save(figure, handles, path)
+
+
+def draw_differences(differences: Sequence[tuple[str, str, str, Difference]],
+                     path: str | Path, title: str) -> None:
+    """Draw differences with their 95 % intervals, a line each.
+
+    Args:
+        differences (Sequence): What is compared, with what, in which figure, and the
+            difference, as of ``Study.differences``. Without one nothing is drawn.
+        path (str or Path): The picture's path; its ending decides the format.
+        title (str): Title.
+    """
+    if not differences:
+        return
+    figure = Figure(figsize=(9, 1.2 + 0.3 * len(differences)), layout='constrained')
+    axes = figure.subplots()
+    for place, (*_, each) in enumerate(differences):
+        color = 'C0' if each.significant else 'gray'
+        if each.pairs > 1:
+            axes.plot([each.low, each.high], [place, place], color=color)
+        axes.plot(each.mean, place, 'o', color=color)
+    axes.axvline(0, color='black', linewidth=0.8)
+    axes.set(title=title, yticks=range(len(differences)),
+             xlabel='difference, with its 95 % interval (gray: it holds 0)')
+    axes.set_yticklabels([f'{name} − {baseline} ({in_what})'
+                          for name, baseline, in_what, _ in differences], fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3)
+    _save(figure, {}, str(path))
+    print(f'drawn: {path}')
 
 
 def draw_term_curves(curves: Mapping[str, Sequence[Mapping[str, Mapping]]],
@@ -99,7 +130,8 @@ def draw_term_curves(curves: Mapping[str, Sequence[Mapping[str, Mapping]]],
 
 
 def _save(figure: Figure, handles: dict, path: str) -> None:
-    figure.legend(handles.values(), handles, loc='outside lower center',
-                  ncols=len(handles), fontsize=8)
+    if handles:
+        figure.legend(handles.values(), handles, loc='outside lower center',
+                      ncols=len(handles), fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -50,8 +50,8 @@ class Study:
         inputs (dict, optional): What else the rows come from, to be kept with
             them; rows of other inputs do not count, but for rounding. It may be
             set later. Defaults to ``None``.
-        comparisons (Sequence[tuple[str, str]]): Configurations and what each is
-            compared with, seed by seed, in the first figure.
+        comparisons (Sequence[tuple]): Configurations and what each is compared with,
+            seed by seed, in the first figure or in a third item's.
         headrooms (dict): Lower and upper bound, two configurations, of all
             comparisons whose configuration's name begins with the key: what there
             is to win.
@@ -62,8 +62,9 @@ class Study:
     have ``teacher``, it is taught by that one's checkpoint of the same seed, or
     of the only one. Where they have ``epochs``, it is trained so long. Where they
     have ``labels``, so many people are labeled, others for each seed: those from
-    ``seed * labels`` on. Trained in float32 or bfloat16, whichever is faster on this
-    machine; the row's ``precision`` tells.
+    ``seed * labels`` on. Where they have ``seeds_from``, random numbers are those of
+    the seed plus this, with the labels of the seed. Trained in float32 or bfloat16,
+    whichever is faster on this machine; the row's ``precision`` tells.
 
     Attributes:
         ordinate (str, optional): What is drawn over time, where it is not what the
@@ -78,7 +79,7 @@ class Study:
                  seeds: int | dict[str, int], epochs: int,
                  figures: dict[str, str],
                  scalars: Sequence[str] = (), inputs: dict | None = None,
-                 comparisons: Sequence[tuple[str, str]] = (),
+                 comparisons: Sequence[tuple[str, ...]] = (),
                  headrooms: dict[str, tuple[str, str]] | None = None):
         self.name = name
         self.config = config
@@ -212,6 +213,7 @@ class Study:
         file = ROOT / options.pop('config', self.config)
         epochs = options.pop('epochs', self.epochs)
         labels = options.pop('labels', None)
+        seeds_from = options.pop('seeds_from', 0)
         start, teacher = (options.pop(key, None) for key in ('after', 'teacher'))
         config = Config.fromfile(str(file))
         if labels is not None:
@@ -224,7 +226,7 @@ class Study:
             file, ROOT / 'work_dirs' / self.name, {
                 'train_cfg.max_epochs': epochs,
                 'param_scheduler.1.end': epochs,
-                'randomness.seed': seed,
+                'randomness.seed': seeds_from + seed,
                 **options
             }, re.sub(r'\W+', '_', f'{name}_{seed}'),
             after=(self.training(start, seed) if start else
@@ -275,22 +277,24 @@ class Study:
         return tabulate(lines, ['configuration', 'seeds',
                                 *self.figures.values()], tablefmt='github')
 
-    def by_seed(self, name: str) -> dict[int, float]:
-        """The first figure of a configuration's rows, by seed."""
-        key = next(iter(self.figures))
-        return {row['seed']: self.figures_of(row)[key]
+    def by_seed(self, name: str, figure: str | None = None) -> dict[int, float]:
+        """A figure of a configuration's rows by seed, by default the first one."""
+        figure = figure or next(iter(self.figures))
+        return {row['seed']: values[figure]
                 for row in self.by_configuration().get(name, ())
-                if key in self.figures_of(row)}
+                if figure in (values := self.figures_of(row))}
 
-    def difference(self, name: str, baseline: str) -> Difference:
+    def difference(self, name: str, baseline: str,
+                   figure: str | None = None) -> Difference:
         """By how much a configuration is above another one, seed by seed."""
-        return difference(self.by_seed(name), self.by_seed(baseline))
+        return difference(self.by_seed(name, figure), self.by_seed(baseline, figure))
 
     def headroom(self, name: str) -> Difference | None:
-        """What there is to win for a configuration, if bounds are known."""
+        """What there is to win for a configuration, where its bounds are there."""
         for prefix, (lower, upper) in self.headrooms.items():
             if name.startswith(prefix):
-                return self.difference(upper, lower)
+                found = self.difference(upper, lower)
+                return found if found.pairs else None
         return None
 
     def headroom_lines(self, name: str | None = None) -> list[str]:
@@ -301,31 +305,35 @@ class Study:
                 continue
             bounds = [list(self.by_seed(bound).values()) for bound in (lower, upper)]
             if not all(bounds):
-                continue
+                continue  # a bound has no row yet
             spread = (f', seeds of the lower one ± {np.std(bounds[0], ddof=1):.3f}'
                       if len(bounds[0]) > 1 else '')
             lines.append(
-                f'{prefix}: from {np.mean(bounds[0]):.3f} ({lower}) to '
+                f'{prefix or "all"}: from {np.mean(bounds[0]):.3f} ({lower}) to '
                 f'{np.mean(bounds[1]):.3f} ({upper}): headroom '
                 f'{np.mean(bounds[1]) - np.mean(bounds[0]):.3f}{spread}')
         return lines
 
+    def differences(self) -> list[tuple[str, str, str, Difference]]:
+        """What is compared, with what, in which figure, and by how much."""
+        found = []
+        for name, baseline, *figure in self.comparisons:
+            key = figure[0] if figure else next(iter(self.figures))
+            each = self.difference(name, baseline, key)
+            if each.pairs:
+                found.append((name, baseline, self.figures[key], each))
+        return found
+
     def table_of_differences(self) -> str:
-        """Differences of the first figure, paired by seed, as Markdown."""
+        """Differences over pairs of rows, as Markdown."""
         lines = []
-        for name, baseline in self.comparisons:
-            found = self.difference(name, baseline)
-            if not found.pairs:
-                continue
+        for name, baseline, figure, each in self.differences():
             headroom = self.headroom(name)
-            lines.append([
-                name, baseline, found.pairs, str(found),
-                f'{found.mean / headroom.mean:.0%}'
-                if headroom and headroom.pairs else '-'])
-        return tabulate(lines, [
-            'configuration', 'compared with', 'pairs',
-            f'difference of {next(iter(self.figures.values()))} [95 %]',
-            'of the headroom'], tablefmt='github')
+            share = f'{each.mean / headroom.mean:.0%}' if headroom else '-'
+            lines.append([name, baseline, figure, each.pairs, str(each), share])
+        return tabulate(lines, ['configuration', 'compared with', 'in', 'pairs',
+                                'difference [95 %]', 'of the headroom'],
+                        tablefmt='github')
 
     def draw(self, path: str, title: str, names: Sequence[str]) -> None:
         """Draw the first figure over time for some configurations."""

@@ -1,4 +1,4 @@
-# Two networks that teach each other: 300 labeled people, 5,700 without labels
+# Two networks that teach each other: 300 labeled people, and all 6,000 without labels
 _base_ = 'supervised_efficientnet_lite0_lspet.py'
 
 batch_size = 32
@@ -13,9 +13,7 @@ labeled = dict(
 unlabeled = dict(
     type='UnlabeledPoseDataset', cache='disk', data_root=_base_.data_root,
     metainfo=_base_.metainfo, data_prefix=dict(img='images/'),
-    ann_file='lspet_train.json',
-    indices=_base_.num_labeled - _base_.num_people,
-    pipeline=_base_.train_pipeline[:-2])
+    ann_file='lspet_train.json', pipeline=_base_.train_pipeline[:-2])
 train_dataloader = dict(
     batch_size=batch_size,
     sampler=dict(
