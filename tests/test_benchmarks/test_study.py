@@ -3,13 +3,17 @@
 import json
 
 import numpy as np
+import precision as precision_module
 import pytest
 import semi_supervised
 import study as study_module
+from mmengine.config import Config
+from paired import difference
 from same_data import is_same
+from scipy import stats
 from study import Study
 
-OPTIONS = {'plain': {}, 'fast': {'bfloat16': True, 'epochs': 3}}
+OPTIONS = {'plain': {}, 'short': {'epochs': 3}}
 
 
 def annotations(seed=0, people=200, moved=0.):
@@ -43,12 +47,12 @@ def row(seed, name='plain', epochs=10, **other):
 def test_a_study_goes_on_on_another_machine(study):
     study.add(row(0))
     begun = study.data()
-    assert study.missing() == [('plain', 1), ('fast', 0), ('fast', 1)]
+    assert study.missing() == [('plain', 1), ('short', 0), ('short', 1)]
     # where joints were rounded otherwise
     study.annotations.write_text(json.dumps(annotations(moved=0.01)))
     study.inputs = dict(effective_sample_size=812.35)
     study.add(row(1))
-    assert study.missing() == [('fast', 0), ('fast', 1)]
+    assert study.missing() == [('short', 0), ('short', 1)]
     assert json.loads(study.file.read_text())['data'] == begun
     assert study.table().splitlines()[-1].split('|')[2].strip() == '2'
 
@@ -69,25 +73,120 @@ def test_rows_on_other_people_are_not_mixed(study, others):
 def test_rows_of_other_options_and_inputs_do_not_count(study):
     study.add(dict(row(0), options={'model.a': 1}))
     study.add(dict(row(0), inputs=dict(effective_sample_size=700)))
-    study.add(row(0, 'fast', epochs=10))
+    study.add(row(0, 'short', epochs=10))
     assert len(study.missing()) == 4
 
 
-@pytest.mark.parametrize('over_float32, precision, wrapper', [
-    (0.5, 'bfloat16', 'Bfloat16OptimWrapper'), (1.5, 'float32', None)])
-def test_bfloat16_where_it_is_faster(study, monkeypatch, over_float32,
-                                     precision, wrapper):
-    monkeypatch.setattr(study_module, 'bfloat16_over_float32',
-                        lambda: over_float32)
+@pytest.fixture
+def trainings(monkeypatch):
+    """What trainings are made of, in place of trainings."""
     monkeypatch.setattr(
         study_module, 'Training',
-        lambda config, root, options, name, **kwargs: (options, name))
-    options, name = study.training('fast', 1)
-    assert options.get('optim_wrapper.type') == wrapper
-    assert options['train_cfg.max_epochs'] == 3 and 'bfloat16' not in options
-    assert name == 'fast_1'
-    assert study.precision(OPTIONS['fast']) == precision
-    assert study.precision(OPTIONS['plain']) == 'float32'
+        lambda config, root, options, name, **kwargs: dict(
+            options=options, name=name, config=str(config), **kwargs))
+    monkeypatch.setattr(study_module, 'faster_precision', lambda config: 'float32')
+
+
+@pytest.mark.parametrize('precision, wrapper', [
+    ('bfloat16', 'Bfloat16OptimWrapper'), ('float32', None)])
+def test_a_training_takes_the_faster_precision(study, trainings, monkeypatch,
+                                               precision, wrapper):
+    monkeypatch.setattr(study_module, 'faster_precision', lambda config: precision)
+    training = study.training('short', 1)
+    assert training['options'].get('optim_wrapper.type') == wrapper
+    assert training['options']['train_cfg.max_epochs'] == 3
+    assert training['name'] == 'short_1'
+    config = Config(dict(optim_wrapper=dict(type=wrapper or 'OptimWrapper')))
+    assert study.precision(config) == precision
+
+
+@pytest.mark.parametrize('config, key', [
+    ('demo/resnet18_mse_annypose', 'train_dataloader.dataset'),
+    ('demo/supervised_resnet18_annypose', 'train_dataloader.dataset.dataset'),
+    ('demo/posedual_resnet18_annypose', 'train_dataloader.dataset.datasets.0'),
+    ('lspet/posedual_efficientnet_lite0_lspet',
+     'train_dataloader.dataset.datasets.0.dataset')])
+def test_a_seed_has_its_own_labels(study, trainings, config, key):
+    study.configurations = {'few': {
+        'config': f'configs/{config}.py', 'labels': 20, 'seeds_from': 100}}
+    study.seeds = dict(few=3)
+    options = study.training('few', 2)['options']
+    assert options[f'{key}.indices'] == list(range(40, 60))
+    assert options['randomness.seed'] == 102
+    merged = Config.fromfile(str(study_module.ROOT / f'configs/{config}.py'))
+    merged.merge_from_dict(options)
+    dataset = merged
+    for part in key.split('.'):
+        dataset = dataset[int(part) if part.isdigit() else part]
+    assert dataset.type == 'CocoDataset' and len(dataset.indices) == 20
+
+
+def test_a_teacher_is_that_of_the_seed_or_the_only_one(study, trainings):
+    study.configurations = {'one': {}, 'each': {},
+                            'by one': {'teacher': 'one'},
+                            'by each': {'teacher': 'each'}}
+    study.seeds = {'one': 1, 'each': 3, 'by one': 3, 'by each': 3}
+    assert study.training('by one', 2)['after']['name'] == 'one_0'
+    assert study.training('by each', 2)['after']['name'] == 'each_2'
+
+
+def test_only_what_is_asked_for_is_missing(study):
+    study.only = '^sh'
+    assert study.missing() == [('short', 0), ('short', 1)]
+
+
+def test_differences_are_paired_and_shares_of_the_headroom(study):
+    study.configurations = {'few': {}, 'all': {}, 'few, ours': {}, 'few, other': {}}
+    study.seeds = dict.fromkeys(study.configurations, 3)
+    study.comparisons = [('few, ours', 'few'), ('few, other', 'few'),
+                         ('few, ours', 'few', 'PCK')]
+    study.figures = {'coco/AP': 'AP', 'PCK': 'PCK'}
+    study.headrooms = {'few': ('few', 'all'), 'many': ('all', 'few')}
+    for name, values in {'few': (.2, .3, .4), 'all': (.4, .5, .6),
+                         'few, ours': (.25, .37)}.items():
+        for seed, value in enumerate(values):
+            study.add(dict(configuration=name, options={}, seed=seed, epochs=10,
+                           figures={'coco/AP': value, 'PCK': 2 * value}, curve={},
+                           inputs=study.inputs, seconds=60.))
+    (_, _, figure, each), (*_, twice) = study.differences()
+    assert figure == 'AP' and each.pairs == 2  # seed 2 has no partner
+    assert each.mean == pytest.approx(.06) and twice.mean == pytest.approx(.12)
+    assert study.headroom('few, ours').mean == pytest.approx(.2)
+    assert '30%' in study.table_of_differences()
+    line, = study.headroom_lines('few, ours')
+    assert '0.300' in line and '0.500' in line and '± 0.100' in line
+    assert 'about 1 minutes' in study.duration([('few', 0), ('all', 0)], 2)
+
+
+def test_a_difference_has_the_interval_of_students_t():
+    ours, others = {0: .5, 1: .7, 2: .6, 5: 1.}, {2: .5, 0: .3, 1: .6}
+    found = difference(ours, others)
+    low, high = stats.ttest_rel([.5, .7, .6], [.3, .6, .5]).confidence_interval()
+    assert found == pytest.approx((np.mean([.2, .1, .1]), low, high, 3))
+    assert not found.significant
+    assert difference({0: 1., 1: 1.1}, {0: 0., 1: .1}).significant
+    assert difference({0: 1.}, {0: .5}) == (.5, -np.inf, np.inf, 1)
+    assert difference({0: 1.}, {1: .5}).pairs == 0
+
+
+def test_the_faster_precision_is_measured_on_the_network(monkeypatch):
+    config = Config.fromfile(
+        str(study_module.ROOT / 'configs/demo/posedual_resnet18_annypose.py'))
+    expected = {True: 'float32', False: 'bfloat16'}
+    for exact_is_faster, name in expected.items():
+        precision_module._faster.cache_clear()
+        clock, calls = [0.], [0]
+
+        def now(exact_is_faster=exact_is_faster, clock=clock, calls=calls):
+            # every second call ends a step, every second step is in bfloat16
+            calls[0] += 1
+            half = calls[0] % 4 in (3, 0)
+            clock[0] += 2. if half == exact_is_faster else 1.
+            return clock[0]
+
+        monkeypatch.setattr(precision_module.time, 'process_time', now)
+        assert precision_module.faster_precision(config) == name
+    precision_module._faster.cache_clear()
 
 
 @pytest.mark.parametrize('one, other, same', [
@@ -100,7 +199,7 @@ def test_values_within_rounding(one, other, same):
 
 
 def test_networks_are_told_from_their_ensemble():
-    figures = semi_supervised.STUDY.figures_of
+    figures = semi_supervised.EMBEDDED.figures_of
     one = {'coco/AP': .2, 'PCK': .7}
     assert figures(dict(figures=one)) == one
     cons = {'first/PCK': .7, 'first/coco/AP': .2, **one}
@@ -116,5 +215,17 @@ def test_networks_are_told_from_their_ensemble():
 
 def test_a_pair_of_networks_is_tested_but_not_trained():
     study = semi_supervised.STUDY
-    assert semi_supervised.PAIR in study.configurations
-    assert all(name != semi_supervised.PAIR for name, _ in study.missing())
+    pair, = study.pairs()
+    networks = study.configurations[pair]['networks']
+    assert {*networks} < {*study.configurations}
+    assert all(name != pair for name, _ in study.missing())
+
+
+@pytest.mark.parametrize('study', [semi_supervised.STUDY, semi_supervised.EMBEDDED])
+def test_studies_name_what_is_there_and_survive_json(study):
+    named = [name for comparison in study.comparisons for name in comparison[:2]]
+    assert {*named, *(each for bounds in study.headrooms.values() for each in bounds)
+            } <= {*study.configurations}
+    assert all(figure in study.figures for _, _, *rest in study.comparisons
+               for figure in rest)
+    assert json.loads(json.dumps(study.configurations)) == study.configurations
