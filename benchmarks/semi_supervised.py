@@ -136,6 +136,7 @@ ALL = ('PoseCons, 2 cutouts', 'PoseCons, affine', 'supervised, 32 images a step'
 UPPER = '6,000 labels, supervised'
 CONFIGURATIONS = {
     '300 labels, supervised': supervised(300), UPPER: supervised(6000),
+    **with_labels(300, *ALL[:3]),
     **with_labels(100, *MAIN), **with_labels(1000, *MAIN), **with_labels(300, *ALL)}
 
 COMPARISONS = [
