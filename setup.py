@@ -128,6 +128,7 @@ setup(
         'mim': read_requirements('mminstall.txt'),
         'synthetic': read_requirements('synthetic.txt'),
         'deploy': read_requirements('deploy.txt'),
+        'timm': read_requirements('timm.txt'),
         'tests': read_requirements('tests.txt'),
         'docs': read_requirements('docs.txt'),
     },
