@@ -1,29 +1,32 @@
-"""Whether weighting rare poses helps, and which weights do.
+"""Whether weighting rare poses helps, and which weights do, on real people.
 
-Trains the demo's network, with heatmaps and with DeepPose's regression, on the
-embedded data set, whose pose classes have known shares, with no weights, those
-of the original code ("the source's"), leave-one-out, leave-one-out and
-tempered, and weights by the true class. Render the data first, the second with
-more people to validate on:
-python -m mmpose_wloss render dataset --out data/annypose
-python -m mmpose_wloss render dataset --out data/annypose_balance --val 3000
+Trains a pretrained network, with heatmaps and with DeepPose's regression, on
+LSP-extended, the source's own data set, with no weights, those of the original code
+("the source's"), and leave-one-out ones, as they are and tempered. What other data
+bring says how much there is to gain. Get data and weights first:
+python benchmarks/lspet.py and python benchmarks/imagenet_weights.py
 """
 
-import dataclasses
 import json
 
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.datasets.poses import Poses
+from mmpose_wloss.pose_density import PoseDensityArtifact
 
 import numpy as np
 from figures import draw_comparison
+from heatmap_losses import COMMON, EPOCHS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
+from paired import difference
 from same_data import summary_of
 from study import ROOT, Study
 from tabulate import tabulate
 
 FOLDER = 'work_dirs/pose_density_weights'
+DATASET = 'train_dataloader.dataset.dataset'
+PLACE = 6  # of PoseDensityWeights in the pipeline
 # of the densities; the tempered one's also bounds the bins
 DENSITIES = {
     'source': dict(mode='source'),
@@ -31,68 +34,87 @@ DENSITIES = {
     'tempered': {},
 }
 NETWORKS = {
-    'heatmap': {
-        'config': 'configs/demo/resnet18_wloss_annypose.py',
-        'bfloat16': True,
-        # its rows were measured without
-        'model.train_cfg.compute_acc': False,
-    },
-    'DeepPose': {
-        'config': 'configs/demo/deeppose_resnet18_wloss_annypose.py',
-    },
+    'heatmap': 'configs/lspet/efficientnet_lite0_wloss_lspet.py',
+    'DeepPose': 'configs/lspet/deeppose_efficientnet_lite0_wloss_lspet.py',
 }
-CLASSES = ('standing', 'walking', 'sitting', 'reaching', 'lying', 'bending',
-           'upside_down')
-EPOCHS = 10
-VALIDATION = 'data/annypose_balance/'
-PLACE = 6  # of PoseDensityWeights in the pipeline
+WEIGHTS = {
+    'no weights': {},
+    "the source's": dict(weights='source'),
+    'tempered': dict(weights='tempered'),
+    'leave-one-out': dict(weights='leave-one-out'),
+    'tempered, second half': dict(weights='tempered', begin=EPOCHS // 2),
+}
 
 
 def file_of(weights: str) -> str:
     return f'{FOLDER}/{weights}.npz'
 
 
-def options(network: str, weights: str | None) -> dict:
+EVALUATION = {
+    'train_cfg.val_interval': EPOCHS,
+    'val_evaluator': [
+        dict(type='PoseRarityMetric', file=file_of('tempered'),
+             metric=[dict(type='LSPPCKAccuracy'),
+                     dict(type='PCKAccuracy', thr=0.1)])
+    ],
+}
+
+
+def options(network: str, weights: str | None = None, begin: int = 0) -> dict:
     return {
-        **NETWORKS[network],
-        f'train_dataloader.dataset.pipeline.{PLACE}.file':
-        file_of(weights or 'tempered'),
+        **COMMON, **EVALUATION,
+        'config': NETWORKS[network],
+        f'{DATASET}.pipeline.{PLACE}.file': file_of(weights or 'tempered'),
         'default_hooks.pose_density.weighted': weights is not None,
-        'train_cfg.val_interval': EPOCHS,
-        'val_dataloader.dataset.data_root': VALIDATION,
-        'val_evaluator': [
-            dict(type='PoseRarityMetric', file=file_of('tempered'),
-                 group_by='pose_class',
-                 metric=[dict(type='PCKAccuracy', thr=0.1),
-                         dict(type='CocoMetric')])
-        ],
+        'default_hooks.pose_density.begin': begin,
     }
 
 
-WEIGHTS = {'no weights': None, "the source's": 'source',
-           'leave-one-out': 'leave-one-out',
-           'leave-one-out, tempered': 'tempered', 'oracle': 'oracle'}
+# what more data bring, and a network that sees rare poses alone; both without weights
+# and with as many steps
+FEWER, SPECIALIST = 'a third of the people', 'the rarer half alone'
+SPECIALIST_DATA = {
+    'config': 'configs/lspet/efficientnet_lite0_mse_lspet.py',
+    f'{DATASET}.data_root': '',
+    f'{DATASET}.ann_file': f'{FOLDER}/rarer_half.json',
+    f'{DATASET}.data_prefix.img': 'data/lspet/images/',
+}
+CONFIGURATIONS = {
+    **{f'{network}, {name}': options(network, **WEIGHTS[name])
+       for network in NETWORKS for name in WEIGHTS},
+    **{f'{network}, {FEWER}': {**options(network), 'labels': 2000}
+       for network in NETWORKS},
+    f'heatmap, {SPECIALIST}': {**COMMON, **EVALUATION, **SPECIALIST_DATA},
+}
 STUDY = Study(
     'pose_density_weights',
-    config='configs/demo/resnet18_wloss_annypose.py',
-    configurations={f'{network}, {name}': options(network, weights)
-                    for network in NETWORKS
-                    for name, weights in WEIGHTS.items()},
+    config='configs/lspet/efficientnet_lite0_wloss_lspet.py',
+    configurations=CONFIGURATIONS,
     seeds=3,
     epochs=EPOCHS,
     figures={
-        'error': 'error, all',
-        'common/error': 'common half',
-        'middle/error': 'middle',
-        'rare/error': 'rare tenth',
+        'PCK@0.2': 'PCK@0.2',
+        'common/PCK@0.2': 'PCK@0.2, common half',
+        'middle/PCK@0.2': 'PCK@0.2, middle',
+        'rare/PCK@0.2': 'PCK@0.2, rare tenth',
+        'PCK': 'PCK@0.1 of the box',
+        'error': 'error',
+        'common/error': 'error, common half',
+        'middle/error': 'error, middle',
+        'rare/error': 'error, rare tenth',
         'slope': 'slope',
-        'PCK': 'PCK@0.1',
-        'coco/AP': 'AP',
-    })
+    },
+    comparisons=[(name, f'{name.partition(",")[0]}, no weights')
+                 for name in CONFIGURATIONS if not name.endswith('no weights')],
+    # what three times the people bring
+    headrooms={f'{network}, ': (f'{network}, {FEWER}', f'{network}, no weights')
+               for network in NETWORKS})
+# their differences tell whom weights help, and who pays
+OF_BINS = ('rare/PCK@0.2', 'rare/error', 'middle/error', 'common/error', 'slope')
 
 
 def write_densities() -> dict:
-    """Write the weights' files, and say what they are like.
+    """Write the files of the weights and of the rarer half; say what weights are like.
 
     Returns:
         dict: What rows come from: the densities, and the annotations that are
@@ -100,52 +122,75 @@ def write_densities() -> dict:
     """
     config = Config.fromfile(str(ROOT / STUDY.config))
     init_default_scope('mmpose')
-    dataset = dict(config.train_dataloader.dataset, pipeline=[])
-    poses = collect_poses(DATASETS.build(dataset))
-    annotations = json.loads(STUDY.annotations.read_text())['annotations']
-    class_of = {annotation['id']: annotation['pose_class']
-                for annotation in annotations}
-    classes = np.array([class_of[number] for number in poses.ids])
+    dataset = config.train_dataloader.dataset.dataset
+    poses = collect_poses(DATASETS.build(dict(dataset, pipeline=[])))
     artifacts = {name: fit_pose_density(poses, **density)
                  for name, density in DENSITIES.items()}
-    shares = {name: np.mean(classes == name) for name in CLASSES}
-    weights = np.array([1 / shares[name] for name in classes])
-    artifacts['oracle'] = dataclasses.replace(
-        artifacts['tempered'], weights=weights / weights.mean())
-    rows = []
     for name, artifact in artifacts.items():
         artifact.save(str(ROOT / file_of(name)))
-        rows.append([name, artifact.effective_sample_size,
-                     artifact.weights.min(), artifact.weights.max(),
-                     *(artifact.weights[classes == kind].mean()
-                       for kind in CLASSES)])
-    print(tabulate(
-        [['share', '', '', '', *(shares[kind] for kind in CLASSES)], *rows],
-        ['weights', 'effective sample size', 'min', 'max', *CLASSES],
-        tablefmt='github', floatfmt='.3g'))
-    validation = ROOT / VALIDATION / 'annotations/person_keypoints_val.json'
+    log_density = artifacts['tempered'].held_out
+    print(table_of_weights(poses, artifacts, log_density))
+
+    content = json.loads(STUDY.annotations.read_text())
+    rarer = set(poses.ids[log_density < np.median(log_density)].tolist())
+    content['annotations'] = [each for each in content['annotations']
+                              if each['id'] in rarer]
+    (ROOT / FOLDER / 'rarer_half.json').write_text(json.dumps(content))
+    validation = config.val_dataloader.dataset.dataset
     # as JSON reads it
     return json.loads(json.dumps(dict(
-        validation=summary_of(validation),
+        validation=summary_of(ROOT / validation.data_root / validation.ann_file),
         **{name: dict(artifact.density.options,
                       effective_sample_size=round(
                           artifact.effective_sample_size, 4))
            for name, artifact in artifacts.items()})))
 
 
-def table_by_class() -> str:
-    """Mean error of each class, as Markdown."""
+def table_of_weights(poses: Poses, artifacts: dict[str, PoseDensityArtifact],
+                     log_density: np.ndarray) -> str:
+    """Mean weights of rare and common poses, and of whole and partial ones.
+
+    Args:
+        poses (Poses): The training poses.
+        artifacts (dict): Their densities and weights, by name.
+        log_density (np.ndarray): By which they are rare, in shape [N], without NaN.
+    """
+    rare, half = np.quantile(log_density, [0.1, 0.5])
+    joints = poses.visible.sum(1)
+    groups = {
+        'common half': log_density >= half,
+        'middle': (log_density >= rare) & (log_density < half),
+        'rare tenth': log_density < rare,
+        'all joints': joints == poses.visible.shape[1],
+        'at most 10 joints': joints <= 10,
+    }
+    ranks = np.argsort(np.argsort(log_density))
     lines = []
-    for name, rows in STUDY.by_configuration().items():
-        line = [name]
-        for kind in CLASSES:
-            values = [row['figures'][f'pose_class={kind}/error']
-                      for row in rows]
-            spread = (f' ± {np.std(values, ddof=1):.2f}'
-                      if len(values) > 1 else '')
-            line.append(f'{np.mean(values):.2f}{spread}')
-        lines.append(line)
-    return tabulate(lines, ['configuration', *CLASSES], tablefmt='github')
+    for name, artifact in artifacts.items():
+        weights = artifact.weights / artifact.weights.mean()
+        its_ranks = np.argsort(np.argsort(artifact.log_density))
+        lines.append([name, *(f'{value:.2f}' for value in (
+            artifact.effective_sample_size, weights.min(), weights.max(),
+            *(weights[group].mean() for group in groups.values()),
+            np.corrcoef(ranks, its_ranks)[0, 1]))])
+    people = ['people', '', '', '', *(group.sum() for group in groups.values())]
+    return tabulate(
+        [people, *lines],
+        ['mean weight', 'effective sample size', 'smallest', 'largest', *groups,
+         'rank correlation with the density of the bins'],
+        tablefmt='github', disable_numparse=True)
+
+
+def table_of_bins() -> str:
+    """Differences of the bins' figures, paired by seed, as Markdown."""
+    rows, lines = STUDY.by_configuration(), []
+    for name, baseline in STUDY.comparisons:
+        if name in rows and baseline in rows:
+            lines.append([name, *(str(difference(*(
+                {row['seed']: row['figures'][key] for row in rows[each]}
+                for each in (name, baseline)))) for key in OF_BINS)])
+    return tabulate(lines, ['difference from no weights [95 %]',
+                            *map(STUDY.figures.get, OF_BINS)], tablefmt='github')
 
 
 def draw(path: str) -> None:
@@ -157,7 +202,7 @@ def draw(path: str) -> None:
                    for key, label in (('common/error', 'common half'),
                                       ('error', 'all'),
                                       ('rare/error', 'rare tenth'))}
-            for name in WEIGHTS
+            for name in (*WEIGHTS, FEWER, SPECIALIST)
             if (full := f'{network}, {name}') in rows
         } for network in NETWORKS}, str(ROOT / path),
         'Error of a person with each kind of weights',
@@ -169,5 +214,5 @@ if __name__ == '__main__':
     STUDY.inputs = write_densities()
     STUDY.main()
     if STUDY.by_configuration():
-        print(table_by_class())
+        print('\n' + table_of_bins())
         draw('docs/images/pose_density_weights.png')
