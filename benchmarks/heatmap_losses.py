@@ -1,13 +1,14 @@
 """Which loss heatmaps learn best and fastest with, on real people.
 
 Trains a pretrained network on LSP-extended with each loss, with heatmaps of 24 × 24
-pixels, and of 48 × 48 with joints as small in pixels, which are rarer there. Get data
-and weights first: python benchmarks/lspet.py and python benchmarks/imagenet_weights.py
+pixels, and of 48 × 48 with joints as small in pixels, which are rarer there. Without
+data and weights it says how to get them.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+from lspet import exit_without
 from study import Study
 from tabulate import tabulate
 
@@ -111,6 +112,7 @@ def table_of_convergence() -> str:
 
 
 if __name__ == '__main__':
+    exit_without('lspet', 'weights')
     STUDY.main('docs/images/heatmap_losses_study.png',
                'PCK@0.2 on LSP-extended, heatmaps of 24 × 24',
                [f'24 × 24, {name}' for name in LOSSES])

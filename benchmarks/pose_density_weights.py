@@ -3,8 +3,7 @@
 Trains a pretrained network, with heatmaps and with DeepPose's regression, on
 LSP-extended, the source's own data set, with no weights, those of the original code
 ("the source's"), and leave-one-out ones, as they are and tempered. What other data
-bring says how much there is to gain. Get data and weights first:
-python benchmarks/lspet.py and python benchmarks/imagenet_weights.py
+bring says how much there is to gain. Without data and weights it says how to get them.
 """
 
 import json
@@ -16,6 +15,7 @@ from mmpose_wloss.pose_density import PoseDensityArtifact
 import numpy as np
 from figures import draw_comparison
 from heatmap_losses import COMMON, EPOCHS
+from lspet import exit_without
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
@@ -211,6 +211,7 @@ def draw(path: str) -> None:
 
 
 if __name__ == '__main__':
+    exit_without('lspet', 'weights')
     STUDY.inputs = write_densities()
     STUDY.main()
     if STUDY.by_configuration():

@@ -183,6 +183,24 @@ def lsp_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
+def lspet_root(tmp_path_factory) -> Path:
+    """A data root for LSP-extended in COCO's layout: 6 images to train, 4 to test."""
+    root = tmp_path_factory.mktemp('lspet')
+    rng = np.random.default_rng(5)
+    for split, names in (('train', [f'im{index:05d}.jpg' for index in range(1, 7)]),
+                         ('test', [f'im{index:05d}.jpg' for index in range(7, 11)])):
+        write_images(root / 'images', names, rng)
+        annotations = []
+        for index in range(len(names)):
+            keypoints = np.hstack([random_joints(rng, 14), np.full((14, 1), 2.)])
+            keypoints[index] = 0
+            annotations.append(dict(area=4000., num_keypoints=13, segmentation=[],
+                                    keypoints=keypoints.ravel().tolist()))
+        write_annotations(root / f'lspet_{split}.json', names, annotations)
+    return root
+
+
+@pytest.fixture(scope='session')
 def wflw_root(tmp_path_factory) -> Path:
     """A data root for the WFLW config: 6 images to train, 4 to validate."""
     root = tmp_path_factory.mktemp('wflw')
@@ -276,10 +294,10 @@ def write_h36m(tmp_path):
 
 
 @pytest.fixture(scope='session')
-def roots(coco_root, mpii_root, lsp_root, wflw_root, h36m_root) -> dict:
-    """The generated data sets by the type of their class."""
+def roots(coco_root, mpii_root, lsp_root, lspet_root, wflw_root, h36m_root) -> dict:
+    """The generated data sets by the type of their class, or by their folder."""
     return dict(CocoDataset=coco_root, MpiiDataset=mpii_root,
-                LSPDataset=lsp_root, WFLWDataset=wflw_root,
+                LSPDataset=lsp_root, WFLWDataset=wflw_root, lspet=lspet_root,
                 UnlabeledPoseDataset=coco_root, CocoStyle3DDataset=coco_root,
                 Human36mImageDataset=h36m_root)
 
