@@ -1,8 +1,9 @@
 """Draw docs/images/integral_pose3d.png: what the 3D head makes of an image.
 
 Of a network that benchmarks/integral_pose3d.py has trained:
-python docs/draw_integral_pose3d.py configs/demo/integral3d_i1_d16_annypose.py \
-    work_dirs/integral_pose3d/Adaptive_I1_0_*/epoch_10.pth
+python docs/draw_integral_pose3d.py \
+    configs/demo/efficientnet_lite0_integral3d_annypose.py \
+    work_dirs/integral_pose3d/Adaptive_I1_0_*/epoch_6.pth
 """
 
 import sys
