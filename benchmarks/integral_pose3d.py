@@ -94,7 +94,7 @@ STUDY = Study(
     # those first that most hangs on
     configurations={
         START: {'config': 'configs/demo/efficientnet_lite0_mse_annypose.py',
-                'epochs': 4},
+                'epochs': 2},
         **BALANCERS, **DEPTHS, **BOUNDS, **ORIGINAL},
     seeds=3,
     epochs=EPOCHS,

@@ -1,5 +1,5 @@
 # 3D joints by the same network, from one that has learned its 2D heatmaps:
-# --cfg-options load_from=work_dirs/efficientnet_lite0_mse_annypose/epoch_4.pth
+# --cfg-options load_from=work_dirs/efficientnet_lite0_mse_annypose/epoch_2.pth
 _base_ = 'efficientnet_lite0_mse_annypose.py'
 
 max_epochs = 6

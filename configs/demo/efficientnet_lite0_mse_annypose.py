@@ -3,7 +3,7 @@
 # --train 6000 --val 1000 --out data/annypose_6000
 _base_ = 'resnet18_mse_annypose.py'
 
-max_epochs = 4
+max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(
     type='AdamW', lr=1e-3, weight_decay=0.01, fused=True))
