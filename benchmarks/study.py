@@ -195,11 +195,10 @@ class Study:
         """How long rows will take, by those of their configurations that are there."""
         timed = {name: np.mean([row['seconds'] for row in there])
                  for name, there in self.by_configuration().items()}
-        minutes = sum(timed.get(name, 0) for name, _ in rows) / 60 / processes
-        others = sum(name not in timed for name, _ in rows)
-        return (f': about {minutes:.0f} minutes by the rows that are there'
-                + (f', and {others} rows of configurations without one' if others
-                   else ''))
+        known = [timed[name] for name, _ in rows if name in timed]
+        minutes = sum(known) / 60 / processes
+        return (f'. {len(known)} of them take about {minutes:.0f} minutes, by the rows '
+                'of their configurations')
 
     @staticmethod
     def precision(config: Config) -> str:

@@ -70,7 +70,9 @@ class Training:
         if not self.epochs:
             raise UserError(f'{config}: train_cfg must have max_epochs, by '
                             'which a training is known to be done')
-        digest = hashlib.sha256(self.config.pretty_text.encode())
+        # pretty_text takes seconds where there are long lists
+        digest = hashlib.sha256(json.dumps(
+            self.config.to_dict(), sort_keys=True, default=str).encode())
         for file in annotation_files(self.config.train_dataloader.dataset):
             digest.update(file.read_bytes())
         if after is not None:

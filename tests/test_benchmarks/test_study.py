@@ -155,7 +155,8 @@ def test_differences_are_paired_and_shares_of_the_headroom(study):
     assert '30%' in study.table_of_differences()
     line, = study.headroom_lines('few, ours')
     assert '0.300' in line and '0.500' in line and '± 0.100' in line
-    assert 'about 1 minutes' in study.duration([('few', 0), ('all', 0)], 2)
+    assert '2 of them take about 1 minutes' in study.duration(
+        [('few', 0), ('all', 0), ('new', 0)], 2)
 
 
 def test_a_difference_has_the_interval_of_students_t():
