@@ -16,6 +16,7 @@ from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
 
 import numpy as np
 from figures import draw_comparison, draw_term_curves
+from lspet import exit_without
 from mmpose.evaluation.functional import keypoint_mpjpe
 from study import ROOT, Study
 from tabulate import tabulate
@@ -170,6 +171,7 @@ def draw() -> None:
 
 
 if __name__ == '__main__':
+    exit_without('weights')
     STUDY.main()
     print('\nErrors: a negative difference is a gain.\n')
     print(baselines())
