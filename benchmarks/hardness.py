@@ -14,16 +14,14 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from mmpose.registry import MODELS
-from semi_supervised import AFFINE, CUTOUT, LARGER, LARGER_CUTOUT, paths
+from semi_supervised import AFFINE, cutout, paths
 from tabulate import tabulate
 
 VIEWS = {
     'affine': [AFFINE],
     'RandAugment': [dict(type='RandAugment'), AFFINE],
-    'joint cutout': [CUTOUT, AFFINE],
-    'joint cutout, larger boxes': [LARGER_CUTOUT, AFFINE],
-    'four paths': paths(CUTOUT, {}),
-    'four paths, larger boxes': paths(LARGER_CUTOUT, LARGER, num_holes=4),
+    **{f'{count} cutouts': [cutout(count), AFFINE] for count in (2, 5)},
+    'four paths': paths(cutout(2)),
 }
 
 
@@ -36,8 +34,9 @@ def main() -> None:
     config = read_config(None, file)
     loader = config.val_dataloader
     # as training gives them: with labels, and not moved
-    loader.dataset.update(test_mode=False, pipeline=[
-        *loader.dataset.pipeline[:-1],
+    dataset = loader.dataset.get('dataset', loader.dataset)
+    dataset.update(test_mode=False, pipeline=[
+        *dataset.pipeline[:-1],
         dict(type='GenerateTarget', encoder=config.codec),
         dict(type='PackPoseInputs')])
     batches = list(Runner.build_dataloader(loader, seed=0))
