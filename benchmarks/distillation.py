@@ -1,65 +1,144 @@
-"""What a teacher brings to a small student, and what unlabeled images add.
+"""What a teacher brings to a small student on real people, and unlabeled images.
 
-Trains a mobile hourglass on the embedded data set: from labels alone, taught
-by a larger hourglass with several alphas, and with as many unlabeled images;
-and the same with few labels. The teacher has all labels.
-Render it first: python -m mmpose_wloss render dataset --unlabeled 4000
+Trains a mobile hourglass from random weights on LSP-extended: from labels alone,
+taught by a pretrained network with several alphas, and with images without
+labels; with all 6,000 labels, and with 300 of them, which are also all that the
+teacher knows, but where a row says so.
 """
 
-from study import Study
+import json
 
-TEACHER = 'teacher, 4 stacks'
-STUDENT = 'student, 2 mobile stacks'
-UNLABELED = 'distilled, alpha 0.5, unlabeled images'
+from mmpose_wloss import register_all_modules
+from mmpose_wloss.apis.model_comparison import ModelComparison
+
+import torch
+from figures import draw_differences
+from json_rows import RESULTS, write_rows
+from lspet import exit_without
+from study import ROOT, Study
+from tabulate import tabulate
+
+# of a student: 750 steps with eight labeled people are one; a multiple of 4
+EPOCHS = 8
+LSPET = 'configs/lspet/'
+COSTS = RESULTS / 'distillation_costs.json'
+FEW, ALL = '300 labels', '6,000 labels'
+# how many labels, and how often an epoch shows each
+LABELS = {FEW: ({'labels': 300}, 20), ALL: ({}, 1)}
+UNLABELED = 'distilled, unlabeled images'
+LARGER = 'student, 16 images a step'
+OTHER = f'{FEW}, {UNLABELED}, teacher of {ALL}'
+# the first one with few labels, too
+ALPHAS = (0.5, 1., 0.25, 0.75)
 
 
-def distilled(alpha: float, **options) -> dict:
-    return {
-        'config': 'configs/demo/hourglass_mobile_s2_fpd_annypose.py',
-        'teacher': TEACHER,
-        'model.alpha': alpha,
-        **options
-    }
+def student(labels: str, images: int = 8, **options) -> dict:
+    """As many steps with so many images as with eight."""
+    people, times = LABELS[labels]
+    return {'train_dataloader.batch_size': images,
+            'train_dataloader.dataset.times': times * images // 8,
+            'train_cfg.val_interval': 2, **people, **options}
 
 
-# as many steps with 200 labeled people as with all 2,185
-FEW = {'train_dataloader.dataset.indices': 200, 'epochs': 105,
-       'train_cfg.val_interval': 21,
-       'default_hooks.checkpoint.interval': 21}
+def distilled(labels: str, alpha: float) -> dict:
+    return student(labels, config=f'{LSPET}hourglass_mobile_s1_fpd_lspet.py', **{
+        'teacher': f'{labels}, teacher', 'model.alpha': alpha})
+
+
+def unlabeled(labels: str, teacher: str) -> dict:
+    """Eight images without labels beside; an epoch has 1,000 steps."""
+    return {'config': f'{LSPET}hourglass_mobile_s1_fpd_unlabeled_lspet.py',
+            'teacher': f'{teacher}, teacher', 'epochs': EPOCHS * 3 // 4,
+            'train_cfg.val_interval': 2, **LABELS[labels][0]}
+
+
+# the most telling first
 CONFIGURATIONS = {
-    TEACHER: {'config': 'configs/demo/hourglass_s4_annypose.py', 'epochs': 14},
-    # alpha 0: the stock training
-    STUDENT: {},
-    'distilled, alpha 0.5': distilled(0.5),
-    UNLABELED: distilled(
-        0.5, config='configs/demo/hourglass_mobile_s2_fpd_unlabeled_annypose.py'),
-    'distilled, alpha 1': distilled(1.),
-    'distilled, alpha 0.25': distilled(0.25),
-    'distilled, alpha 0.75': distilled(0.75),
-    '200 labels, student': FEW,
-    '200 labels, distilled, alpha 0.5': distilled(0.5, **FEW),
-    '200 labels, distilled, alpha 0.5, unlabeled images': distilled(
-        0.5, config='configs/demo/hourglass_mobile_s2_fpd_unlabeled_annypose.py',
-        **{'train_dataloader.dataset.datasets.0.indices': 200}),
+    f'{FEW}, teacher': {
+        'config': f'{LSPET}supervised_efficientnet_lite0_lspet.py',
+        'labels': 300, 'epochs': 3},
+    f'{ALL}, teacher': {'config': f'{LSPET}efficientnet_lite0_mse_lspet.py',
+                        'epochs': 8},
+    **{f'{labels}, student': student(labels) for labels in LABELS},
+    **{f'{labels}, {UNLABELED}': unlabeled(labels, labels) for labels in LABELS},
+    **{f'{labels}, {LARGER}': student(labels, 16) for labels in LABELS},
+    **{f'{labels}, distilled, alpha 0.5': distilled(labels, 0.5)
+       for labels in LABELS},
+    OTHER: unlabeled(FEW, ALL),
+    **{f'{ALL}, distilled, alpha {alpha:g}': distilled(ALL, alpha)
+       for alpha in ALPHAS[1:]},
 }
 STUDY = Study(
     'distillation',
-    config='configs/demo/hourglass_mobile_s2_annypose.py',
+    config=f'{LSPET}hourglass_mobile_s1_lspet.py',
     configurations=CONFIGURATIONS,
-    # one teacher for all students
-    seeds=dict.fromkeys(CONFIGURATIONS, 2) | {TEACHER: 1},
-    epochs=10,
-    figures={
-        'coco/AP': 'AP',
-        'coco/AP .5': 'AP50',
-        'coco/AP .75': 'AP75',
-        'PCK': 'PCK@0.1'
-    })
+    seeds=3,
+    epochs=EPOCHS,
+    figures={'PCK@0.2': 'PCK@0.2', 'PCK': 'PCK@0.1 of the box'},
+    comparisons=[
+        *((f'{labels}, {UNLABELED}', f'{labels}, {baseline}') for labels in LABELS
+          for baseline in ('student', LARGER, 'distilled, alpha 0.5')),
+        *((f'{labels}, {LARGER}', f'{labels}, student') for labels in LABELS),
+        (f'{FEW}, distilled, alpha 0.5', f'{FEW}, student'),
+        (OTHER, f'{FEW}, {LARGER}'), (OTHER, f'{FEW}, {UNLABELED}'),
+        *((f'{ALL}, distilled, alpha {alpha:g}', f'{ALL}, student')
+          for alpha in ALPHAS)],
+    headrooms={FEW: (f'{FEW}, student', f'{ALL}, student'),
+               ALL: (f'{ALL}, student', f'{ALL}, teacher')})
+
+
+def table_of_gains() -> str:
+    """What the last part of a training still brought, as Markdown."""
+    lines = []
+    for name, rows in STUDY.by_configuration().items():
+        *_, before, last = sorted(map(int, rows[0]['curve']))
+        gains = [row['curve'][str(last)] - row['curve'][str(before)] for row in rows]
+        lines.append([name, f'last {1 - before / last:.0%}',
+                      f'{sum(gains) / len(gains):+.3f}'])
+    return tabulate(lines, ['configuration', 'part of the training',
+                            'gain of PCK@0.2'], tablefmt='github',
+                    disable_numparse=True)
+
+
+def measure_costs() -> None:
+    """Speeds of teacher and students beside their accuracy, in one run.
+
+    Of the first seeds, if they were trained on this machine.
+    """
+    trainings = {name: STUDY.training(name, 0) for name in (
+        f'{labels}, {kind}' for labels in LABELS
+        for kind in ('teacher', 'student', UNLABELED))}
+    if not all(each.done() for each in trainings.values()):
+        return
+    register_all_modules()
+    torch.set_num_threads(1)
+    comparison = ModelComparison(
+        [(name, str(each.work_dir / 'config.py'), str(each.checkpoint()[1]))
+         for name, each in trainings.items()], ROOT / 'work_dirs/distillation/costs')
+    comparison.run()
+    write_rows(COSTS, dict(format=1, rows=[
+        dict(name=row['name'], parameters=row['network']['parameters'],
+             gmacs=row['network']['gmacs'], figures=row['figures'],
+             images_per_second=row['speed']) for row in comparison.rows]))
+
+
+def table_of_costs() -> str:
+    """Accuracy and speed side by side, as Markdown."""
+    rows = json.loads(COSTS.read_text())['rows'] if COSTS.exists() else []
+    return tabulate(
+        [[row['name'], f'{row["figures"]["PCK@0.2"]:.3f}',
+          f'{row["parameters"] / 1e6:.3f}', f'{row["gmacs"]:.4f}',
+          *(f'{speed:.0f}' for speed in row['images_per_second'].values())]
+         for row in rows],
+        ['first seed', 'PCK@0.2', 'parameters, M', 'GMACs', 'PyTorch, images/s',
+         'ONNX, images/s'], tablefmt='github', disable_numparse=True)
 
 
 if __name__ == '__main__':
-    STUDY.main(
-        'docs/images/distillation.png',
-        'Validation AP of a student with 100,000 parameters',
-        [name for name in CONFIGURATIONS
-         if name != TEACHER and '200' not in name])
+    exit_without('lspet', 'ccp', 'weights')
+    STUDY.main()
+    draw_differences(STUDY.differences(), ROOT / 'docs/images/distillation.png',
+                     'A mobile student on photos of LSP-extended')
+    measure_costs()
+    for table in (table_of_gains(), table_of_costs()):
+        print('\n' + table)

@@ -1,13 +1,15 @@
 """Draw docs/images/distillation_heatmaps.png and distillation_alpha.png.
 
-Needs the embedded data set and the study's trainings:
-python benchmarks/distillation.py
+The former shows networks of the embedded data set, which are trained first where
+they are not there (python -m mmpose_wloss render dataset --out data/annypose); the
+latter the rows of the study: python benchmarks/distillation.py
 """
 
 import sys
 from pathlib import Path
 
 from mmpose_wloss.apis.demo_report import one_of_each_class
+from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import draw_predictions, predict
 
 from mmengine.config import Config
@@ -17,23 +19,35 @@ from mmpose.registry import DATASETS
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 
-from distillation import STUDENT, STUDY, TEACHER, UNLABELED  # noqa: E402
+from distillation import ALL, ALPHAS, STUDY  # noqa: E402
 from figures import draw_comparison  # noqa: E402
 
 IMAGES = ROOT / 'docs' / 'images'
-SHOWN = {'teacher': TEACHER, 'student, labels': STUDENT,
-         'student, distilled': 'distilled, alpha 0.5'}
+
+
+def demo(name: str, **options) -> Training:
+    """A training of the embedded data set."""
+    return Training(ROOT / 'configs' / 'demo' / f'{name}.py',
+                    ROOT / 'work_dirs' / 'distillation_demo', **options)
 
 
 def draw_heatmaps() -> None:
     """What the teacher and the students see in the same images."""
+    teacher = demo('hourglass_s4_annypose')
+    trainings = {
+        'teacher': teacher,
+        'student, labels': demo('hourglass_mobile_s2_annypose'),
+        'student, distilled': demo(
+            'hourglass_mobile_s2_fpd_annypose', after=teacher,
+            checkpoint_key='model.teacher_checkpoint'),
+    }
+    run_trainings([each for each in trainings.values() if not each.done()])
     init_default_scope('mmpose')
-    trainings = {name: STUDY.training(row, 0) for name, row in SHOWN.items()}
-    dataset = trainings['teacher'].config.test_dataloader.dataset
+    dataset = teacher.config.test_dataloader.dataset
     samples = one_of_each_class(DATASETS.build(dataset), 6)
     predictions = {}
     for name, training in trainings.items():
-        epoch, checkpoint = training.checkpoint()
+        _, checkpoint = training.checkpoint()
         config = training.config
         if config.model.type == 'FastPoseDistiller':
             checkpoint = training.work_dir / 'student.pth'
@@ -44,21 +58,19 @@ def draw_heatmaps() -> None:
 
 
 def draw_alphas() -> None:
-    """AP of the student by alpha, a dot a seed."""
+    """PCK of the student by alpha, a dot a seed."""
     rows = STUDY.by_configuration()
-    names = {'0: labels alone': STUDENT}
-    names.update({f'{alpha:g}': f'distilled, alpha {alpha:g}'
-                  for alpha in (0.25, 0.5, 0.75)})
-    names.update({'1: teacher alone': 'distilled, alpha 1',
-                  '0.5, and images without labels': UNLABELED,
-                  'the teacher itself': TEACHER})
+    names = {'0: labels alone': f'{ALL}, student',
+             **{f'{alpha:g}': f'{ALL}, distilled, alpha {alpha:g}'
+                for alpha in sorted(ALPHAS)},
+             'the teacher itself': f'{ALL}, teacher'}
     draw_comparison(
         {label: {text: {'seeds': [row['figures'][figure]
                                   for row in rows.get(name, ())]}
                  for text, name in names.items()}
-         for figure, label in (('coco/AP', 'AP'), ('PCK', 'PCK@0.1'))},
+         for figure, label in STUDY.figures.items()},
         IMAGES / 'distillation_alpha.png',
-        'A student of 100,000 parameters, by alpha', 'validation')
+        'A student of LSP-extended, by alpha', 'test')
 
 
 if __name__ == '__main__':

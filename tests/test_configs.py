@@ -170,6 +170,9 @@ MADE = {
     'hourglass_mobile_s2_fpd_annypose': (
         'hourglass_mobile_s2_annypose', distill('hourglass_s4_annypose', 'epoch_14'),
         {'model.teacher.backbone.mobile'}),
+    'hourglass_mobile_s1_fpd_lspet': (
+        'hourglass_mobile_s1_lspet',
+        distill('efficientnet_lite0_mse_lspet', 'epoch_8'), set()),
     'hourglass_mobile_s2_fpd_unlabeled_annypose': (
         'hourglass_mobile_s2_annypose', distill(
             'hourglass_s4_annypose', 'epoch_14', images='unlabeled.json',
@@ -285,8 +288,11 @@ def use_generated_data(config: Config, roots: dict) -> None:
     for mode in ('train', 'val'):
         loader = config[f'{mode}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-        if 'batch_size' in loader.sampler:
-            loader.sampler.batch_size = 2
+        if 'source_ratio' in loader.sampler:
+            # one image of each
+            loader.batch_size = len(loader.sampler.source_ratio)
+            loader.sampler.update(batch_size=loader.batch_size,
+                                  source_ratio=[1] * loader.batch_size)
         for _, dataset in data_sets(loader.dataset):
             folder = Path(dataset.get('data_root') or '').name
             if folder in roots:
