@@ -4,6 +4,7 @@ _base_ = 'efficientnet_lite0_mse_annypose.py'
 
 max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     _base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
 
