@@ -166,7 +166,8 @@ STUDY = PairedStudy(
              'first.confident_unlabeled', 'first.loss_kpt', 'first.hardness'],
     comparisons=COMPARISONS,
     headrooms={f'{labels} labels': (f'{labels} labels, supervised', UPPER)
-               for labels in LABELS})
+               for labels in LABELS},
+    page='docs/semi_supervised.md')
 
 
 # the embedded data set's rendered people, 50 of them labeled
@@ -207,7 +208,8 @@ EMBEDDED = PairedStudy(
     scalars=STUDY.scalars,
     comparisons=[(f'Pose{name}', 'supervised') for name in (
         'Cons, joint cutout', 'Cons, affine', 'Dual, joint cutout')],
-    headrooms={'': ('supervised', '800 labels, supervised')})
+    headrooms={'': ('supervised', '800 labels, supervised')},
+    page='docs/semi_supervised.md')
 
 
 def draw_collapse(path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpose_wloss.common.configs import annotation_files
+from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import draw_curves
 
@@ -29,6 +30,8 @@ from same_data import is_same, summary_of
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
+# of a report in a page
+END = '<!-- end of rows -->'
 PACKAGES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmpose', 'mmpose_wloss')
 
 
@@ -80,7 +83,8 @@ class Study:
                  figures: dict[str, str],
                  scalars: Sequence[str] = (), inputs: dict | None = None,
                  comparisons: Sequence[tuple[str, ...]] = (),
-                 headrooms: dict[str, tuple[str, str]] | None = None):
+                 headrooms: dict[str, tuple[str, str]] | None = None,
+                 page: str | None = None):
         self.name = name
         self.config = config
         self.configurations = configurations
@@ -92,6 +96,7 @@ class Study:
         self.inputs = inputs
         self.comparisons = comparisons
         self.headrooms = headrooms or {}
+        self.page = page and ROOT / page
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
         # of several sets the first
         self.annotations = annotation_files(Config.fromfile(
@@ -330,9 +335,27 @@ class Study:
             headroom = self.headroom(name)
             share = f'{each.mean / headroom.mean:.0%}' if headroom else '-'
             lines.append([name, baseline, figure, each.pairs, str(each), share])
-        return tabulate(lines, ['configuration', 'compared with', 'in', 'pairs',
+        return '' if not lines else tabulate(lines, ['configuration', 'compared with', 'in', 'pairs',
                                 'difference [95 %]', 'of the headroom'],
                         tablefmt='github')
+
+    def report(self) -> str:
+        """What the rows say, as Markdown: figures, headroom, differences."""
+        parts = [self.table(), *self.headroom_lines(), self.table_of_differences()]
+        return '\n\n'.join(part for part in parts if part)
+
+    def page_with_report(self) -> str:
+        """The page with the report of the rows that are there.
+
+        Raises:
+            ValueError: If the page has no place for it.
+        """
+        text, begin = self.page.read_text(), f'<!-- rows of {self.name} -->'
+        before, found, after = text.partition(begin)
+        _, ended, after = after.partition(END)
+        if not (found and ended):
+            raise ValueError(f'{self.page} lacks {begin} or {END} after it')
+        return f'{before}{begin}\n\n{self.report()}\n\n{END}{after}'
 
     def draw(self, path: str, title: str, names: Sequence[str]) -> None:
         """Draw the first figure over time for some configurations."""
@@ -360,9 +383,9 @@ class Study:
         self.only = args.only
         if args.minutes > 0:
             self.run(args.minutes, args.processes)
-        print(self.table())
-        for shown in (*self.headroom_lines(), self.table_of_differences()):
-            print('\n' + shown)
+        print(self.report())
+        if self.page:
+            write_whole(self.page, self.page_with_report().encode())
         if picture is not None:
             self.draw(ROOT / picture, title, names)
             print(f'drawn: {picture}')

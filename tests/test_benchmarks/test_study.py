@@ -13,6 +13,7 @@ from same_data import is_same
 from scipy import stats
 from study import Study
 
+STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED]
 OPTIONS = {'plain': {}, 'short': {'epochs': 3}}
 
 
@@ -159,6 +160,22 @@ def test_differences_are_paired_and_shares_of_the_headroom(study):
         [('few', 0), ('all', 0), ('new', 0)], 2)
 
 
+def test_a_report_stands_between_two_comments_of_its_page(study, tmp_path):
+    study.page = tmp_path / 'page.md'
+    study.page.write_text('# Title\n')
+    with pytest.raises(ValueError, match=r'page\.md'):
+        study.page_with_report()
+    begin = f'<!-- rows of {study.name} -->'
+    study.page.write_text(f'before\n{begin}\nold\n{study_module.END}\nafter\n')
+    study.add(row(0))
+    text = study.page_with_report()
+    assert text == (f'before\n{begin}\n\n{study.report()}\n\n{study_module.END}'
+                    '\nafter\n')
+    assert '0.500' in text
+    study.page.write_text(text)
+    assert study.page_with_report() == text
+
+
 def test_a_difference_has_the_interval_of_students_t():
     ours, others = {0: .5, 1: .7, 2: .6, 5: 1.}, {2: .5, 0: .3, 1: .6}
     found = difference(ours, others)
@@ -222,7 +239,7 @@ def test_a_pair_of_networks_is_tested_but_not_trained():
     assert all(name != pair for name, _ in study.missing())
 
 
-@pytest.mark.parametrize('study', [semi_supervised.STUDY, semi_supervised.EMBEDDED])
+@pytest.mark.parametrize('study', STUDIES, ids=lambda study: study.name)
 def test_studies_name_what_is_there_and_survive_json(study):
     named = [name for comparison in study.comparisons for name in comparison[:2]]
     assert {*named, *(each for bounds in study.headrooms.values() for each in bounds)
@@ -230,3 +247,8 @@ def test_studies_name_what_is_there_and_survive_json(study):
     assert all(figure in study.figures for _, _, *rest in study.comparisons
                for figure in rest)
     assert json.loads(json.dumps(study.configurations)) == study.configurations
+
+
+@pytest.mark.parametrize('study', STUDIES, ids=lambda study: study.name)
+def test_pages_say_what_rows_say(study):
+    assert study.page.read_text() == study.page_with_report()
