@@ -172,7 +172,7 @@ MADE = {
         {'model.teacher.backbone.mobile'}),
     'hourglass_mobile_s1_fpd_lspet': (
         'hourglass_mobile_s1_lspet',
-        distill('efficientnet_lite0_mse_lspet', 'epoch_8'), set()),
+        distill('efficientnet_lite0_sigma2_lspet', 'epoch_8'), set()),
     'hourglass_mobile_s2_fpd_unlabeled_annypose': (
         'hourglass_mobile_s2_annypose', distill(
             'hourglass_s4_annypose', 'epoch_14', images='unlabeled.json',

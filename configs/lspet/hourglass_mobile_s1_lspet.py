@@ -1,5 +1,5 @@
 # A student of the pretrained network: one mobile stack from random weights
-_base_ = 'efficientnet_lite0_mse_lspet.py'
+_base_ = 'efficientnet_lite0_sigma2_lspet.py'
 
 # of the fpd configs
 teacher = _base_.model
