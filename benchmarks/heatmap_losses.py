@@ -57,8 +57,6 @@ SETTINGS = {
 COMMON = {
     'train_dataloader.sampler': dict(
         _delete_=True, type='DrawSampler', num_samples=STEPS * BATCH // EPOCHS),
-    # gradients of MSE come near the usual 1e-8, and the scale of a loss would count
-    'optim_wrapper.optimizer.eps': 1e-10,
 }
 CONFIGURATIONS = {f'{setting}, {name}': {**COMMON, **options}
                   for setting, losses in SETTINGS.items()

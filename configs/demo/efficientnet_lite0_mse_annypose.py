@@ -5,8 +5,9 @@ _base_ = 'resnet18_mse_annypose.py'
 
 max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs)
+# eps as in ../lspet/efficientnet_lite0_mse_lspet.py
 optim_wrapper = dict(optimizer=dict(
-    type='AdamW', lr=1e-3, weight_decay=0.01, fused=True))
+    type='AdamW', lr=1e-3, eps=1e-10, weight_decay=0.01, fused=True))
 param_scheduler = [
     _base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
 custom_hooks = [dict(type='SyncBuffersHook'), dict(type='ChannelsLastHook')]

@@ -171,7 +171,7 @@ def test_a_report_stands_between_two_comments_of_its_page(study, tmp_path):
     text = study.page_with_report()
     assert text == (f'before\n{begin}\n\n{study.report()}\n\n{study_module.END}'
                     '\nafter\n')
-    assert '0.500' in text
+    assert '0.5' in text
     study.page.write_text(text)
     assert study.page_with_report() == text
 
