@@ -69,7 +69,41 @@ CONFIGURATIONS = {
     **{f'{ALL}, distilled, alpha {alpha:g}': distilled(ALL, alpha)
        for alpha in ALPHAS[1:]},
 }
-STUDY = Study(
+def table_of_gains(study: Study) -> str:
+    """What the last part of a training still brought, as Markdown."""
+    lines = []
+    for name, rows in study.by_configuration().items():
+        *_, before, last = sorted(map(int, rows[0]['curve']))
+        gains = [row['curve'][str(last)] - row['curve'][str(before)] for row in rows]
+        lines.append([name, f'last {1 - before / last:.0%}',
+                      f'{sum(gains) / len(gains):+.3f}'])
+    return tabulate(lines, ['configuration', 'part of the training',
+                            'gain of PCK@0.2'], tablefmt='github',
+                    disable_numparse=True)
+
+
+def table_of_costs() -> str:
+    """Accuracy and speed side by side, as Markdown."""
+    rows = json.loads(COSTS.read_text())['rows']
+    return tabulate(
+        [[row['name'], f'{row["figures"]["PCK@0.2"]:.3f}',
+          f'{row["parameters"] / 1e6:.3f}', f'{row["gmacs"]:.4f}',
+          *(f'{speed:.0f}' for speed in row['images_per_second'].values())]
+         for row in rows],
+        ['first seed', 'PCK@0.2', 'parameters, M', 'GMACs', 'PyTorch, images/s',
+         'ONNX, images/s'], tablefmt='github', disable_numparse=True)
+
+
+class DistillationStudy(Study):
+    """Tells how far from convergence rows are, too, and what networks cost."""
+
+    def report(self) -> str:
+        """With the gains at the end, and the costs where they were measured."""
+        parts = [super().report(), table_of_gains(self)]
+        return '\n\n'.join([*parts, table_of_costs()] if COSTS.exists() else parts)
+
+
+STUDY = DistillationStudy(
     'distillation',
     config=f'{LSPET}hourglass_mobile_s1_lspet.py',
     configurations=CONFIGURATIONS,
@@ -85,20 +119,8 @@ STUDY = Study(
         *((f'{ALL}, distilled, alpha {alpha:g}', f'{ALL}, student')
           for alpha in ALPHAS)],
     headrooms={FEW: (f'{FEW}, student', f'{ALL}, student'),
-               ALL: (f'{ALL}, student', f'{ALL}, teacher')})
-
-
-def table_of_gains() -> str:
-    """What the last part of a training still brought, as Markdown."""
-    lines = []
-    for name, rows in STUDY.by_configuration().items():
-        *_, before, last = sorted(map(int, rows[0]['curve']))
-        gains = [row['curve'][str(last)] - row['curve'][str(before)] for row in rows]
-        lines.append([name, f'last {1 - before / last:.0%}',
-                      f'{sum(gains) / len(gains):+.3f}'])
-    return tabulate(lines, ['configuration', 'part of the training',
-                            'gain of PCK@0.2'], tablefmt='github',
-                    disable_numparse=True)
+               ALL: (f'{ALL}, student', f'{ALL}, teacher')},
+    page='docs/distillation.md')
 
 
 def measure_costs() -> None:
@@ -123,23 +145,10 @@ def measure_costs() -> None:
              images_per_second=row['speed']) for row in comparison.rows]))
 
 
-def table_of_costs() -> str:
-    """Accuracy and speed side by side, as Markdown."""
-    rows = json.loads(COSTS.read_text())['rows'] if COSTS.exists() else []
-    return tabulate(
-        [[row['name'], f'{row["figures"]["PCK@0.2"]:.3f}',
-          f'{row["parameters"] / 1e6:.3f}', f'{row["gmacs"]:.4f}',
-          *(f'{speed:.0f}' for speed in row['images_per_second'].values())]
-         for row in rows],
-        ['first seed', 'PCK@0.2', 'parameters, M', 'GMACs', 'PyTorch, images/s',
-         'ONNX, images/s'], tablefmt='github', disable_numparse=True)
-
-
 if __name__ == '__main__':
     exit_without('lspet', 'ccp', 'weights')
     STUDY.main()
     draw_differences(STUDY.differences(), ROOT / 'docs/images/distillation.png',
                      'A mobile student on photos of LSP-extended')
     measure_costs()
-    for table in (table_of_gains(), table_of_costs()):
-        print('\n' + table)
+    STUDY.write_page()

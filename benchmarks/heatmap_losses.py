@@ -62,17 +62,6 @@ CONFIGURATIONS = {f'{setting}, {name}': {**COMMON, **options}
                   for setting, losses in SETTINGS.items()
                   for name, options in losses.items()}
 
-STUDY = Study(
-    'heatmap_losses',
-    config='configs/lspet/efficientnet_lite0_mse_lspet.py',
-    configurations=CONFIGURATIONS,
-    seeds=3,
-    epochs=EPOCHS,
-    figures={'PCK@0.2': 'PCK@0.2', 'PCK': 'PCK@0.1 of the box'},
-    comparisons=[(name, f'{name.partition(",")[0]}, MSE')
-                 for name in CONFIGURATIONS if not name.endswith(', MSE')])
-
-
 def steps_to(curve: Mapping[str, float], figure: float) -> float | None:
     """Steps until a figure is reached.
 
@@ -92,9 +81,9 @@ def steps_to(curve: Mapping[str, float], figure: float) -> float | None:
     return None
 
 
-def table_of_convergence() -> str:
+def table_of_convergence(study: Study) -> str:
     """Steps to a share of MSE's last PCK, mean over seeds, as Markdown."""
-    rows, lines = STUDY.by_configuration(), []
+    rows, lines = study.by_configuration(), []
     for setting in SETTINGS:
         last = [row['figures']['PCK@0.2'] for row in rows.get(f'{setting}, MSE', ())]
         for name in SETTINGS[setting] if last else ():
@@ -111,9 +100,28 @@ def table_of_convergence() -> str:
                     tablefmt='github')
 
 
+class LossStudy(Study):
+    """Tells how fast losses learn, too."""
+
+    def report(self) -> str:
+        """With the steps that they take."""
+        return f'{super().report()}\n\n{table_of_convergence(self)}'
+
+
+STUDY = LossStudy(
+    'heatmap_losses',
+    config='configs/lspet/efficientnet_lite0_mse_lspet.py',
+    configurations=CONFIGURATIONS,
+    seeds=3,
+    epochs=EPOCHS,
+    figures={'PCK@0.2': 'PCK@0.2', 'PCK': 'PCK@0.1 of the box'},
+    comparisons=[(name, f'{name.partition(",")[0]}, MSE')
+                 for name in CONFIGURATIONS if not name.endswith(', MSE')],
+    page='docs/heatmap_losses.md')
+
+
 if __name__ == '__main__':
     exit_without('lspet', 'weights')
     STUDY.main('docs/images/heatmap_losses_study.png',
                'PCK@0.2 on LSP-extended, heatmaps of 24 × 24',
                [f'24 × 24, {name}' for name in LOSSES])
-    print('\n' + table_of_convergence())

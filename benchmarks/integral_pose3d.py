@@ -110,7 +110,8 @@ STUDY = Study(
         ('16 bins, after 4 and 8, interpolated', '16 bins, after 4 and 8'),
         ('Adaptive I1, twice as long', 'Adaptive I1'),
         ("The volume's integrals alone", 'Adaptive I1'),
-        *((name, name.partition(', ')[0]) for name in ORIGINAL)])
+        *((name, name.partition(', ')[0]) for name in ORIGINAL)],
+    page='docs/integral_pose3d.md')
 
 
 def relative(poses: np.ndarray) -> np.ndarray:

@@ -86,7 +86,31 @@ CONFIGURATIONS = {
        for network in NETWORKS},
     f'heatmap, {SPECIALIST}': {**COMMON, **EVALUATION, **SPECIALIST_DATA},
 }
-STUDY = Study(
+# their differences tell whom weights help, and who pays
+OF_BINS = ('rare/PCK@0.2', 'rare/error', 'middle/error', 'common/error', 'slope')
+
+
+def table_of_bins(study: Study) -> str:
+    """Differences of the bins' figures, paired by seed, as Markdown."""
+    rows, lines = study.by_configuration(), []
+    for name, baseline in study.comparisons:
+        if name in rows and baseline in rows:
+            lines.append([name, *(str(difference(*(
+                {row['seed']: row['figures'][key] for row in rows[each]}
+                for each in (name, baseline)))) for key in OF_BINS)])
+    return tabulate(lines, ['difference from no weights [95 %]',
+                            *map(study.figures.get, OF_BINS)], tablefmt='github')
+
+
+class WeightStudy(Study):
+    """Tells how rare and common poses fare, too."""
+
+    def report(self) -> str:
+        """With the differences of the bins."""
+        return f'{super().report()}\n\n{table_of_bins(self)}'
+
+
+STUDY = WeightStudy(
     'pose_density_weights',
     config='configs/lspet/efficientnet_lite0_wloss_lspet.py',
     configurations=CONFIGURATIONS,
@@ -108,9 +132,8 @@ STUDY = Study(
                  for name in CONFIGURATIONS if not name.endswith('no weights')],
     # what three times the people bring
     headrooms={f'{network}, ': (f'{network}, {FEWER}', f'{network}, no weights')
-               for network in NETWORKS})
-# their differences tell whom weights help, and who pays
-OF_BINS = ('rare/PCK@0.2', 'rare/error', 'middle/error', 'common/error', 'slope')
+               for network in NETWORKS},
+    page='docs/pose_density.md')
 
 
 def write_densities() -> dict:
@@ -181,18 +204,6 @@ def table_of_weights(poses: Poses, artifacts: dict[str, PoseDensityArtifact],
         tablefmt='github', disable_numparse=True)
 
 
-def table_of_bins() -> str:
-    """Differences of the bins' figures, paired by seed, as Markdown."""
-    rows, lines = STUDY.by_configuration(), []
-    for name, baseline in STUDY.comparisons:
-        if name in rows and baseline in rows:
-            lines.append([name, *(str(difference(*(
-                {row['seed']: row['figures'][key] for row in rows[each]}
-                for each in (name, baseline)))) for key in OF_BINS)])
-    return tabulate(lines, ['difference from no weights [95 %]',
-                            *map(STUDY.figures.get, OF_BINS)], tablefmt='github')
-
-
 def draw(path: str) -> None:
     """Draw the errors of common and rare poses, a dot a seed."""
     rows = STUDY.by_configuration()
@@ -215,5 +226,4 @@ if __name__ == '__main__':
     STUDY.inputs = write_densities()
     STUDY.main()
     if STUDY.by_configuration():
-        print('\n' + table_of_bins())
         draw('docs/images/pose_density_weights.png')

@@ -166,7 +166,7 @@ class Study:
                 jobs.setdefault(training.work_dir, (training, None))
             jobs[job.work_dir] = (job, (name, seed))
         rows = [row for _, row in jobs.values() if row]
-        print(f'{len(rows)} of {sum(self.seeds.values())} rows are missing'
+        print(f'{len(rows)} rows to train, of {sum(self.seeds.values())} of the study'
               + self.duration(rows, processes))
 
         def ended(training: Training, seconds: float) -> None:
@@ -335,9 +335,9 @@ class Study:
             headroom = self.headroom(name)
             share = f'{each.mean / headroom.mean:.0%}' if headroom else '-'
             lines.append([name, baseline, figure, each.pairs, str(each), share])
-        return '' if not lines else tabulate(lines, ['configuration', 'compared with', 'in', 'pairs',
-                                'difference [95 %]', 'of the headroom'],
-                        tablefmt='github')
+        headings = ['configuration', 'compared with', 'in', 'pairs',
+                    'difference [95 %]', 'of the headroom']
+        return tabulate(lines, headings, tablefmt='github') if lines else ''
 
     def report(self) -> str:
         """What the rows say, as Markdown: figures, headroom, differences."""
@@ -356,6 +356,10 @@ class Study:
         if not (found and ended):
             raise ValueError(f'{self.page} lacks {begin} or {END} after it')
         return f'{before}{begin}\n\n{self.report()}\n\n{END}{after}'
+
+    def write_page(self) -> None:
+        """Write the report of the rows that are there into the page."""
+        write_whole(self.page, self.page_with_report().encode())
 
     def draw(self, path: str, title: str, names: Sequence[str]) -> None:
         """Draw the first figure over time for some configurations."""
@@ -385,7 +389,7 @@ class Study:
             self.run(args.minutes, args.processes)
         print(self.report())
         if self.page:
-            write_whole(self.page, self.page_with_report().encode())
+            self.write_page()
         if picture is not None:
             self.draw(ROOT / picture, title, names)
             print(f'drawn: {picture}')

@@ -2,7 +2,11 @@
 
 import json
 
+import distillation
+import heatmap_losses
+import integral_pose3d
 import numpy as np
+import pose_density_weights
 import precision as precision_module
 import pytest
 import semi_supervised
@@ -13,7 +17,9 @@ from same_data import is_same
 from scipy import stats
 from study import Study
 
-STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED]
+STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED, *(
+    module.STUDY for module in (distillation, heatmap_losses, integral_pose3d,
+                                pose_density_weights))]
 OPTIONS = {'plain': {}, 'short': {'epochs': 3}}
 
 
