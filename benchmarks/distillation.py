@@ -14,7 +14,7 @@ from mmpose_wloss.apis.model_comparison import ModelComparison
 import torch
 from figures import draw_differences
 from json_rows import RESULTS, write_rows
-from lspet import exit_without
+from lspet import REFERENCES, exit_without
 from study import ROOT, Study
 from tabulate import tabulate
 
@@ -148,6 +148,7 @@ def measure_costs() -> None:
 if __name__ == '__main__':
     exit_without('lspet', 'ccp', 'weights')
     STUDY.main()
+    print(f'\n{REFERENCES}\n')
     draw_differences(STUDY.differences(), ROOT / 'docs/images/distillation.png',
                      'A mobile student on photos of LSP-extended')
     measure_costs()

@@ -8,7 +8,7 @@ data and weights it says how to get them.
 from collections.abc import Mapping
 
 import numpy as np
-from lspet import exit_without
+from lspet import REFERENCES, exit_without
 from study import Study
 from tabulate import tabulate
 
@@ -125,3 +125,4 @@ if __name__ == '__main__':
     STUDY.main('docs/images/heatmap_losses_study.png',
                'PCK@0.2 on LSP-extended, heatmaps of 24 × 24',
                [f'24 × 24, {name}' for name in LOSSES])
+    print(f'\n{REFERENCES}')

@@ -15,7 +15,7 @@ from mmpose_wloss.pose_density import PoseDensityArtifact
 import numpy as np
 from figures import draw_comparison
 from heatmap_losses import COMMON, EPOCHS
-from lspet import exit_without
+from lspet import REFERENCES, exit_without
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
@@ -225,5 +225,6 @@ if __name__ == '__main__':
     exit_without('lspet', 'weights')
     STUDY.inputs = write_densities()
     STUDY.main()
+    print(f'\n{REFERENCES}\n')
     if STUDY.by_configuration():
         draw('docs/images/pose_density_weights.png')

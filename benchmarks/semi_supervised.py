@@ -13,7 +13,7 @@ from mmpose_wloss.visualization import draw_curves
 import numpy as np
 import torch
 from figures import draw_differences
-from lspet import exit_without
+from lspet import REFERENCES, exit_without
 from mmengine.config import Config
 from mmengine.runner import Runner
 from study import ROOT, Study
@@ -232,6 +232,7 @@ def draw_collapse(path: Path) -> None:
 if __name__ == '__main__':
     exit_without('lspet', 'ccp', 'weights')
     STUDY.main()
+    print(f'\n{REFERENCES}\n')
     draw_differences(STUDY.differences(), ROOT / 'docs/images/semi_supervised.png',
                      'Photos of LSP-extended, few labels')
     draw_collapse(ROOT / 'docs/images/semi_supervised_collapse.png')
