@@ -25,8 +25,8 @@ PUBLISHED = 10_000
 DESCRIPTION = ('LSP-extended (Johnson & Everingham, CVPR 2011), COCO layout, joints '
                'counted from 0, invisible joints 0')
 # what others reach there, trained on other data
-REFERENCES = ('PCK@0.2 of others on 147 of the test images, normalized in a way that is '
-              'not known: MediaPipe Pose 0.61, MoveNet Thunder 0.63')
+REFERENCES = ('PCK@0.2 of others on 147 of the test images, normalized in a way that '
+              'is not known: MediaPipe Pose 0.61, MoveNet Thunder 0.63')
 # of a person's box by its joints, as in COCO's people
 AREA_OF_BOX = .53
 MARGIN = .1
