@@ -22,9 +22,13 @@ GAIN = 0.8
 def faster_precision(config: Config) -> str:
     """``'float32'`` or ``'bfloat16'``, by a few steps of the config's backbone.
 
+    Beside a GPU it is float32: there, such small networks wait for other things.
+
     Args:
         config (Config): Of a training; of one that wraps networks, the first counts.
     """
+    if torch.cuda.is_available():
+        return 'float32'
     model = config.model
     channels_last = model.get('channels_last', False) or any(
         hook['type'] == 'ChannelsLastHook' for hook in config.get('custom_hooks', ()))

@@ -196,6 +196,7 @@ def test_a_difference_has_the_interval_of_students_t():
 def test_the_faster_precision_is_measured_on_the_network(monkeypatch):
     config = Config.fromfile(
         str(study_module.ROOT / 'configs/demo/posedual_resnet18_annypose.py'))
+    monkeypatch.setattr(precision_module.torch.cuda, 'is_available', lambda: False)
     expected = {True: 'float32', False: 'bfloat16'}
     for exact_is_faster, name in expected.items():
         precision_module._faster.cache_clear()
@@ -211,6 +212,8 @@ def test_the_faster_precision_is_measured_on_the_network(monkeypatch):
         monkeypatch.setattr(precision_module.time, 'process_time', now)
         assert precision_module.faster_precision(config) == name
     precision_module._faster.cache_clear()
+    monkeypatch.setattr(precision_module.torch.cuda, 'is_available', lambda: True)
+    assert precision_module.faster_precision(config) == 'float32'
 
 
 @pytest.mark.parametrize('one, other, same', [
