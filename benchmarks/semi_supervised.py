@@ -135,7 +135,10 @@ ALL = ('PoseCons, 2 cutouts', 'PoseCons, affine', 'supervised, 32 images a step'
        'MultiAugs', 'equal difficulty')
 UPPER = '6,000 labels, supervised'
 CONFIGURATIONS = {
-    '300 labels, supervised': supervised(300), UPPER: supervised(6000),
+    '300 labels, supervised': supervised(300),
+    # all of them, in every seed
+    UPPER: {**supervised(6000), 'labels': None,
+            'train_dataloader.dataset.dataset.dataset.indices': None},
     **with_labels(300, *ALL[:3]),
     **with_labels(100, *MAIN), **with_labels(1000, *MAIN), **with_labels(300, *ALL)}
 
