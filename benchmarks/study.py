@@ -332,11 +332,13 @@ class Study:
         """Differences over pairs of rows, as Markdown."""
         lines = []
         for name, baseline, figure, each in self.differences():
-            headroom = self.headroom(name)
-            share = f'{each.mean / headroom.mean:.0%}' if headroom else '-'
-            lines.append([name, baseline, figure, each.pairs, str(each), share])
+            line = [name, baseline, figure, each.pairs, str(each)]
+            if self.headrooms:
+                headroom = self.headroom(name)
+                line.append(f'{each.mean / headroom.mean:.0%}' if headroom else '-')
+            lines.append(line)
         headings = ['configuration', 'compared with', 'in', 'pairs',
-                    'difference [95 %]', 'of the headroom']
+                    'difference [95 %]', *['of the headroom'] * bool(self.headrooms)]
         return tabulate(lines, headings, tablefmt='github') if lines else ''
 
     def report(self) -> str:
