@@ -143,9 +143,11 @@ CONFIGURATIONS = {
     **with_labels(100, *MAIN), **with_labels(1000, *MAIN), **with_labels(300, *ALL)}
 
 COMPARISONS = [
-    *((name, f'{name.partition(",")[0]}, supervised') for name, options
+    # by torsos, of those who show both ends of one, and by boxes, of all
+    *((name, f'{name.partition(",")[0]}, supervised', figure) for name, options
       in CONFIGURATIONS.items() if not name.endswith('supervised') and
-      'networks' not in options and not options.get('seeds_from')),
+      'networks' not in options and not options.get('seeds_from')
+      for figure in ('PCK@0.2', 'PCK')),
     # the same number of images in each step, of networks, of boxes
     ('300 labels, PoseCons, 2 cutouts', '300 labels, supervised, 32 images a step'),
     ('300 labels, PoseDual, 2 cutouts', '300 labels, supervised, two networks',

@@ -293,11 +293,11 @@ class Study:
         """By how much a configuration is above another one, seed by seed."""
         return difference(self.by_seed(name, figure), self.by_seed(baseline, figure))
 
-    def headroom(self, name: str) -> Difference | None:
+    def headroom(self, name: str, figure: str | None = None) -> Difference | None:
         """What there is to win for a configuration, where its bounds are there."""
         for prefix, (lower, upper) in self.headrooms.items():
             if name.startswith(prefix):
-                found = self.difference(upper, lower)
+                found = self.difference(upper, lower, figure)
                 return found if found.pairs else None
         return None
 
@@ -319,22 +319,22 @@ class Study:
         return lines
 
     def differences(self) -> list[tuple[str, str, str, Difference]]:
-        """What is compared, with what, in which figure, and by how much."""
+        """What is compared, with what, in which figure's key, and by how much."""
         found = []
         for name, baseline, *figure in self.comparisons:
             key = figure[0] if figure else next(iter(self.figures))
             each = self.difference(name, baseline, key)
             if each.pairs:
-                found.append((name, baseline, self.figures[key], each))
+                found.append((name, baseline, key, each))
         return found
 
     def table_of_differences(self) -> str:
         """Differences over pairs of rows, as Markdown."""
         lines = []
-        for name, baseline, figure, each in self.differences():
-            line = [name, baseline, figure, each.pairs, str(each)]
+        for name, baseline, key, each in self.differences():
+            line = [name, baseline, self.figures[key], each.pairs, str(each)]
             if self.headrooms:
-                headroom = self.headroom(name)
+                headroom = self.headroom(name, key)
                 line.append(f'{each.mean / headroom.mean:.0%}' if headroom else '-')
             lines.append(line)
         headings = ['configuration', 'compared with', 'in', 'pairs',

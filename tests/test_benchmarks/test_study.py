@@ -156,10 +156,12 @@ def test_differences_are_paired_and_shares_of_the_headroom(study):
                            figures={'coco/AP': value, 'PCK': 2 * value}, curve={},
                            inputs=study.inputs, seconds=60.))
     (_, _, figure, each), (*_, twice) = study.differences()
-    assert figure == 'AP' and each.pairs == 2  # seed 2 has no partner
+    assert figure == 'coco/AP' and each.pairs == 2  # seed 2 has no partner
     assert each.mean == pytest.approx(.06) and twice.mean == pytest.approx(.12)
     assert study.headroom('few, ours').mean == pytest.approx(.2)
-    assert '30%' in study.table_of_differences()
+    # twice the difference, of twice the headroom
+    assert study.headroom('few, ours', 'PCK').mean == pytest.approx(.4)
+    assert study.table_of_differences().count('30%') == 2
     line, = study.headroom_lines('few, ours')
     assert '0.300' in line and '0.500' in line and '± 0.100' in line
     assert '2 of them take about 1 minutes' in study.duration(
