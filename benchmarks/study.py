@@ -52,7 +52,7 @@ class Study:
             averaged over each epoch.
         inputs (dict, optional): What else the rows come from, to be kept with
             them; rows of other inputs do not count, but for rounding. It may be
-            set later. Defaults to ``None``.
+            set later; by default, and until then, rows of any inputs count.
         comparisons (Sequence[tuple]): Configurations and what each is compared with,
             seed by seed, in the first figure or in a third item's.
         headrooms (dict): Lower and upper bound, two configurations, of all
@@ -139,7 +139,7 @@ class Study:
         return (row['options'] == options and
                 row['epochs'] == options.get('epochs', self.epochs) and
                 row.get('teacher') == self.teacher_of(options) and
-                is_same(row.get('inputs'), self.inputs))
+                (self.inputs is None or is_same(row.get('inputs'), self.inputs)))
 
     def teacher_of(self, options: dict) -> dict | None:
         """The options of the one that teaches, if there is one."""
