@@ -82,8 +82,10 @@ def table_of_gains(study: Study) -> str:
                     disable_numparse=True)
 
 
-def table_of_costs() -> str:
-    """Accuracy and speed side by side, as Markdown."""
+def table_of_costs(_: Study) -> str:
+    """Accuracy and speed side by side, as Markdown, where they were measured."""
+    if not COSTS.exists():
+        return ''
     rows = json.loads(COSTS.read_text())['rows']
     return tabulate(
         [[row['name'], f'{row["figures"]["PCK@0.2"]:.3f}',
@@ -94,16 +96,7 @@ def table_of_costs() -> str:
          'ONNX, images/s'], tablefmt='github', disable_numparse=True)
 
 
-class DistillationStudy(Study):
-    """Tells how far from convergence rows are, too, and what networks cost."""
-
-    def report(self) -> str:
-        """With the gains at the end, and the costs where they were measured."""
-        parts = [super().report(), table_of_gains(self)]
-        return '\n\n'.join([*parts, table_of_costs()] if COSTS.exists() else parts)
-
-
-STUDY = DistillationStudy(
+STUDY = Study(
     'distillation',
     config=f'{LSPET}hourglass_mobile_s1_lspet.py',
     configurations=CONFIGURATIONS,
@@ -120,6 +113,7 @@ STUDY = DistillationStudy(
           for alpha in ALPHAS)],
     headrooms={FEW: (f'{FEW}, student', f'{ALL}, student'),
                ALL: (f'{ALL}, student', f'{ALL}, teacher')},
+    tables=[table_of_gains, table_of_costs],
     page='docs/distillation.md')
 
 

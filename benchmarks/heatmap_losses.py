@@ -100,15 +100,7 @@ def table_of_convergence(study: Study) -> str:
                     tablefmt='github')
 
 
-class LossStudy(Study):
-    """Tells how fast losses learn, too."""
-
-    def report(self) -> str:
-        """With the steps that they take."""
-        return f'{super().report()}\n\n{table_of_convergence(self)}'
-
-
-STUDY = LossStudy(
+STUDY = Study(
     'heatmap_losses',
     config='configs/lspet/efficientnet_lite0_mse_lspet.py',
     configurations=CONFIGURATIONS,
@@ -117,6 +109,7 @@ STUDY = LossStudy(
     figures={'PCK@0.2': 'PCK@0.2', 'PCK': 'PCK@0.1 of the box'},
     comparisons=[(name, f'{name.partition(",")[0]}, MSE')
                  for name in CONFIGURATIONS if not name.endswith(', MSE')],
+    tables=[table_of_convergence],
     page='docs/heatmap_losses.md')
 
 

@@ -102,15 +102,7 @@ def table_of_bins(study: Study) -> str:
                             *map(study.figures.get, OF_BINS)], tablefmt='github')
 
 
-class WeightStudy(Study):
-    """Tells how rare and common poses fare, too."""
-
-    def report(self) -> str:
-        """With the differences of the bins."""
-        return f'{super().report()}\n\n{table_of_bins(self)}'
-
-
-STUDY = WeightStudy(
+STUDY = Study(
     'pose_density_weights',
     config='configs/lspet/efficientnet_lite0_wloss_lspet.py',
     configurations=CONFIGURATIONS,
@@ -133,6 +125,7 @@ STUDY = WeightStudy(
     # what three times the people bring
     headrooms={f'{network}, ': (f'{network}, {FEWER}', f'{network}, no weights')
                for network in NETWORKS},
+    tables=[table_of_bins],
     page='docs/pose_density.md')
 
 

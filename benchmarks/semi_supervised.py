@@ -90,10 +90,12 @@ class PairedStudy(Study):
             for key in self.figures if networks and f'first/{key}' in figures}
 
 
+SUPERVISED = 'configs/lspet/supervised_efficientnet_lite0_lspet.py'
+
+
 def supervised(labels: int, people: int = 6000, **options) -> dict:
-    return {'config': 'configs/lspet/supervised_efficientnet_lite0_lspet.py',
-            'labels': labels, 'train_dataloader.dataset.times': people // labels,
-            **options}
+    return {'config': SUPERVISED, 'labels': labels,
+            'train_dataloader.dataset.times': people // labels, **options}
 
 
 def consistency(labels: int, kind: str, hard_views: list, **options) -> dict:
@@ -137,7 +139,7 @@ UPPER = '6,000 labels, supervised'
 CONFIGURATIONS = {
     '300 labels, supervised': supervised(300),
     # all of them, in every seed
-    UPPER: {**supervised(6000), 'labels': None,
+    UPPER: {'config': SUPERVISED, 'train_dataloader.dataset.times': 1,
             'train_dataloader.dataset.dataset.dataset.indices': None},
     **with_labels(300, *ALL[:3]),
     **with_labels(100, *MAIN), **with_labels(1000, *MAIN), **with_labels(300, *ALL)}

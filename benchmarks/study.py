@@ -13,7 +13,7 @@ import json
 import platform
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmpose_wloss.common.configs import annotation_files
@@ -84,6 +84,7 @@ class Study:
                  scalars: Sequence[str] = (), inputs: dict | None = None,
                  comparisons: Sequence[tuple[str, ...]] = (),
                  headrooms: dict[str, tuple[str, str]] | None = None,
+                 tables: Sequence[Callable[['Study'], str]] = (),
                  page: str | None = None):
         self.name = name
         self.config = config
@@ -96,6 +97,7 @@ class Study:
         self.inputs = inputs
         self.comparisons = comparisons
         self.headrooms = headrooms or {}
+        self.tables = tables
         self.page = page and ROOT / page
         self.file = ROOT / 'benchmarks' / 'results' / f'{name}.json'
         # of several sets the first
@@ -253,10 +255,10 @@ class Study:
 
     def by_configuration(self) -> dict[str, list[dict]]:
         """The rows of each configuration, in order."""
+        fitting = [row for row in self.rows() if self.fits(row)]
         return {
             name: rows for name in self.configurations
-            if (rows := [row for row in self.rows()
-                         if row['configuration'] == name and self.fits(row)])
+            if (rows := [row for row in fitting if row['configuration'] == name])
         }
 
     def figures_of(self, row: dict) -> dict[str, float]:
@@ -284,9 +286,9 @@ class Study:
     def by_seed(self, name: str, figure: str | None = None) -> dict[int, float]:
         """A figure of a configuration's rows by seed, by default the first one."""
         figure = figure or next(iter(self.figures))
-        return {row['seed']: values[figure]
-                for row in self.by_configuration().get(name, ())
-                if figure in (values := self.figures_of(row))}
+        return {row['seed']: values[figure] for row in self.rows()
+                if row['configuration'] == name and self.fits(row)
+                and figure in (values := self.figures_of(row))}
 
     def difference(self, name: str, baseline: str,
                    figure: str | None = None) -> Difference:
@@ -343,7 +345,8 @@ class Study:
 
     def report(self) -> str:
         """What the rows say, as Markdown: figures, headroom, differences."""
-        parts = [self.table(), *self.headroom_lines(), self.table_of_differences()]
+        parts = [self.table(), *self.headroom_lines(), self.table_of_differences(),
+                 *(table(self) for table in self.tables)]
         return '\n\n'.join(part for part in parts if part)
 
     def page_with_report(self) -> str:
