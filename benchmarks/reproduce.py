@@ -10,17 +10,15 @@ import argparse
 import subprocess
 import sys
 
-from lspet import PARTS, ROOT
+from lspet import PARTS, RENDER, ROOT
 
-RENDER = ('-m', 'mmpose_wloss', 'render', 'dataset', '--out')
-# what each study needs: parts of lspet.py's list, and what has to be rendered
+# what each study needs, of lspet.py's list
 STUDIES = {
-    'semi_supervised': (('lspet', 'ccp', 'weights'), ('data/annypose', )),
-    'distillation': (('lspet', 'ccp', 'weights'), ()),
-    'heatmap_losses': (('lspet', 'weights'), ()),
-    'pose_density_weights': (('lspet', 'weights'), ()),
-    'integral_pose3d': (('weights', ), (
-        'data/annypose_6000', '--train', '6000', '--val', '1000')),
+    'semi_supervised': ('lspet', 'ccp', 'weights', 'annypose'),
+    'distillation': ('lspet', 'ccp', 'weights'),
+    'heatmap_losses': ('lspet', 'weights'),
+    'pose_density_weights': ('lspet', 'weights'),
+    'integral_pose3d': ('weights', 'annypose_6000'),
 }
 
 
@@ -33,16 +31,14 @@ def steps(study: str, lspet: str | None, rest: list[str]) -> list[list[str]]:
             the files that it makes, the study says what it needs.
         rest (list[str]): Arguments of the study.
     """
-    parts, rendered = STUDIES[study]
-    missing = {part for part in parts
-               if not all((ROOT / file).exists() for file in PARTS[part][0])}
+    missing = [part for part in STUDIES[study]
+               if not all((ROOT / file).exists() for file in PARTS[part][0])]
     found = []
     if 'weights' in missing:
         found.append(['benchmarks/imagenet_weights.py'])
     if 'lspet' in missing and lspet:
         found.append(['benchmarks/lspet.py', lspet])
-    if rendered and not (ROOT / rendered[0] / 'annotations').exists():
-        found.append([*RENDER, *rendered])
+    found += [RENDER[part] for part in missing if part in RENDER]
     return [*found, [f'benchmarks/{study}.py', *rest]]
 
 

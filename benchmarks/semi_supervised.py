@@ -237,7 +237,7 @@ def draw_collapse(path: Path) -> None:
 
 
 if __name__ == '__main__':
-    exit_without('lspet', 'ccp', 'weights')
+    exit_without('lspet', 'ccp', 'weights', 'annypose')
     STUDY.main()
     print(f'\n{REFERENCES}\n')
     draw_differences(STUDY.differences(), ROOT / 'docs/images/semi_supervised.png',
