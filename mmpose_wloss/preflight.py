@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmpose.registry import (
+    DATA_SAMPLERS,
     DATASETS,
     EVALUATORS,
     HOOKS,
@@ -29,8 +30,8 @@ from mmpose.registry import (
 from .common.configs import add_import, components
 from .common.errors import MissingFile
 
-REGISTRIES = (DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS, MODELS,
-              TRANSFORMS, VISUALIZERS)
+REGISTRIES = (DATA_SAMPLERS, DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS,
+              MODELS, TRANSFORMS, VISUALIZERS)
 # relative to data_root, and relative to the working directory
 FILE_KEYS = ('ann_file',)
 OWN_FILE_KEYS = ('bbox_file', 'headbox_file')
@@ -118,7 +119,7 @@ def named_files(config: dict, key: str
                 yield f'{key_of}.data_prefix.{name}', Path(root, prefix), reader
         for name in (*FILE_KEYS, *getattr(reader, 'file_keys', ())):
             paths = component.get(name) or []
-            for path in [paths] if isinstance(paths, str) else paths:
+            for path in [paths] if isinstance(paths, str) else filter(None, paths):
                 yield f'{key_of}.{name}', Path(root, path), reader
         for name in OWN_FILE_KEYS:
             if component.get(name):

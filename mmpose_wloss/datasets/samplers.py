@@ -1,15 +1,134 @@
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from itertools import islice
 
 import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
+from mmengine.logging import MessageHub, MMLogger
 from mmpose.datasets import MultiSourceSampler
 from mmpose.registry import DATA_SAMPLERS
 
-from ..common.checks import positive, whole
+from ..common.checks import non_negative, positive, whole
 from ..common.errors import UserError
+from ..pose_density import PoseDensityArtifact, effective_sample_size
+from .poses import annotation_files, joint_names
 from .transforms.quick_transforms import share_metainfo
+from .wrapped_datasets import walk_datasets, wrapped_by
+
+
+def pose_weights(dataset: Sized, file: str) -> np.ndarray:
+    """The weights of a data set's samples in the file of a pose density.
+
+    Args:
+        dataset (Dataset): A top-down data set, or a wrapper of some.
+        file (str): The density, ``.npz``.
+
+    Returns:
+        np.ndarray: In the order of the samples, float64 in shape [N].
+
+    Raises:
+        MissingFile: If there is no such file.
+        UserError: If it is of other annotations or joints, or lacks a sample.
+    """
+    artifact = PoseDensityArtifact.load(file)
+    for each in walk_datasets(dataset):
+        if not wrapped_by(each):
+            artifact.check_joints(joint_names(each.metainfo),
+                                  f'the data set {each.metainfo["dataset_name"]}')
+            artifact.check_annotations(annotation_files(each))
+    weights = artifact.by_id()
+    # a sample of several people has several
+    ids = np.array([dataset.get_data_info(index)['id']
+                    for index in range(len(dataset))])
+    if ids.ndim > 1 or not weights.keys() >= set(ids.tolist()):
+        raise UserError(
+            f'{file} has no weights for all samples of '
+            f'{type(dataset).__name__}: fit a density to the people that are trained '
+            'on, one a sample')
+    return np.array([weights[each] for each in ids.tolist()])
+
+
+def draw_by_weights(weights: np.ndarray, count: int,
+                    generator: np.random.Generator) -> np.ndarray:
+    r"""Draw samples in proportion to their weights, as evenly as it can be done.
+
+    Sample i comes :math:`\lfloor c_i \rfloor` or :math:`\lceil c_i \rceil` times,
+    :math:`c_i = \text{count} \cdot w_i / \sum w` on average (systematic sampling). So
+    equal weights with a count of all samples make a permutation.
+
+    Args:
+        weights (np.ndarray): Above 0, in shape [N].
+        count (int): How many to draw.
+        generator (np.random.Generator): What they are drawn by.
+
+    Returns:
+        np.ndarray: Indices in random order, in shape [count].
+    """
+    order = generator.permutation(len(weights))
+    ends = np.cumsum(weights[order])
+    ends *= count / ends[-1]
+    # the last end may be a rounding short of the count
+    drawn = order[np.searchsorted(ends[:-1], np.arange(count) + generator.random(),
+                                  side='right')]
+    generator.shuffle(drawn)
+    return drawn
+
+
+@DATA_SAMPLERS.register_module()
+class PoseDensitySampler(DefaultSampler):
+    """Epochs that show rare poses more often, instead of weighting their loss.
+
+    A person is drawn in proportion to its weight in a file of ``python -m
+    mmpose_wloss density fit``, whatever its mode: the tempered inverse of the density,
+    repeat factors, effective numbers. A rare pose is then seen with new augmentation
+    each time, and any model, head and loss can learn from it. In an epoch, a person
+    comes as often as its share says, rounded up or down; with equal weights, once.
+
+    The message hub gets ``train/pose_density/effective_sample_size`` of each epoch: of
+    how often people come, over all people.
+
+    Args:
+        dataset (Sized): A top-down data set, or a wrapper of some.
+        file (str): The pose density, ``.npz``.
+        num_samples (int, optional): Samples of an epoch, of each process; ``None``: as
+            many as the data set has, over all processes.
+        begin (int): Epoch from which on weights count; before, an epoch is a
+            permutation.
+        seed (int, optional): Seed of the draws; ``None``: a random one, the same in
+            all processes.
+
+    Raises:
+        MissingFile: If there is no such file.
+        UserError: If it does not fit the data set, or a number is out of its range.
+    """
+
+    source = 'python -m mmpose_wloss density fit CONFIG'
+    file_keys = ('file', )
+
+    def __init__(self, dataset: Sized, file: str, num_samples: int | None = None,
+                 begin: int = 0, seed: int | None = None) -> None:
+        non_negative(begin=begin)
+        super().__init__(dataset, seed=seed)
+        if num_samples is not None:
+            whole(num_samples=num_samples)
+            self.num_samples = num_samples
+            self.total_size = num_samples * self.world_size
+        self.begin = begin
+        self.weights = pose_weights(dataset, file)
+        MMLogger.get_current_instance().info(
+            f'{len(self.weights)} samples are drawn by {file}, effective sample size '
+            f'{effective_sample_size(self.weights):.3f}')
+
+    def __iter__(self) -> Iterator[int]:
+        """The indices of this rank's samples in the epoch."""
+        weights = (self.weights if self.epoch >= self.begin else
+                   np.ones(len(self.weights)))
+        drawn = draw_by_weights(weights, self.total_size,
+                                np.random.default_rng((self.seed, self.epoch)))
+        MessageHub.get_current_instance().update_scalar(
+            'train/pose_density/effective_sample_size',
+            effective_sample_size(np.bincount(drawn, minlength=len(weights))))
+        return iter(drawn[self.rank::self.world_size].tolist())
 
 
 @DATA_SAMPLERS.register_module()
@@ -74,15 +193,24 @@ class EpochMultiSourceSampler(MultiSourceSampler):
             Otherwise leave it out; what it would have held begins the next epoch.
         seed (int, optional): Seed of the permutations, at least 0, read when an epoch
             begins; ``None``: a random one, the same in all ranks.
+        densities (Sequence[str | None], optional): For each source the file of a pose
+            density, by whose weights its passes are drawn, as by
+            :class:`PoseDensitySampler`; ``None``: permutations.
 
     Raises:
-        UserError: If a source is empty or has no share of a batch, or with
-            ``round_up=False`` if no source fills its share of one batch.
+        MissingFile: If the file of a density is missing.
+        UserError: If densities do not fit the sources, a source is empty or has no
+            share of a batch, or with ``round_up=False`` if no source fills its share
+            of one batch.
     """
+
+    source = PoseDensitySampler.source
+    file_keys = ('densities', )
 
     def __init__(self, dataset: Sized, batch_size: int, source_ratio: list[int | float],
                  shuffle: bool = True, round_up: bool = True,
-                 seed: int | None = None) -> None:
+                 seed: int | None = None,
+                 densities: Sequence[str | None] | None = None) -> None:
         for source, ratio in enumerate(source_ratio):
             positive(**{f'source_ratio[{source}]': ratio})
         super().__init__(dataset, batch_size, source_ratio, shuffle, round_up, seed)
@@ -108,6 +236,15 @@ class EpochMultiSourceSampler(MultiSourceSampler):
                 f'round_up=False leaves no batch of {self.num_per_source} in each of '
                 f'{self.world_size} processes: the sources have {self.lengths} samples')
         self.num_samples = iterations * batch_size
+        densities = densities or [None] * len(self.lengths)
+        if len(densities) != len(self.lengths):
+            raise UserError(f'densities must have an entry for each of the '
+                            f'{len(self.lengths)} sources, but it is {densities}')
+        if any(densities) and not shuffle:
+            raise UserError(f'shuffle=False goes through the sources in their order, '
+                            f'so it does not go with densities={densities}')
+        self.weights = [pose_weights(each, file) if file else None
+                        for each, file in zip(dataset.datasets, densities, strict=True)]
 
     def __iter__(self) -> Iterator[int]:
         """The indices of this rank's samples in the epoch."""
@@ -121,14 +258,16 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         """A source's order for all ranks, from the epoch's first sample on."""
         length, offset = self.lengths[source], self.cumulative_sizes[source]
         batches = self.num_samples // self.batch_size * self.world_size
-        taken = self.epoch * batches * self.num_per_source[source]
-        number, start = divmod(taken, length)
+        number, start = divmod(
+            self.epoch * batches * self.num_per_source[source], length)
         while True:
-            permutation = np.arange(offset, offset + length)
-            if self.shuffle:
-                np.random.default_rng(
-                    (self.seed, source, number)).shuffle(permutation)
-            yield from permutation[start:].tolist()
+            taken = np.arange(length)
+            generator = np.random.default_rng((self.seed, source, number))
+            if self.weights[source] is not None:
+                taken = draw_by_weights(self.weights[source], length, generator)
+            elif self.shuffle:
+                generator.shuffle(taken)
+            yield from (offset + taken[start:]).tolist()
             number, start = number + 1, 0
 
     def set_epoch(self, epoch: int) -> None:

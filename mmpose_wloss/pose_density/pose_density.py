@@ -1,5 +1,6 @@
 """The density of poses, and the weights that follow from it."""
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -23,19 +24,29 @@ from .normalization import (
     normalize_poses,
     torso_indices,
 )
-from .weights import effective_sample_size, median_frequency_weights, temper_to
+from .weights import WEIGHTINGS, effective_sample_size, temper_to
 
+# the density of all modes but the original code's
+DENSITY = dict(
+    normalize='box', center=False, mirror=True, missing='conditional',
+    min_joints=None, components=10, kernel='exponential', bandwidth='scott',
+    leave_one_out=True, min_ess=0., mean_one=True, max_references=None, seed=0)
 MODES = {
     'source': dict(
         normalize='image', center=False, mirror=False, missing='zero',
         min_joints=0, components=10, kernel='exponential', bandwidth=0.6,
-        leave_one_out=False, alpha=1., clip=None, min_ess=0., mean_one=False,
-        max_references=None, seed=0),
-    'tempered': dict(
-        normalize='box', center=False, mirror=True, missing='conditional',
-        min_joints=None, components=10, kernel='exponential',
-        bandwidth='scott', leave_one_out=True, alpha=0.5, clip=(0.1, 10.),
-        min_ess=0.5, mean_one=True, max_references=None, seed=0),
+        leave_one_out=False, weighting='inverse', alpha=1., clip=None, min_ess=0.,
+        mean_one=False, max_references=None, seed=0),
+    'tempered': dict(DENSITY, weighting='inverse', alpha=0.5, clip=(0.1, 10.),
+                     min_ess=0.5),
+    'repeat_factor': dict(DENSITY, weighting='repeat_factor', alpha=0.5,
+                          threshold=0.5),
+    'effective_number': dict(DENSITY, weighting='effective_number', alpha=1.,
+                             beta=0.999),
+    'denseweight': dict(DENSITY, kernel='gaussian', leave_one_out=False,
+                        weighting='denseweight', alpha=1., epsilon=1e-6),
+    'smoothed': dict(DENSITY, kernel='gaussian', leave_one_out=False,
+                     weighting='inverse', alpha=0.5, clip=None),
 }
 # the rounds in which axes and missing joints are fitted to each other
 ROUNDS = 20
@@ -56,10 +67,16 @@ class PoseDensity:
     the image, 10 axes, an exponential kernel of bandwidth 0.6, and a pose's
     own kernel in its density (N instead of N - 1). ``mode='tempered'``, the
     default, leaves it out, so that a rare pose looks rare, and tempers the
-    weights. Options by name go before those of the mode, which ``MODES`` has.
+    weights. The others weigh by another formula: ``'repeat_factor'``
+    (:func:`repeat_factors`), ``'effective_number'``
+    (:func:`effective_number_weights`), ``'denseweight'`` (:func:`dense_weights`),
+    and ``'smoothed'``: the root of the inverse density with the pose's own kernel,
+    which is the label distribution smoothing of `Yang et al. 2021
+    <https://arxiv.org/abs/2102.09554>`_ in the space of poses. Options by name go
+    before those of the mode, which ``MODES`` has.
 
     Args:
-        mode (str): ``'tempered'`` or ``'source'``.
+        mode (str): A key of ``MODES``.
         normalize (str): ``'image'``, ``'box'``, ``'torso'`` or ``'none'``, see
             :func:`normalize_poses`.
         center (bool): Whether each pose's mean is the origin.
@@ -77,9 +94,16 @@ class PoseDensity:
             :func:`loo_bandwidth`, which is narrower: a tight group of poses
             is then dense however few they are.
         leave_one_out (bool): Whether a pose is left out of its own density.
+        weighting (str): From density to weight: ``'inverse'``, as above,
+            ``'repeat_factor'``, ``'effective_number'`` or ``'denseweight'``. Each
+            has options that the others lack.
         alpha (float): Tempering of the weights, at least 0.
         clip (Sequence[float], optional): Smallest and largest weight, before
-            they are brought to a mean of 1.
+            they are brought to a mean of 1; of ``'inverse'``.
+        threshold (float): Of ``'repeat_factor'``, the share of the poses that weigh
+            more than the others, in [0, 1].
+        beta (float): Of ``'effective_number'``, in [0, 1).
+        epsilon (float): Of ``'denseweight'``, the smallest weight, in (0, 1].
         min_ess (float): Smallest effective sample size, in [0, 1); ``alpha``
             is lowered until it is reached.
         mean_one (bool): Whether weights are divided by their mean, so that
@@ -110,6 +134,10 @@ class PoseDensity:
         one_of(MODES, mode=mode)
         for name in options:
             one_of(MODES[mode], option=name)
+        if options.get('weighting', weighting := MODES[mode]['weighting']) != weighting:
+            raise UserError(
+                f"weighting={options['weighting']!r} does not go with mode={mode!r}, "
+                f'which weighs by {weighting!r}: set the mode that has it')
         self.options = options = {**MODES[mode], **options}
 
         by, missing = options['normalize'], options['missing']
@@ -128,7 +156,13 @@ class PoseDensity:
             whole(0, min_joints=options['min_joints'])
         if options['max_references'] is not None:
             whole(2, max_references=options['max_references'])
-        median_frequency_weights(np.zeros(1), clip=options['clip'])
+        if not 0 <= options.get('threshold', 0) <= 1:
+            raise UserError(f'threshold must be in [0, 1]: {options["threshold"]}')
+        if not 0 <= options.get('beta', 0) < 1:
+            raise UserError(f'beta must be in [0, 1): {options["beta"]}')
+        if not 0 < options.get('epsilon', 1) <= 1:
+            raise UserError(f'epsilon must be in (0, 1]: {options["epsilon"]}')
+        self._weigh(np.zeros(1), options['alpha'])
         if options['mirror'] and (by == 'none' or by == 'image' and not
                                   options['center'] and missing == 'zero'):
             # a mirror image needs a middle, of missing joints too
@@ -269,11 +303,13 @@ class PoseDensity:
         held_out = self._density_under_others(places, device, progress)
         log_density = (held_out if options['leave_one_out'] else
                        self._with_itself(held_out, places))
-        self.alpha, clip = float(options['alpha']), options['clip']
+        self.alpha = float(options['alpha'])
+        weigh = functools.partial(
+            self._weigh, held_out + self._log_norm(count - 1)
+            if options['weighting'] == 'effective_number' else log_density)
         if options['min_ess']:
-            self.alpha = temper_to(log_density, self.alpha, clip,
-                                   options['min_ess'])
-        weights = median_frequency_weights(log_density, self.alpha, clip)
+            self.alpha = temper_to(weigh, self.alpha, options['min_ess'])
+        weights = weigh(self.alpha)
         if options['mean_one']:
             weights /= weights.mean()
         self.held_out, self.log_density = np.full((2, len(poses)), np.nan)
@@ -282,6 +318,11 @@ class PoseDensity:
         self.log_density[has_density] = log_density
         self.weights[has_density] = weights
         return self
+
+    def _weigh(self, values: np.ndarray, alpha: float) -> np.ndarray:
+        """The weights of log densities, or of what the weighting takes instead."""
+        weigh, names = WEIGHTINGS[self.options['weighting']]
+        return weigh(values, alpha, **{name: self.options[name] for name in names})
 
     def _places(self, filled: np.ndarray) -> np.ndarray:
         return (filled - self.pca.mean_) @ self.pca.components_.T

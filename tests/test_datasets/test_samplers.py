@@ -2,12 +2,20 @@ import itertools
 from collections import Counter
 
 from mmpose_wloss.common.errors import UserError
-from mmpose_wloss.datasets import DrawSampler, EpochMultiSourceSampler
+from mmpose_wloss.datasets import (
+    DrawSampler,
+    EpochMultiSourceSampler,
+    PoseDensitySampler,
+    collect_poses,
+    fit_pose_density,
+)
+from mmpose_wloss.datasets.samplers import draw_by_weights
 
 import mmpose.datasets.samplers as stock_samplers
 import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
+from mmengine.logging import MessageHub
 from mmpose.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DataLoader
 
@@ -243,3 +251,97 @@ def test_draws_are_uniform_and_follow_from_seed_epoch_and_rank(monkeypatch):
 def test_an_epoch_of_no_draws_is_refused():
     with pytest.raises(UserError, match='num_samples'):
         DrawSampler(range(5), 0)
+
+
+def test_people_are_drawn_in_proportion_to_their_weights():
+    weights = np.array([0.2, 1., 3., 0.8, 5.])
+    drawn = [draw_by_weights(weights, 12, np.random.default_rng(seed))
+             for seed in range(500)]
+    counts = np.array([np.bincount(each, minlength=5) for each in drawn])
+    expected = 12 * weights / weights.sum()
+    # as evenly as whole numbers can be
+    assert ((counts == np.floor(expected)) | (counts == np.ceil(expected))).all()
+    np.testing.assert_allclose(counts.mean(0), expected, atol=0.1)
+    # in random order
+    assert len({tuple(each) for each in drawn}) > 490
+    equal = draw_by_weights(np.full(7, 0.3), 7, np.random.default_rng(0))
+    assert sorted(equal) == list(range(7))
+
+
+@pytest.fixture
+def people(coco_root, tmp_path):
+    """A data set with a density of it, its file, and the weights in order."""
+    dataset = DATASETS.build(dict(
+        type='CocoDataset', data_root=str(coco_root), serialize_data=False,
+        data_prefix=dict(img='train2017/'),
+        ann_file='annotations/person_keypoints_train2017.json'))
+    artifact = fit_pose_density(collect_poses(dataset), components=2, clip=None)
+    artifact.save(tmp_path / 'density.npz')
+    return dataset, str(tmp_path / 'density.npz'), artifact.weights
+
+
+def test_an_epoch_shows_rare_poses_more_often(people, monkeypatch):
+    dataset, file, weights = people
+    world = []
+    for rank in range(2):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info',
+                            lambda rank=rank: (rank, 2))
+        world.append(DATA_SAMPLERS.build(dict(
+            type='PoseDensitySampler', file=file, num_samples=300, seed=5,
+            dataset=dataset)))
+        assert isinstance(world[-1], PoseDensitySampler) and len(world[-1]) == 300
+    for number in range(3):
+        drawn = np.concatenate([epochs(each, [number])[0] for each in world])
+        counts = np.bincount(drawn, minlength=len(weights))
+        np.testing.assert_allclose(counts, 600 * weights / weights.sum(), atol=1)
+        logged = MessageHub.get_current_instance().get_scalar(
+            'train/pose_density/effective_sample_size').current()
+        assert logged == pytest.approx(1 / (len(counts) * (counts / 600)**2).sum())
+    # the epoch's number alone decides, as after a resume
+    first = world[0]
+    assert epochs(first, [2, 0, 2])[0] == epochs(first, [2])[0] != epochs(first, [1])[0]
+
+
+def test_weights_may_begin_later(people):
+    dataset, file, weights = people
+    sampler = PoseDensitySampler(dataset, file, begin=2, seed=1)
+    assert len(sampler) == len(dataset)
+    before = epochs(sampler, (0, 1))
+    assert [sorted(order) for order in before] == [list(range(len(dataset)))] * 2
+    repeated = DATASETS.build(dict(type='RepeatDataset', dataset=dataset, times=50))
+    of_all = epochs(PoseDensitySampler(repeated, file, begin=2, seed=1), [2])[0]
+    np.testing.assert_allclose(
+        np.bincount(np.array(of_all) % len(dataset), minlength=len(dataset)),
+        len(of_all) * weights / weights.sum(), atol=1 + 50 * 0.5)
+
+
+def test_a_source_is_drawn_by_its_density(people):
+    dataset, file, weights = people
+    stock = combined(3, 2)
+    both = type(stock)(metainfo=stock.metainfo, datasets=[dataset, stock.datasets[1]])
+    sampler = EpochMultiSourceSampler(both, 4, [3, 1], seed=2, densities=[file, None])
+    taken = np.concatenate(epochs(sampler, range(200))).reshape(-1, 4)
+    counts = np.bincount(taken[:, :3].ravel(), minlength=len(dataset))
+    np.testing.assert_allclose(counts / counts.sum(), weights / weights.sum(),
+                               atol=0.02)
+    assert len(counts) == len(dataset)
+    # the other source is covered as evenly as ever
+    others = np.bincount(taken[:, 3])[len(dataset):]
+    assert len(others) == 2 and abs(others[0] - others[1]) <= 1
+    for densities, arguments in (([file], {}), ([file, None], dict(shuffle=False))):
+        with pytest.raises(UserError, match='densities'):
+            EpochMultiSourceSampler(both, 4, [3, 1], densities=densities, **arguments)
+
+
+def test_a_density_of_other_people_is_refused(people, coco_root):
+    dataset, file, _ = people
+    others = DATASETS.build(dict(
+        type='CocoDataset', data_root=str(coco_root), data_prefix=dict(img='val2017/'),
+        ann_file='annotations/person_keypoints_val2017.json'))
+    with pytest.raises(UserError, match='person_keypoints_val2017'):
+        PoseDensitySampler(others, file)
+    dataset.get_data_info = lambda index: dict(id=99)
+    with pytest.raises(UserError, match='no weights for all'):
+        PoseDensitySampler(dataset, file)
+    with pytest.raises(UserError, match='density fit'):
+        PoseDensitySampler(dataset, file + '.no')

@@ -3,8 +3,14 @@
 from pathlib import Path
 
 from mmpose_wloss.common.errors import UserError
-from mmpose_wloss.pose_density import PoseDensity
+from mmpose_wloss.pose_density import (
+    PoseDensity,
+    dense_weights,
+    effective_number_weights,
+    repeat_factors,
+)
 from mmpose_wloss.pose_density.missing_joints import conditional_mean
+from mmpose_wloss.pose_density.pose_density import MODES
 
 import numpy as np
 import pytest
@@ -89,6 +95,50 @@ def test_a_floor_of_the_sample_size_tempers(poses):
     assert density.alpha < 0.5
     assert density.weights.mean() == pytest.approx(1)
     assert fit(poses, options=dict(min_ess=0.)).alpha == 0.5
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_each_mode_lifts_the_rare(poses, mode):
+    density = fit(poses, mode=mode, options=dict(components=3),
+                  image_sizes=np.full((len(poses), 2), 200.))
+    rare, common = density.log_density.argsort()[[0, -1]]
+    assert density.weights[rare] > density.weights[common]
+    assert density.weights.mean() == pytest.approx(1) or mode == 'source'
+
+
+def test_modes_weigh_by_their_formulas(poses):
+    def weights(mode, **options):
+        density = fit(poses, mode=mode,
+                      options=dict(components=3, mean_one=False, **options))
+        return density.weights, density
+
+    ours, density = weights('repeat_factor', threshold=0.2)
+    np.testing.assert_array_equal(ours, repeat_factors(
+        density.log_density, 0.5, 0.2))
+    ours, density = weights('denseweight', epsilon=0.1)
+    np.testing.assert_array_equal(ours, dense_weights(
+        density.log_density, 1., 0.1))
+    ours, density = weights('smoothed')
+    np.testing.assert_allclose(ours, np.exp(-density.log_density / 2) * np.median(
+        np.exp(density.log_density))**0.5)
+    # neighbors are sums of kernels, of mirror images too
+    ours, density = weights('effective_number', mirror=False, beta=0.9)
+    places = density.references
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    neighbors = np.exp(-distances / density.bandwidth).sum(1) - 1
+    np.testing.assert_allclose(ours, effective_number_weights(
+        np.log(neighbors), beta=0.9), rtol=1e-4)
+
+
+@pytest.mark.parametrize('mode, options', [
+    ('denseweight', dict(alpha=50.)), ('effective_number', dict(beta=0.9999)),
+    ('repeat_factor', dict(alpha=3.)), ('smoothed', dict(alpha=3.))])
+def test_all_modes_can_be_of_equal_strength(poses, mode, options):
+    options = dict(components=3, **options)
+    assert fit(poses, mode=mode, options=options).effective_sample_size < 0.79
+    density = fit(poses, mode=mode, options=dict(options, min_ess=0.8))
+    assert density.effective_sample_size == pytest.approx(0.8, abs=1e-3)
+    assert density.alpha < density.options['alpha']
 
 
 @pytest.mark.parametrize('by', ['box', 'torso'])
@@ -257,7 +307,9 @@ def test_copies_are_counted(poses):
     dict(min_ess=1.), dict(kernel='box'), dict(missing='guess'),
     dict(normalize='head'), dict(clip=(2, 3)), dict(max_references=1),
     dict(min_joints=-1), dict(mirror=True, normalize='none'),
-    dict(mirror=True, mode='source'),
+    dict(mirror=True, mode='source'), dict(beta=0.9), dict(weighting='denseweight'),
+    dict(threshold=2., mode='repeat_factor'), dict(clip=None, mode='denseweight'),
+    dict(beta=1., mode='effective_number'), dict(epsilon=0., mode='denseweight'),
 ])
 def test_wrong_options(options):
     with pytest.raises(UserError, match=next(iter(options))):

@@ -1,8 +1,11 @@
 """Weights of densities, tempering and the effective sample size."""
 
 from mmpose_wloss.pose_density import (
+    dense_weights,
+    effective_number_weights,
     effective_sample_size,
     median_frequency_weights,
+    repeat_factors,
 )
 from mmpose_wloss.pose_density.weights import temper_to
 
@@ -47,12 +50,54 @@ def test_effective_sample_size():
 @pytest.mark.parametrize('clip', [None, (0.1, 10)])
 @pytest.mark.parametrize('floor', [0.3, 0.99])
 def test_the_tempering_that_reaches_a_sample_size(log_density, clip, floor):
-    alpha = temper_to(log_density, 1., clip, floor)
+    def weigh(alpha):
+        return median_frequency_weights(log_density, alpha, clip)
+
+    alpha = temper_to(weigh, 1., floor)
     assert 0 < alpha <= 1
-    size = effective_sample_size(
-        median_frequency_weights(log_density, alpha, clip))
+    size = effective_sample_size(weigh(alpha))
     assert size >= floor
     if alpha < 1:  # and no more than is needed
         assert size == pytest.approx(floor, abs=1e-3)
     # what fits already stays
-    assert temper_to(log_density, alpha / 2, clip, floor) == alpha / 2
+    assert temper_to(weigh, alpha / 2, floor) == alpha / 2
+
+
+def test_repeat_factors_lift_the_rare_alone(log_density):
+    density = np.exp(log_density)
+    weights = repeat_factors(log_density, 0.5, 0.3)
+    start = np.exp(np.quantile(log_density, 0.3))
+    np.testing.assert_allclose(weights, np.maximum(1, np.sqrt(start / density)))
+    assert (weights > 1).mean() == pytest.approx(0.3, abs=0.02)
+    # without a threshold above the rarest, and without strength, all are 1
+    for neutral in (repeat_factors(log_density, threshold=0),
+                    repeat_factors(log_density, 0.)):
+        np.testing.assert_array_equal(neutral, 1)
+
+
+def test_dense_weights(log_density):
+    density = np.exp(log_density)
+    scaled = (density - density.min()) / (density.max() - density.min())
+    for alpha, epsilon in ((0.5, 0.1), (1., 1e-6), (3., 0.2)):
+        weights = dense_weights(log_density, alpha, epsilon)
+        np.testing.assert_allclose(weights, np.maximum(1 - alpha * scaled, epsilon))
+        # no factor of the density counts
+        np.testing.assert_allclose(
+            dense_weights(log_density - 2000, alpha, epsilon), weights)
+    for neutral in (dense_weights(log_density, 0.), dense_weights(np.ones(5))):
+        np.testing.assert_array_equal(neutral, 1)
+
+
+def test_effective_numbers_of_classes_are_the_papers():
+    # a class of n samples that are all alike: n - 1 neighbors of kernel value 1
+    count = np.array([1, 2, 10, 500])
+    log_neighbors = np.log(np.maximum(count - 1, 1e-300))
+    for beta in (0.5, 0.99, 0.9999):
+        expected = (1 - beta) / (1 - beta**count)
+        np.testing.assert_allclose(
+            effective_number_weights(log_neighbors, beta=beta), expected)
+        np.testing.assert_allclose(
+            effective_number_weights(log_neighbors, 0.3, beta), expected**0.3)
+    np.testing.assert_allclose(
+        effective_number_weights(log_neighbors, beta=1 - 1e-12), 1 / count, rtol=1e-6)
+    np.testing.assert_array_equal(effective_number_weights(log_neighbors, beta=0.), 1)
