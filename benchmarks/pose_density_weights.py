@@ -2,8 +2,10 @@
 
 Trains a pretrained network, with heatmaps and with DeepPose's regression, on
 LSP-extended, the source's own data set, with no weights, those of the original code
-("the source's"), and leave-one-out ones, as they are and tempered. What other data
-bring says how much there is to gain. Without data and weights it says how to get them.
+("the source's"), and leave-one-out ones, as they are and tempered; with DenseWeight,
+smoothed densities and balanced MSE; and with rare poses drawn more often instead. What
+other data bring says how much there is to gain. Without data and weights it says how
+to get them.
 """
 
 import json
@@ -32,6 +34,10 @@ DENSITIES = {
     'source': dict(mode='source'),
     'leave-one-out': dict(alpha=1., clip=None, min_ess=0.),
     'tempered': {},
+    'denseweight': dict(mode='denseweight'),
+    'smoothed': dict(mode='smoothed'),
+    'repeat factors': dict(mode='repeat_factor'),
+    'effective numbers': dict(mode='effective_number'),
 }
 NETWORKS = {
     'heatmap': 'configs/lspet/efficientnet_lite0_wloss_lspet.py',
@@ -44,6 +50,11 @@ WEIGHTS = {
     'leave-one-out': dict(weights='leave-one-out'),
     'tempered, second half': dict(weights='tempered', begin=EPOCHS // 2),
 }
+
+# they come last
+MORE_WEIGHTS = {name: dict(weights=name) for name in ('smoothed', 'denseweight')}
+DRAWN = ('tempered', 'repeat factors', 'effective numbers')
+BALANCED = 'DeepPose, balanced MSE'
 
 
 def file_of(weights: str) -> str:
@@ -70,6 +81,13 @@ def options(network: str, weights: str | None = None, begin: int = 0) -> dict:
     }
 
 
+def drawn(network: str, weights: str) -> dict:
+    """Rare poses more often, in place of weights in the loss."""
+    return {**options(network), 'train_dataloader.sampler': dict(
+        COMMON['train_dataloader.sampler'], type='PoseDensitySampler',
+        file=file_of(weights))}
+
+
 # what more data bring, and a network that sees rare poses alone; both without weights
 # and with as many steps
 FEWER, SPECIALIST = 'a third of the people', 'the rarer half alone'
@@ -85,6 +103,13 @@ CONFIGURATIONS = {
     **{f'{network}, {FEWER}': {**options(network), 'labels': 2000}
        for network in NETWORKS},
     f'heatmap, {SPECIALIST}': {**COMMON, **EVALUATION, **SPECIALIST_DATA},
+    **{f'{network}, drawn, {name}': drawn(network, name)
+       for name in DRAWN for network in NETWORKS},
+    BALANCED: {
+        **COMMON, **EVALUATION,
+        'config': 'configs/lspet/deeppose_efficientnet_lite0_balanced_lspet.py'},
+    **{f'{network}, {name}': options(network, **MORE_WEIGHTS[name])
+       for name in MORE_WEIGHTS for network in NETWORKS},
 }
 # their differences tell whom weights help, and who pays
 OF_BINS = ('rare/PCK@0.2', 'rare/error', 'middle/error', 'common/error', 'slope')
@@ -95,10 +120,10 @@ def table_of_bins(study: Study) -> str:
     rows, lines = study.by_configuration(), []
     for name, baseline in study.comparisons:
         if name in rows and baseline in rows:
-            lines.append([name, *(str(difference(*(
+            lines.append([name, baseline, *(str(difference(*(
                 {row['seed']: row['figures'][key] for row in rows[each]}
                 for each in (name, baseline)))) for key in OF_BINS)])
-    return tabulate(lines, ['difference from no weights [95 %]',
+    return tabulate(lines, ['difference [95 %]', 'from',
                             *map(study.figures.get, OF_BINS)], tablefmt='github')
 
 
@@ -120,8 +145,12 @@ STUDY = Study(
         'rare/error': 'error, rare tenth',
         'slope': 'slope',
     },
-    comparisons=[(name, f'{name.partition(",")[0]}, no weights')
-                 for name in CONFIGURATIONS if not name.endswith('no weights')],
+    comparisons=[
+        *((name, f'{name.partition(",")[0]}, no weights')
+          for name in CONFIGURATIONS if not name.endswith('no weights')),
+        # at equal strength
+        *((f'{network}, drawn, tempered', f'{network}, tempered')
+          for network in NETWORKS)],
     # what three times the people bring
     headrooms={f'{network}, ': (f'{network}, {FEWER}', f'{network}, no weights')
                for network in NETWORKS},
@@ -206,7 +235,8 @@ def draw(path: str) -> None:
                    for key, label in (('common/error', 'common half'),
                                       ('error', 'all'),
                                       ('rare/error', 'rare tenth'))}
-            for name in (*WEIGHTS, FEWER, SPECIALIST)
+            for name in (*WEIGHTS, *MORE_WEIGHTS, 'balanced MSE',
+                         *(f'drawn, {each}' for each in DRAWN), FEWER, SPECIALIST)
             if (full := f'{network}, {name}') in rows
         } for network in NETWORKS}, str(ROOT / path),
         'Error of a person with each kind of weights',

@@ -176,22 +176,60 @@ def weigh_poses(cfg: Config, file: str | Path | None = None,
 
     if any(components_of_class(cfg.train_dataloader, 'PoseDensityWeights')):
         raise UserError('weigh_poses: the config has PoseDensityWeights already')
+    file = _with_density(cfg, 'weigh_poses', file, options)
+    for key in _training_keys(cfg):
+        cfg[key] = _after_targets(
+            cfg[key], dict(type='PoseDensityWeights', file=file))
+    cfg.setdefault('default_hooks', {})['pose_density'] = dict(
+        type='PoseDensityHook')
+    return _complete(cfg)
+
+
+def draw_rare_poses(cfg: Config, file: str | Path | None = None,
+                    **options) -> Config:
+    """Show rare poses more often, by a :class:`PoseDensitySampler`.
+
+    Where unlabeled images come beside, the labeled ones of each batch are drawn so.
+
+    Args:
+        cfg (Config): Of a top-down pose estimator, also within
+            :class:`PoseDual` or :class:`FastPoseDistiller`.
+        file, options: As of :func:`weigh_poses`.
+
+    Raises:
+        UserError: If the data are not single people of one annotation file, or
+            another sampler than MMPose's default one orders them.
+    """
+    cfg = _begin(cfg)
+    _top_down(cfg, 'draw_rare_poses')
+    file = _with_density(cfg, 'draw_rare_poses', file, options)
+    loader = cfg.train_dataloader
+    sampler = loader.get('sampler') or dict(type='DefaultSampler')
+    if _type(sampler) == 'EpochMultiSourceSampler':
+        sampler['densities'] = [
+            None if _type(source) == 'UnlabeledPoseDataset' else file
+            for source in loader.dataset.datasets]
+    elif _type(sampler) == 'DefaultSampler':
+        loader['sampler'] = dict(type='PoseDensitySampler', file=file)
+    else:
+        raise UserError(f'draw_rare_poses: {_type(sampler)} orders the samples already')
+    return _complete(cfg)
+
+
+def _with_density(cfg: Config, recipe: str, file: str | Path | None,
+                  options: Mapping) -> str:
+    """Name the density of a config's poses in it; returns its file."""
     labeled = [one for _, one in components(cfg.train_dataloader.dataset)
                if one.get('ann_file') and _type(one) != 'UnlabeledPoseDataset']
     if len(labeled) != 1:
         raise UserError(
-            f'weigh_poses: a pose density is of one annotation file, but '
+            f'{recipe}: a pose density is of one annotation file, but '
             f'train_dataloader has {len(labeled)} labeled data sets')
     file = str(file or Path('work_dirs', 'pose_density', Path(
         labeled[0].ann_file).stem).with_suffix('.npz'))
-    for key in _training_keys(cfg):
-        cfg[key] = _after_targets(
-            cfg[key], dict(type='PoseDensityWeights', file=file))
     PoseDensity(**options)  # refuses what it does not take
     cfg.pose_density = dict(file=file, **options)
-    cfg.setdefault('default_hooks', {})['pose_density'] = dict(
-        type='PoseDensityHook')
-    return _complete(cfg)
+    return file
 
 
 def focus_heatmaps(cfg: Config,

@@ -126,6 +126,8 @@ MADE = {
         f'{HEATMAP}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py',
         'find_unused_parameters', **FMSE),
     'resnet18_fmse_annypose': focus('resnet18_mse_annypose', **FMSE),
+    'hrnet_drawn_coco': (HRNET, lambda cfg: recipes.draw_rare_poses(
+        cfg, 'work_dirs/pose_density/coco_train2017.npz'), set()),
     'hrnet_wloss_coco': weigh('coco_train2017', HRNET),
     'rtmpose-s_wloss_coco': weigh('coco_train2017', RTMPOSE),
     'deeppose_res50_wloss_coco': weigh(

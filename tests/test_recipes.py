@@ -14,6 +14,7 @@ from mmpose_wloss.recipes import (
     cache_crops,
     device_targets,
     distill,
+    draw_rare_poses,
     focus_heatmaps,
     semi_supervised,
     weigh_poses,
@@ -35,24 +36,25 @@ SMALL = f'{COCO}_shufflenetv2_8xb64-210e_coco-256x192.py'
 RECIPES = dict(
     semi=lambda cfg: semi_supervised(cfg, 'my/images'),
     distill=lambda cfg: distill(cfg, TEACHER, images='my/images'),
-    weigh=weigh_poses, focus=focus_heatmaps, balance=balance,
+    weigh=weigh_poses, draw=draw_rare_poses, focus=focus_heatmaps, balance=balance,
     targets=device_targets)
-HEATMAPS = {'semi', 'distill', 'weigh', 'focus', 'targets'}
+WEIGH = {'weigh', 'draw'}
+HEATMAPS = {'semi', 'distill', 'focus', 'targets'} | WEIGH
 # stock configs, and the recipes that fit them; the others say why they do not
 FAMILIES = {
     TEACHER: HEATMAPS,
     f'{COCO}_hrnet-w32_udp-regress-8xb64-210e_coco-256x192.py':
-        {'weigh', 'targets'},
+        WEIGH | {'targets'},
     f'{COCO}_mspn50_8xb32-210e_coco-256x192.py': HEATMAPS - {'distill'},
     f'{COCO}_hourglass52_8xb32-210e_coco-256x256.py': HEATMAPS,
     f'{COCO}_ViTPose-small_8xb64-210e_coco-256x192.py': HEATMAPS,
     f'{COCO}_hrnet-w32_8xb64-210e_coco-aic-256x192-combine.py':
-        HEATMAPS - {'weigh'},
+        HEATMAPS - WEIGH,
     RTMPOSE: HEATMAPS - {'focus'},
     f'{BODY}/topdown_regression/coco/td-reg_res50_8xb64-210e_coco-256x192.py':
-        {'weigh'},
+        WEIGH,
     f'{BODY}/topdown_regression/coco/'
-    'td-reg_res50_rle-8xb64-210e_coco-256x192.py': {'weigh'},
+    'td-reg_res50_rle-8xb64-210e_coco-256x192.py': WEIGH,
     f'{BODY}/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py':
         {'focus', 'balance'},
     f'{BODY}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py': {'balance'},
@@ -176,6 +178,18 @@ def test_targets_are_drawn_where_recipes_and_hooks_take_pipelines():
     assert before.train_dataloader == after.train_dataloader
     assert before.labeled.pipeline[-1].type == 'DeviceTargets'
     assert not any('Targets' in step.type for step in before.unlabeled.pipeline)
+
+
+def test_rare_poses_are_drawn_beside_unlabeled_images_too():
+    base = load_base(SMALL)
+    assert draw_rare_poses(base, 'd.npz').train_dataloader.sampler == dict(
+        type='PoseDensitySampler', file='d.npz')
+    cfg = draw_rare_poses(semi_supervised(base, 'my'), 'd.npz', mode='repeat_factor')
+    assert cfg.train_dataloader.sampler.densities == ['d.npz', None]
+    assert cfg.pose_density == dict(file='d.npz', mode='repeat_factor')
+    base.train_dataloader.sampler = dict(type='DrawSampler', num_samples=10)
+    with pytest.raises(UserError, match='DrawSampler'):
+        draw_rare_poses(base)
 
 
 def test_recipes_compose():

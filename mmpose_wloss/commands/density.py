@@ -1,4 +1,4 @@
-"""``python -m mmpose_wloss density``: fit, inspect and compare densities."""
+"""``python -m mmpose_wloss density``: fit, inspect, compare densities, rank people."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ SOURCE = ('a config (.py), of which the training data set is taken, or an '
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fit, inspect or compare densities of poses; 0 where all went well."""
+    """Fit, inspect or compare densities of poses, or rank people by one."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss density',
         description='Weights of training poses by their density.')
@@ -71,7 +71,36 @@ def main(arguments: list[str] | None = None) -> int:
     add('--count', type=int, default=10,
         help='how many of the largest disagreements to list; default: 10')
 
+    add = add_command('rank', run_rank, 'rank unlabeled people: whose predicted poses '
+                      'are rare under the labeled ones, or uncertain')
+    add('config', help='config of a top-down 2D pose estimator')
+    add('checkpoint', help='its checkpoint')
+    add('file', help='file of the density of the labeled poses')
+    add('--images', required=True, metavar='DIR', help='folder of the images; without '
+        'boxes each whole image is a person')
+    add('--ann-file', default='', help="boxes in COCO's format, or the images that "
+        '--bbox-file has boxes of')
+    add('--bbox-file', help="a detector's boxes in COCO's format of results")
+    add('--by', default='both', choices=('both', 'rarity', 'uncertainty'),
+        help='what asks for a label (default: %(default)s)')
+    add('--count', type=int, default=100,
+        help='how many are to be labeled (default: %(default)s)')
+    add('--out', default=str(FOLDER / 'rank'), metavar='DIR',
+        help='folder to write (default: %(default)s)')
+    add('--kpt-thr', type=float, default=0.3, help='a joint with a lower score is '
+        'missing in a predicted pose (default: %(default)s)')
+    add('--network', metavar='NAME', help='which network of the checkpoint of a '
+        'training with several: first, second, ema, student …')
+    add('--batch-size', type=int, default=16,
+        help='people in the network at once (default: %(default)s)')
+    add('--no-flip', action='store_true',
+        help='leave out the flip test, which halves the time')
+    add('--device', help='such as cpu or cuda:0 (default: a GPU, if there is one)')
+    add('--cfg-options', help='changes of the config', **changes)
+
     args = parser.parse_args(arguments)
+    if args.command == 'rank':
+        check_config_path(args.config)
     if source := getattr(args, 'source', None):
         if source.endswith('.py'):
             check_config_path(source)
@@ -170,6 +199,36 @@ def run_compare(args: argparse.Namespace) -> None:
         f'{paths[0].name}_and_{paths[1].name}.png')
     save_figure(draw_density_comparison(
         comparison.log_density, comparison.weights, names), Path(out))
+
+
+def run_rank(args: argparse.Namespace) -> None:
+    """Rank unlabeled people, and write who is to be labeled next."""
+    import numpy as np
+
+    from ..apis import TopdownPredictor
+    from ..apis.pose_ranking import rank_people, write_ranking
+    from ..datasets import UnlabeledPoseDataset
+    from ..models.wrapped_networks import read_config
+    from ..pose_density import PoseDensityArtifact
+
+    artifact = PoseDensityArtifact.load(args.file)
+    config = read_config(args.config, args.checkpoint)
+    config.merge_from_dict(args.cfg_options)
+    predictor = TopdownPredictor(
+        config, args.checkpoint, device=args.device, batch_size=args.batch_size,
+        network=args.network, flip_test=not args.no_flip)
+    people = UnlabeledPoseDataset(
+        args.ann_file, args.bbox_file, data_prefix=dict(img=args.images))
+    ranking = rank_people(predictor, artifact, people, args.by, args.kpt_thr)
+    write_ranking(ranking, artifact, args.images, args.out, args.count)
+    known = ~np.isnan(ranking.log_density)
+    rare = np.quantile(artifact.held_out[~np.isnan(artifact.held_out)], 0.1)
+    print(f'{len(known)} people in {args.images}: '
+          f'{(ranking.log_density[known] < rare).sum()} are as rare as the rarest '
+          f'tenth of {artifact.dataset_name}, {(~known).sum()} show too few joints; '
+          f'mean confidence {ranking.confidence.mean():.3f}')
+    print(f'written: ranking.csv, to_label.json (the first {args.count}), people.json '
+          f'and draws.npz in {args.out}')
 
 
 def warn(message: object) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TRAIN = 'python -m mmpose_wloss train {}'
 FIT = 'python -m mmpose_wloss density fit {}'
 RECIPES = dict(semi='semi_supervised', distill='distill', weigh='weigh_poses',
+               draw='draw_rare_poses',
                balance='balance')
 
 
@@ -101,7 +102,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                          'images of one person each, or an annotation file')
     weigh = verbs.add_parser('weigh', parents=[common],
                              help='weigh rare poses up')
-    weigh.add_argument('--file', help='the pose density, which is fitted next')
+    draw = verbs.add_parser('draw', parents=[common],
+                            help='show rare poses more often')
+    for one in (weigh, draw):
+        one.add_argument('--file', help='the pose density, which is fitted next')
     focus = verbs.add_parser('focus', parents=[common],
                              help='weigh joints up against the background')
     focus.add_argument('--loss', default='FocusMSELoss', help='FocusMSELoss '
@@ -178,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_whole(out, ''.join(f'# {line}\n' for line in [command, *notes]) +
                 text_over(cfg, args.base, out.parent))
     print(*notes, f'{out} is written. Read it, then run', sep='\n')
-    for line in [*([FIT] if args.recipe == 'weigh' else []), TRAIN]:
+    for line in [*([FIT] if args.recipe in ('weigh', 'draw') else []), TRAIN]:
         print(f'  {line.format(out)}')
     try:
         check_components(cfg)

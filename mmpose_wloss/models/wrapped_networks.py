@@ -15,7 +15,12 @@ from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from ..common.configs import components, is_of_class
+from ..common.configs import (
+    components,
+    components_of_class,
+    is_of_class,
+    without_cache,
+)
 from ..common.errors import UserError
 from ..common.files import check_config_path, existing_file, replaced_whole
 from ..common.hooks import model_of
@@ -77,8 +82,13 @@ def stock_config(config: Config) -> Config:
     """A copy of a config; where its model wraps a network, that of the network.
 
     The latter has the stock model and evaluators, and nothing that only trains.
+    In both, data to validate and test on are read from images, not from a crop cache.
     """
     stock = copy.deepcopy(config)
+    for key in ('val_dataloader', 'test_dataloader'):
+        loader = stock.get(key)
+        if loader and any(components_of_class(loader, 'CropCache')):
+            stock[key] = dict(loader, dataset=without_cache(loader['dataset']))
     model = stock.model
     key = next((key for key in NETWORK_KEYS if key in model), None)
     if key is None:

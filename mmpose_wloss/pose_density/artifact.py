@@ -191,6 +191,7 @@ class PoseDensityArtifact:
         density, pca = PoseDensity(), PCA(len(arrays['components']))
         for name in (*VALUES, 'flip_indices'):
             setattr(density, name, meta[name])
+        density.options.setdefault('weighting', 'inverse')  # once the only one
         for name in ARRAYS:
             setattr(density, name, arrays.get(name))
         for name, key in AXES.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..common.checks import non_negative, one_of, positive, whole
+from ..common.checks import non_negative, one_of, positive, whole, within
 from ..common.errors import UserError
 from .kernel_density import (
     KERNELS,
@@ -156,12 +156,9 @@ class PoseDensity:
             whole(0, min_joints=options['min_joints'])
         if options['max_references'] is not None:
             whole(2, max_references=options['max_references'])
-        if not 0 <= options.get('threshold', 0) <= 1:
-            raise UserError(f'threshold must be in [0, 1]: {options["threshold"]}')
-        if not 0 <= options.get('beta', 0) < 1:
-            raise UserError(f'beta must be in [0, 1): {options["beta"]}')
-        if not 0 < options.get('epsilon', 1) <= 1:
-            raise UserError(f'epsilon must be in (0, 1]: {options["epsilon"]}')
+        within(0, 1, threshold=options.get('threshold', 0))
+        within(0, 1 - 1e-12, beta=options.get('beta', 0))
+        within(1e-12, 1, epsilon=options.get('epsilon', 1))
         self._weigh(np.zeros(1), options['alpha'])
         if options['mirror'] and (by == 'none' or by == 'image' and not
                                   options['center'] and missing == 'zero'):
@@ -303,15 +300,8 @@ class PoseDensity:
         held_out = self._density_under_others(places, device, progress)
         log_density = (held_out if options['leave_one_out'] else
                        self._with_itself(held_out, places))
-        self.alpha = float(options['alpha'])
-        weigh = functools.partial(
-            self._weigh, held_out + self._log_norm(count - 1)
-            if options['weighting'] == 'effective_number' else log_density)
-        if options['min_ess']:
-            self.alpha = temper_to(weigh, self.alpha, options['min_ess'])
-        weights = weigh(self.alpha)
-        if options['mean_one']:
-            weights /= weights.mean()
+        self.alpha, weights = self._tempered_weights(
+            log_density, held_out + self._log_norm(count - 1))
         self.held_out, self.log_density = np.full((2, len(poses)), np.nan)
         self.weights = np.ones(len(poses))
         self.held_out[has_density] = held_out
@@ -323,6 +313,18 @@ class PoseDensity:
         """The weights of log densities, or of what the weighting takes instead."""
         weigh, names = WEIGHTINGS[self.options['weighting']]
         return weigh(values, alpha, **{name: self.options[name] for name in names})
+
+    def _tempered_weights(self, log_density: np.ndarray, log_neighbors: np.ndarray
+                          ) -> tuple[float, np.ndarray]:
+        """The tempering that options ask for, and the weights that it makes."""
+        options, alpha = self.options, float(self.options['alpha'])
+        weigh = functools.partial(
+            self._weigh, log_neighbors if options['weighting'] == 'effective_number'
+            else log_density)
+        if options['min_ess']:
+            alpha = temper_to(weigh, alpha, options['min_ess'])
+        weights = weigh(alpha)
+        return alpha, weights / weights.mean() if options['mean_one'] else weights
 
     def _places(self, filled: np.ndarray) -> np.ndarray:
         return (filled - self.pca.mean_) @ self.pca.components_.T
@@ -422,6 +424,24 @@ class PoseDensity:
             kernel=self.options['kernel'], device=device)
         scores[has_density] = sums - self._log_norm(len(self.references))
         return scores
+
+    def weights_of(self, log_density: np.ndarray) -> np.ndarray:
+        """Weights of other poses, by the options of the density.
+
+        Their median, mean and effective sample size are their own.
+
+        Args:
+            log_density (np.ndarray): :meth:`score` of them, in shape [M].
+
+        Returns:
+            np.ndarray: In shape [M]; 1 where there is no density.
+        """
+        known, weights = ~np.isnan(log_density), np.ones(len(log_density))
+        if known.any():
+            _, weights[known] = self._tempered_weights(
+                log_density[known],
+                log_density[known] + self._log_norm(len(self.references)))
+        return weights
 
     def pose_axes(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean pose, in shape [K, 2], and what each axis adds to it.

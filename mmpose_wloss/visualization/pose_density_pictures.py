@@ -2,6 +2,7 @@
 
 import contextlib
 import os.path as osp
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmcv
@@ -84,6 +85,22 @@ def draw_pictures(artifact: PoseDensityArtifact, folder: Path,
     if missing:
         print(f'note: {len(missing)} people are not shown in their images, '
               f'which cannot be read, as {next(iter(missing.values()))}')
+
+
+def draw_crops(poses: Poses, groups: dict[str, Sequence[tuple[int, str]]],
+               title: str) -> Figure:
+    """Draw people in their images.
+
+    Args:
+        poses (Poses): The people.
+        groups (dict): By name, the numbers of some with a caption each.
+        title (str): Title.
+    """
+    return draw_pose_sheet(
+        {name: [cell for row, caption in people
+                if (cell := _crop(poses, row, caption))]
+         for name, people in groups.items()},
+        Skeleton.of_metainfo(poses.metainfo), title, columns=CROPS)
 
 
 def _rows_of(artifact: PoseDensityArtifact, poses: Poses) -> list[int]:

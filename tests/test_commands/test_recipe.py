@@ -8,6 +8,7 @@ from mmpose_wloss.recipes import (
     cache_crops,
     device_targets,
     distill,
+    draw_rare_poses,
     focus_heatmaps,
     semi_supervised,
     weigh_poses,
@@ -33,6 +34,8 @@ COMMANDS = {
         distill(cfg, 'teacher.py', 't.pth'),
     f'weigh {STOCK} --file w.npz --options bandwidth=0.6': lambda cfg:
         weigh_poses(cfg, 'w.npz', bandwidth=0.6),
+    f'draw {STOCK} --options mode=repeat_factor': lambda cfg:
+        draw_rare_poses(cfg, mode='repeat_factor'),
     f'focus {STOCK} --options gamma=2.': lambda cfg:
         focus_heatmaps(cfg, dict(type='FocusMSELoss', gamma=2.)),
     f'weigh {STOCK} --file w.npz --device-targets': lambda cfg:
@@ -54,7 +57,7 @@ def test_the_written_file_is_what_the_function_gives(command, tmp_path, capsys):
     assert main([*command.split(), '--out', str(out)]) == 0
     printed = capsys.readouterr().out
     assert f'python -m mmpose_wloss train {out}' in printed
-    assert ('density fit' in printed) is command.startswith('weigh')
+    assert ('density fit' in printed) is command.startswith(('weigh', 'draw'))
     base = load_base(command.split()[1])
     expected, written = COMMANDS[command](base), Config.fromfile(out)
     assert without_scope(written.to_dict()) == without_scope(expected.to_dict())

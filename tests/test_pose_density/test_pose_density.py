@@ -141,6 +141,19 @@ def test_all_modes_can_be_of_equal_strength(poses, mode, options):
     assert density.alpha < density.options['alpha']
 
 
+@pytest.mark.parametrize('mode', [mode for mode in MODES if mode != 'source'])
+def test_weights_of_other_poses(poses, mode):
+    density = fit(poses, mode=mode, options=dict(components=3))
+    others = np.array([*np.linspace(-9, 2, 30), np.nan])
+    weights = density.weights_of(others)
+    assert weights[-1] == 1 and weights[:-1].mean() == pytest.approx(1)
+    assert (np.diff(weights[:-1]) <= 0).all() and weights[0] > weights[-2]
+    # of the poses fitted to they are the weights
+    np.testing.assert_allclose(density.weights_of(density.log_density),
+                               density.weights, rtol=0.01)
+    np.testing.assert_array_equal(density.weights_of(others[-1:]), 1)
+
+
 @pytest.mark.parametrize('by', ['box', 'torso'])
 def test_place_and_size_do_not_count(poses, by):
     moved = poses * np.linspace(0.5, 2, len(poses))[:, None, None] + [30, -8]

@@ -1,3 +1,4 @@
+from .balanced_mse_loss import BalancedMSELoss, balanced_mse_loss
 from .consistency_losses import heatmap_consistency_loss
 from .heatmap_losses import (
     FocusMSELoss,
@@ -19,9 +20,11 @@ from .loss_balancers import (
 from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
-    'AdaptiveBalancer', 'DynamicTaskPriorityBalancer', 'FocusMSELoss',
+    'AdaptiveBalancer', 'BalancedMSELoss', 'DynamicTaskPriorityBalancer',
+    'FocusMSELoss',
     'GradNormBalancer', 'HeatmapWeightingMSELoss', 'InstanceWeightedLoss',
     'LossBalancer', 'ManualBalancer', 'MaskedMSELoss', 'UncertaintyBalancer',
-    'WeightAdaptiveMSELoss', 'focus_mse_loss', 'heatmap_consistency_loss',
-    'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
+    'WeightAdaptiveMSELoss', 'balanced_mse_loss', 'focus_mse_loss',
+    'heatmap_consistency_loss', 'heatmap_weighting_mse_loss', 'masked_mse_loss',
+    'weight_adaptive_mse_loss'
 ]

@@ -8,6 +8,27 @@ from ...common import checks
 from ...common.errors import UserError
 
 
+def coordinate_weights(target_weights: Tensor, output: Tensor) -> Tensor:
+    """Target weights as one for each coordinate, in the output's shape and dtype.
+
+    Args:
+        target_weights (Tensor): In shape [B, K], [B, K, 1] or [B, K, D].
+        output (Tensor): In shape [B, K, D].
+
+    Raises:
+        UserError: If shapes do not fit.
+    """
+    weights, shape = target_weights, output.shape
+    if weights.ndim == 2:
+        weights = weights.unsqueeze(-1)
+    if weights.shape not in ((*shape[:2], 1), shape):
+        raise UserError(
+            f'target_weights must have the shape {tuple(shape[:2])}, '
+            f'{(*shape[:2], 1)} or {tuple(shape)}, but it is '
+            f'{tuple(target_weights.shape)}')
+    return weights.to(output.dtype).expand_as(output)
+
+
 def masked_mse_loss(output: Tensor,
                     target: Tensor,
                     target_weights: Tensor | None = None) -> Tensor:
@@ -47,16 +68,7 @@ def masked_mse_loss(output: Tensor,
     error = output.to(dtype) - target.to(dtype)
     if target_weights is None:
         return error.square().mean()
-    weights = target_weights
-    if weights.ndim == 2:
-        weights = weights.unsqueeze(-1)
-    shape = output.shape
-    if weights.shape not in ((*shape[:2], 1), shape):
-        raise UserError(
-            f'target_weights must have the shape {tuple(shape[:2])}, '
-            f'{(*shape[:2], 1)} or {tuple(shape)}, but it is '
-            f'{tuple(target_weights.shape)}')
-    weights = weights.to(dtype).expand_as(error)
+    weights = coordinate_weights(target_weights, error)
     # so that a weight of NaN is not taken for one of 0
     mask = weights != 0
     error = error.masked_fill(~mask, 0)
