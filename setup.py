@@ -129,6 +129,7 @@ setup(
         'synthetic': read_requirements('synthetic.txt'),
         'deploy': read_requirements('deploy.txt'),
         'timm': read_requirements('timm.txt'),
+        'torchjd': read_requirements('torchjd.txt'),
         'tests': read_requirements('tests.txt'),
         'docs': read_requirements('docs.txt'),
     },

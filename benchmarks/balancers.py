@@ -1,7 +1,8 @@
 """What balancing losses costs a training step beside fixed weights.
 
 A whole step (forward, loss, backward, Adam) of the demo's 3D network with its
-five terms, with each balancer in its head. Rounds go over all in turn, every
+five terms, with each balancer in its head, and with gradients of each term that
+torchjd aggregates. Rounds go over all in turn, every
 other one backwards; a ratio is the median over rounds of balancer over fixed
 weights, with its quartiles.
 """
@@ -13,6 +14,7 @@ import statistics
 from pathlib import Path
 
 import mmpose_wloss
+from mmpose_wloss.engine.optim_wrappers import JacobianOptimWrapper
 from mmpose_wloss.models.heads.integral_pose3d_head import TERMS
 
 import torch
@@ -39,7 +41,11 @@ BALANCERS = {
     'dynamic task priority': dict(type='DynamicTaskPriorityBalancer'),
     'uncertainty': dict(type='UncertaintyBalancer',
                         log_variance='first_batch'),
+    **{name: dict(type='TorchJDBalancer', scalarizer=name)
+       for name in ('DWA', 'FAMO', 'IMTLL')},
 }
+# with fixed weights
+AGGREGATORS = ('UPGrad', 'PCGrad')
 
 
 def make_batch(config: Config, batch: int) -> dict:
@@ -71,17 +77,20 @@ def steps(batch: int, device: torch.device) -> dict:
     balancers.to(device)
     data = make_batch(config, batch)
 
-    def step(balancer: nn.Module):
+    def step(balancer: nn.Module, wrapper: type = OptimWrapper, **arguments):
         # each with its own statistics, over the same network
-        optimizer = OptimWrapper(torch.optim.Adam(
-            [*model.parameters(), *balancer.parameters()], 1e-4))
+        optimizer = wrapper(torch.optim.Adam(
+            [*model.parameters(), *balancer.parameters()], 1e-4), **arguments)
 
         def function() -> None:
             model.head.balancer = balancer
             model.train_step(data, optimizer)
         return function
 
-    return {name: step(balancer) for name, balancer in balancers.items()}
+    return {
+        **{name: step(balancer) for name, balancer in balancers.items()},
+        **{name: step(balancers['fixed weights'], JacobianOptimWrapper,
+                      aggregator=name) for name in AGGREGATORS}}
 
 
 def main() -> None:

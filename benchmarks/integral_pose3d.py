@@ -65,6 +65,19 @@ BALANCERS = {
             'balancer.log_variance': dict(lr_mult=10., decay_mult=0.)})},
     'GradNorm': balanced('I1', 'GradNormBalancer'),
 }
+# of torchjd: what weighs losses, and what aggregates their gradients
+TORCHJD = {
+    # from equal weights on
+    'DWA': balanced('I1', 'TorchJDBalancer', scalarizer='DWA', reduction='batch'),
+    'FAMO': balanced('I1', 'TorchJDBalancer', scalarizer='FAMO'),
+    'IMTL-L': {
+        **balanced('I1', 'TorchJDBalancer', scalarizer='IMTLL'),
+        'optim_wrapper.paramwise_cfg': dict(custom_keys={
+            'balancer.scalarizer': dict(lr_mult=10., decay_mult=0.)})},
+    'UPGrad': {**BALANCERS['Equal weights'],
+               'optim_wrapper.type': 'JacobianOptimWrapper',
+               'optim_wrapper.aggregator': 'UPGrad'},
+}
 INTERPOLATED = {'model.head.depth_growth': 'interpolate'}
 # together as many steps as 16 bins at once, which is Adaptive I1
 DEPTHS = {
@@ -96,7 +109,7 @@ STUDY = Study(
     configurations={
         START: {'config': 'configs/demo/efficientnet_lite0_mse_annypose.py',
                 'epochs': 2},
-        **BALANCERS, **DEPTHS, **BOUNDS, **ORIGINAL},
+        **BALANCERS, **TORCHJD, **DEPTHS, **BOUNDS, **ORIGINAL},
     seeds=3,
     epochs=EPOCHS,
     figures=FIGURES,
@@ -104,6 +117,7 @@ STUDY = Study(
              for term in TERMS],
     comparisons=[
         *((name, 'Equal weights') for name in BALANCERS if name != 'Equal weights'),
+        *((name, 'Equal weights') for name in TORCHJD),
         ('Adaptive I1', 'Adaptive H1'),
         ('16 bins, after 4 and 8', 'Adaptive I1'),
         ('16 bins, after 4 and 8, interpolated', 'Adaptive I1'),

@@ -211,7 +211,7 @@ class Study:
     def precision(config: Config) -> str:
         """In what a training computes on this machine."""
         wrapper = config.optim_wrapper.get('type', 'OptimWrapper')
-        return 'bfloat16' if wrapper == 'Bfloat16OptimWrapper' else 'float32'
+        return 'bfloat16' if wrapper.startswith('Bfloat16') else 'float32'
 
     def training(self, name: str, seed: int) -> Training:
         """The training of a row, after the one that it starts from."""
@@ -227,7 +227,9 @@ class Study:
                 range(seed * labels, (seed + 1) * labels))
         config.merge_from_dict(dict(options))
         if faster_precision(config) == 'bfloat16':
-            options['optim_wrapper.type'] = 'Bfloat16OptimWrapper'
+            wrapper = config.optim_wrapper.get('type', 'OptimWrapper')
+            options['optim_wrapper.type'] = (
+                'Bfloat16' + wrapper.removeprefix('Bfloat16'))
         return Training(
             file, ROOT / 'work_dirs' / self.name, {
                 'train_cfg.max_epochs': epochs,

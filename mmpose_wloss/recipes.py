@@ -55,6 +55,7 @@ TERMS = {
     'CIDHead': ['loss/heatmap_coupled', 'loss/heatmap_decoupled',
                 'loss/contrastive'],
     'DEKRHead': ['loss/heatmap', 'loss/displacement'],
+    'DSNTHead': {'coordinate': 'loss_kpt[0]', 'heatmap': 'loss_kpt[1]'},
     'InternetHead': ['loss_kpt', 'loss_rel_root', 'loss_hand_type'],
     'RTMOHead': ['loss_bbox', 'loss_vis', 'loss_mle', 'loss_oks', 'loss_cls'],
     'VisPredictHead': ['loss_kpt', 'loss_vis'],

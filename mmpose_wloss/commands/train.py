@@ -75,7 +75,8 @@ def train_in_mixed_precision(cfg: 'Config') -> None:
     """Take the place of the ``OptimWrapper`` by one in mixed precision.
 
     It is an ``AmpOptimWrapper``, in float16, and on a CPU, where MMEngine's
-    refuses, a :class:`Bfloat16OptimWrapper`.
+    refuses, a :class:`Bfloat16OptimWrapper`. That of a
+    :class:`JacobianOptimWrapper` is in bfloat16 everywhere.
 
     Args:
         cfg (Config): Config of a training, changed in place.
@@ -87,7 +88,10 @@ def train_in_mixed_precision(cfg: 'Config') -> None:
 
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     kind = getattr(kind, '__name__', kind)
-    if kind == 'Bfloat16OptimWrapper':
+    if kind.startswith('Bfloat16'):
+        return
+    if kind == 'JacobianOptimWrapper':
+        cfg.optim_wrapper.type = 'Bfloat16JacobianOptimWrapper'
         return
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise UserError(f'--amp takes the place of an OptimWrapper, but '

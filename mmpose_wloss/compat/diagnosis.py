@@ -33,6 +33,7 @@ OPTIONAL = {
     'anny': ('synthetic', 'the embedded data set'),
     'onnx': ('deploy', 'ONNX files'), 'onnxruntime': ('deploy', 'ONNX files'),
     'timm': ('timm', 'TIMMBackbone'),
+    'torchjd': ('torchjd', 'TorchJDBalancer'),
     'mim': ('tests', 'mim train mmpose_wloss')}
 ONE_OF = (('mmcv', 'mmcv-lite', 'mmcv-full', 'onedl-mmcv'),
           ('mmengine', 'mmengine-lite', 'onedl-mmengine'),

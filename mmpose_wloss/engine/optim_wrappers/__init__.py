@@ -1,3 +1,9 @@
 from .bfloat16_optim_wrapper import Bfloat16OptimWrapper
+from .jacobian_optim_wrapper import (
+    Bfloat16JacobianOptimWrapper,
+    JacobianOptimWrapper,
+)
 
-__all__ = ['Bfloat16OptimWrapper']
+__all__ = [
+    'Bfloat16JacobianOptimWrapper', 'Bfloat16OptimWrapper', 'JacobianOptimWrapper'
+]

@@ -3,10 +3,13 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
+from mmpose.models.losses import MultipleLossWrapper
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, Features
 from torch import Tensor
@@ -14,9 +17,12 @@ from torch import Tensor
 from ...common.errors import UserError
 from ...compat.private_api import leaves
 from ..losses.loss_balancers.loss_balancer import eager_for_gradient_norms
+from ..module_contexts import recorded
 
 # training steps in which a head may go without a loss that it never returned
 PATIENCE = 100
+# one of the losses that a head adds up
+PART = re.compile(r'.+\[\d+\]')
 
 
 @MODELS.register_module()
@@ -33,6 +39,10 @@ class BalancedHead(BaseModule):
     the first, an error in the last.
 
     The losses come as scalars: :class:`AdaptiveBalancer` divides each by itself.
+
+    A head that adds up the losses of a ``MultipleLossWrapper``, as DSNTHead does,
+    returns their sum. In terms, ``loss_kpt[0]`` and ``loss_kpt[1]`` are the first and
+    the second of those that ``loss_kpt`` is the sum of.
 
     Args:
         head (dict): Config of the head, whose ``loss`` returns several.
@@ -80,6 +90,10 @@ class BalancedHead(BaseModule):
             raise UserError(f'kpis={self.kpis} must be of the terms '
                             f'{list(self.terms)}')
         self.shared_layer = shared_layer
+        sums = {key.rpartition('[')[0] for key in self.terms.values()
+                if PART.fullmatch(key)}
+        # the sum of losses that is taken apart
+        self.sum = min(sums, default=None)
         # what the head was not seen to return yet, and for how many steps
         self.awaited = {*self.terms.values(), *self.kpis.values()}
         self.awaited_steps = 0
@@ -89,6 +103,11 @@ class BalancedHead(BaseModule):
                             'its own')
         self.balancer = MODELS.build(
             balancer, default_args=dict(terms=list(self.terms)))
+        if sums and (len(sums) > 1 or not self._wrappers()):
+            raise UserError(
+                f'terms={terms} must name losses of one sum, of a head with a '
+                f'MultipleLossWrapper, but names those of {sorted(sums)} of a '
+                f'{type(self.head).__name__}')
         if shared_layer and not any(
                 name.startswith(f'{shared_layer}.')
                 for name, _ in self.head.named_parameters()):
@@ -152,7 +171,8 @@ class BalancedHead(BaseModule):
             ValueError: If the head did not return one of them in the first
                 100 training steps, or has no gradients to be measured.
         """
-        values = self.head.loss(feats, *args, **kwargs)
+        values = (self._taken_apart if self.sum else self.head.loss)(
+            feats, *args, **kwargs)
         self._check_returned(values)
         shared = []
         if self.balancer.measures_gradients:
@@ -179,6 +199,30 @@ class BalancedHead(BaseModule):
                   for key, value in values.items()}
         return {**result, **balanced}
 
+    def _wrappers(self) -> list[MultipleLossWrapper]:
+        return [module for module in self.head.modules()
+                if isinstance(module, MultipleLossWrapper)]
+
+    # compiled, the sum would not depend on what comes out beside it
+    @torch.compiler.disable
+    def _taken_apart(self, *args, **kwargs) -> dict:
+        """The head's losses, those that it adds up in place of their sum."""
+        with ExitStack() as stack:
+            calls = [stack.enter_context(recorded(wrapper, 'forward'))
+                     for wrapper in self._wrappers()]
+            values = self.head.loss(*args, **kwargs)
+        if self.sum not in values:
+            return values
+        parts = [part for call in calls for _, losses in call for part in losses]
+        names = [f'{self.sum}[{index}]' for index in range(len(parts))]
+        left = set(names) - set(self.terms.values())
+        if left:
+            raise UserError(f'terms must name each loss of {self.sum}, but '
+                            f'{sorted(left)} are missing')
+        parts = dict(zip(names, _as_counted(parts, values[self.sum]), strict=True))
+        return {name: value for key, each in values.items() for name, value in (
+            parts if key == self.sum else {key: each}).items()}
+
     def _check_returned(self, values: Mapping) -> None:
         self.awaited.difference_update(values)
         if not self.awaited or not self.balancer.learning:
@@ -202,6 +246,17 @@ class BalancedHead(BaseModule):
         """
         return sum(tensor.reshape(-1)[:0].sum() for tensor in (
             *leaves(feats), *self.parameters()))
+
+
+def _as_counted(parts: Sequence[Tensor], total: Tensor) -> list[Tensor]:
+    """Losses as they count in their sum: DSNTHead leaves one out at last."""
+    if not all(part.requires_grad for part in parts):
+        return list(parts)
+    factors = torch.autograd.grad(total, parts, retain_graph=True,
+                                  allow_unused=True)
+    return [0 * part if factor is None else factor * part
+            for factor, part in zip(factors, parts, strict=True)]
+
 
 def _term(key: str) -> str:
     """A term's name for a loss, without 'loss' in it."""

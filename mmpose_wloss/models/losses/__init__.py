@@ -15,16 +15,16 @@ from .loss_balancers import (
     GradNormBalancer,
     LossBalancer,
     ManualBalancer,
+    TorchJDBalancer,
     UncertaintyBalancer,
 )
 from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
     'AdaptiveBalancer', 'BalancedMSELoss', 'DynamicTaskPriorityBalancer',
-    'FocusMSELoss',
-    'GradNormBalancer', 'HeatmapWeightingMSELoss', 'InstanceWeightedLoss',
-    'LossBalancer', 'ManualBalancer', 'MaskedMSELoss', 'UncertaintyBalancer',
-    'WeightAdaptiveMSELoss', 'balanced_mse_loss', 'focus_mse_loss',
-    'heatmap_consistency_loss', 'heatmap_weighting_mse_loss', 'masked_mse_loss',
-    'weight_adaptive_mse_loss'
+    'FocusMSELoss', 'GradNormBalancer', 'HeatmapWeightingMSELoss',
+    'InstanceWeightedLoss', 'LossBalancer', 'ManualBalancer', 'MaskedMSELoss',
+    'TorchJDBalancer', 'UncertaintyBalancer', 'WeightAdaptiveMSELoss',
+    'balanced_mse_loss', 'focus_mse_loss', 'heatmap_consistency_loss',
+    'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
 ]

@@ -299,6 +299,85 @@ def test_frozen_features(several):
         model.loss(features(), [])
 
 
+# A sum of losses
+
+
+DSNT = dict(
+    type='DSNTHead', in_channels=8, in_featuremap_size=(4, 4), num_joints=K,
+    deconv_out_channels=(6, 6), deconv_kernel_sizes=(4, 4),
+    decoder=dict(type='IntegralRegressionLabel', input_size=(64, 64),
+                 heatmap_size=(SIZE, SIZE), sigma=2.))
+PARTS = dict(coordinate='loss_kpt[0]', heatmap='loss_kpt[1]')
+
+
+def one_person(count=2):
+    """What DSNTHead takes."""
+    generator = torch.Generator().manual_seed(1)
+    samples = []
+    for _ in range(count):
+        sample = PoseDataSample()
+        sample.gt_instance_labels = InstanceData(
+            keypoint_labels=torch.rand(1, K, 2, generator=generator),
+            keypoint_weights=torch.ones(1, K))
+        sample.gt_fields = PixelData(
+            heatmaps=torch.rand(K, SIZE, SIZE, generator=generator) / SIZE**2)
+        samples.append(sample)
+    feature = torch.randn(count, 8, 4, 4, generator=generator)
+    return (feature.requires_grad_(), ), samples
+
+
+def test_a_sum_of_losses_is_taken_apart():
+    found = []
+    for each in (balanced(DSNT, PARTS), stock(DSNT)):
+        losses = each.loss(*one_person())
+        loss, log = total(losses)
+        loss.backward()
+        found.append((loss.detach(), [
+            parameter.grad for parameter in each.parameters()]))
+        if 'loss_kpt' not in losses:
+            assert list(losses)[:2] == ['loss_coordinate', 'loss_heatmap']
+            assert losses['raw_coordinate'] > 0 and losses['raw_heatmap'] > 0
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert 'forward' not in vars(each.loss_module)
+
+
+def test_what_a_head_leaves_out_of_its_sum_does_not_count(monkeypatch):
+    epochs = SimpleNamespace(get_info=lambda name: 3)
+    monkeypatch.setattr('mmengine.logging.MessageHub.get_current_instance',
+                        lambda: epochs)
+    for start, seen in ((4, True), (3, False)):
+        model = balanced(dict(DSNT, lambda_t=start), PARTS)
+        losses = model.loss(*one_person())
+        assert (losses['loss_heatmap'] > 0) == seen
+        loss, _ = total(losses)
+        torch.testing.assert_close(loss, total(
+            stock(dict(DSNT, lambda_t=start)).loss(*one_person()))[0])
+
+
+def test_losses_of_a_sum_are_balanced():
+    model = balanced(DSNT, PARTS, 'GradNormBalancer')
+    for _ in range(3):
+        losses = model.loss(*one_person())
+    assert losses['weight_coordinate'] != losses['weight_heatmap']
+    with torch.no_grad():
+        losses = model.eval().loss(*one_person())
+    assert losses['raw_heatmap'] > 0
+
+
+def test_a_loss_of_a_sum_is_missing():
+    model = balanced(DSNT, ['loss_kpt[1]'], 'AdaptiveBalancer')
+    with pytest.raises(ValueError, match=r"each loss.*loss_kpt\[0\]"):
+        model.loss(*one_person())
+
+
+@pytest.mark.parametrize('head, terms', [
+    (DEKR, ['loss/heatmap[0]', 'loss/heatmap[1]']),
+    (DSNT, ['loss_kpt[0]', 'loss_other[1]'])], ids=['dekr', 'two sums'])
+def test_sums_that_are_none(head, terms):
+    with pytest.raises(ValueError, match='terms=.*MultipleLossWrapper'):
+        balanced(head, terms, 'AdaptiveBalancer')
+
+
 # Wrong input
 
 

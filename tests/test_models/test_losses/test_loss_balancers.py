@@ -26,12 +26,16 @@ ALL = [dict(type='AdaptiveBalancer'), MANUAL, dict(type='GradNormBalancer'),
        dict(type='DynamicTaskPriorityBalancer'),
        dict(type='UncertaintyBalancer'),
        dict(type='UncertaintyBalancer', log_variance='first_batch')]
-WITH_STATE = ALL[2:]
+TORCHJD = [dict(type='TorchJDBalancer', scalarizer=each)
+           for each in ('DWA', 'FAMO', 'IMTLL', 'Random')
+           ] if importlib.util.find_spec('torchjd') else []
+ALL += TORCHJD[:2]
+WITH_STATE = ALL[2:] + TORCHJD[2:3]
 NAN = float('nan')
 
 
 def identify(config):
-    return config['type'] + config.get('log_variance', '')
+    return config['type'] + config.get('log_variance', config.get('scalarizer', ''))
 
 
 every = pytest.mark.parametrize('config', ALL, ids=identify)
@@ -485,7 +489,7 @@ def test_uncertainty_is_its_equation():
 
 
 def test_uncertainty_starts_at_the_first_batch():
-    balancer = build(ALL[-1])
+    balancer = build(ALL[5])
     balancer(dict(pixels=torch.tensor(2.), millimeters=torch.tensor(0.)))
     # whose loss is not known yet
     assert balancer.log_variance.tolist() == pytest.approx([math.log(2), 0])
@@ -548,10 +552,11 @@ def steps(balancer, count):
     for seed in range(count):
         terms, features = pairs(torch.float32, seed)
         result = balancer(terms, shared=features)
-        sum(result[f'loss_{term}'] for term in TERMS).backward()
+        sum(value for key, value in result.items() if 'loss' in key).backward()
         for parameter in balancer.parameters():
-            parameter.data -= 0.1 * parameter.grad
-            parameter.grad = None
+            if parameter.requires_grad:
+                parameter.data -= 0.1 * parameter.grad
+                parameter.grad = None
 
 
 @stateful
@@ -732,7 +737,7 @@ def train(network, share):
         visible[max(6 - 2 * step, 4):] = 0
         result = network(inputs[share], target[share], visible[share])
         optimizer.zero_grad()
-        sum(result[f'loss_{term}'] for term in TERMS).backward()
+        sum(value for key, value in result.items() if 'loss' in key).backward()
         optimizer.step()
         found.append([[result[f'{what}_{term}'].item() for term in TERMS]
                       for what in ('weight', 'raw')])
@@ -740,7 +745,8 @@ def train(network, share):
         parameter.detach().flatten() for parameter in network.parameters()])
 
 
-RUNS = [(config, network) for config in ALL for network in (Network, Detector)]
+RUNS = [(config, network) for config in ALL + TORCHJD[2:]
+        for network in (Network, Detector)]
 
 
 def train_rank(folder):
