@@ -109,9 +109,7 @@ def test_the_measurement_draws_no_number():
 @pytest.mark.parametrize('kind, expected', [
     (None, 'Bfloat16OptimWrapper'), ('OptimWrapper', 'Bfloat16OptimWrapper'),
     ('AmpOptimWrapper', 'Bfloat16OptimWrapper'),
-    ('Bfloat16OptimWrapper', 'Bfloat16OptimWrapper'),
-    ('JacobianOptimWrapper', 'Bfloat16JacobianOptimWrapper'),
-    ('Bfloat16JacobianOptimWrapper', 'Bfloat16JacobianOptimWrapper')])
+    ('Bfloat16OptimWrapper', 'Bfloat16OptimWrapper')])
 def test_amp_on_a_cpu(monkeypatch, kind, expected):
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     cfg = Config(dict(optim_wrapper=dict(

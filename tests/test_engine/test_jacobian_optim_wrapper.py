@@ -2,10 +2,12 @@
 
 import copy
 
+from mmpose_wloss.commands.train import train_in_mixed_precision
 from mmpose_wloss.common.errors import UserError
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
@@ -275,6 +277,15 @@ def test_bfloat16(monkeypatch):
     torch.testing.assert_close(*states, rtol=0.05, atol=0.05)
     assert not torch.equal(*(state['trunk.weight'] for state in states))
     assert all(value.dtype == torch.float32 for value in states[1].values())
+
+
+@pytest.mark.parametrize('kind', ['JacobianOptimWrapper',
+                                  'Bfloat16JacobianOptimWrapper'])
+def test_amp(kind):
+    cfg = Config(dict(optim_wrapper=dict(type=kind, aggregator='UPGrad')))
+    train_in_mixed_precision(cfg)
+    assert cfg.optim_wrapper == dict(type='Bfloat16JacobianOptimWrapper',
+                                     aggregator='UPGrad')
 
 
 AGGREGATORS = ['Sum', 'UPGrad', 'PCGrad', 'GradDrop']
