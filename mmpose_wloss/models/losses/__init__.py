@@ -18,13 +18,23 @@ from .loss_balancers import (
     TorchJDBalancer,
     UncertaintyBalancer,
 )
+from .oks_losses import ExpectedOKSLoss, expected_oks_loss
+from .ranking_losses import (
+    RankSortDiscretLoss,
+    RankSortLoss,
+    instance_sort_loss,
+    spatial_rank_sort_loss,
+)
 from .regression_losses import MaskedMSELoss, masked_mse_loss
 
 __all__ = [
     'AdaptiveBalancer', 'BalancedMSELoss', 'DynamicTaskPriorityBalancer',
-    'FocusMSELoss', 'GradNormBalancer', 'HeatmapWeightingMSELoss',
-    'InstanceWeightedLoss', 'LossBalancer', 'ManualBalancer', 'MaskedMSELoss',
-    'TorchJDBalancer', 'UncertaintyBalancer', 'WeightAdaptiveMSELoss',
-    'balanced_mse_loss', 'focus_mse_loss', 'heatmap_consistency_loss',
-    'heatmap_weighting_mse_loss', 'masked_mse_loss', 'weight_adaptive_mse_loss'
+    'ExpectedOKSLoss', 'FocusMSELoss', 'GradNormBalancer',
+    'HeatmapWeightingMSELoss', 'InstanceWeightedLoss', 'LossBalancer',
+    'ManualBalancer', 'MaskedMSELoss', 'RankSortDiscretLoss',
+    'RankSortLoss', 'TorchJDBalancer', 'UncertaintyBalancer',
+    'WeightAdaptiveMSELoss', 'balanced_mse_loss', 'expected_oks_loss',
+    'focus_mse_loss', 'heatmap_consistency_loss',
+    'heatmap_weighting_mse_loss', 'instance_sort_loss', 'masked_mse_loss',
+    'spatial_rank_sort_loss', 'weight_adaptive_mse_loss'
 ]

@@ -18,6 +18,8 @@ import torch
 from mmpose.codecs import MegviiHeatmap, MSRAHeatmap, UDPHeatmap
 from mmpose.models.losses import KeypointMSELoss
 from mmpose.registry import MODELS
+from small_losses import drawn_heatmaps as heatmaps
+from small_losses import value_and_gradient
 
 FIXTURE = Path(__file__).parents[2] / 'data' / 'fmse.npz'
 SHAPE = (2, 3, 16, 12)
@@ -34,30 +36,6 @@ LOSSES = {
         type='HeatmapWeightingMSELoss', function='exponential'),
 }
 every_loss = pytest.mark.parametrize('config', LOSSES.values(), ids=LOSSES)
-
-
-def heatmaps(dtype=torch.float32, shape=SHAPE, seed=0):
-    """Random output, Gaussian target with background at exactly 0, weights."""
-    generator = torch.Generator().manual_seed(seed)
-    batch, keypoints, height, width = shape
-    x = torch.arange(width).view(1, 1, 1, -1)
-    y = torch.arange(height).view(1, 1, -1, 1)
-    center = torch.rand(batch, keypoints, 1, 1, 2, generator=generator)
-    squares = ((x - center[..., 0] * width)**2 +
-               (y - center[..., 1] * height)**2)
-    target = torch.exp(-squares / 8)
-    target[target < 1e-2] = 0
-    output = target + 0.3 * torch.randn(shape, generator=generator)
-    weights = torch.rand(batch, keypoints, generator=generator)
-    weights[0, 0] = 0
-    return output.to(dtype), target.to(dtype), weights.to(dtype)
-
-
-def value_and_gradient(loss, output, *args, **kwargs):
-    output = output.detach().clone().requires_grad_()
-    value = loss(output, *args, **kwargs)
-    value.backward()
-    return value.detach(), output.grad
 
 
 # Fixtures and equations

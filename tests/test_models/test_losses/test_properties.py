@@ -7,6 +7,8 @@ from mmpose_wloss.models.losses import (
     heatmap_consistency_loss,
     heatmap_losses,
     masked_mse_loss,
+    oks_losses,
+    ranking_losses,
     regression_losses,
 )
 from mmpose_wloss.models.losses.loss_balancers import (
@@ -61,7 +63,7 @@ def test_autocast(loss, shape):
 
 @pytest.mark.parametrize('module', [
     adaptive_balancer, consistency_losses, heatmap_losses, manual_balancer,
-    regression_losses])
+    oks_losses, ranking_losses, regression_losses])
 def test_examples_of_the_docstrings(module):
     failed, attempted = doctest.testmod(module)
     assert attempted and not failed
