@@ -7,6 +7,8 @@ data and weights it says how to get them.
 
 from collections.abc import Mapping
 
+from mmpose_wloss.datasets.datasets import LSPDataset
+
 import numpy as np
 from lspet import REFERENCES, exit_without
 from study import Study
@@ -41,6 +43,9 @@ LOSSES = {
     'focal γ=1 δ=0.1': focus(1., 0.1),
     # the linear one is focal γ=1 δ=1
     'HWL, power': loss('HeatmapWeightingMSELoss', function='power'),
+    'Rank & Sort': loss('RankSortLoss'),
+    'Rank & Sort, spatial': loss('RankSortLoss', instance_weight=0.),
+    'expected OKS': loss('ExpectedOKSLoss', sigmas=LSPDataset.METAINFO['sigmas']),
 }
 # four times the pixels, and a joint still covers as many
 LARGE = {
@@ -49,7 +54,8 @@ LARGE = {
     'model.head.decoder.heatmap_size': [48, 48],
     'train_dataloader.dataset.dataset.pipeline.5.encoder.heatmap_size': [48, 48],
 }
-IN_LARGE = ('MSE', 'focal γ=1 δ=1', 'AdaptiveWing', 'focal γ=2 δ=0.1')
+IN_LARGE = ('MSE', 'focal γ=1 δ=1', 'AdaptiveWing', 'focal γ=2 δ=0.1', 'Rank & Sort',
+            'expected OKS')
 SETTINGS = {
     '24 × 24': LOSSES,
     '48 × 48': {name: {**LARGE, **LOSSES[name]} for name in IN_LARGE},

@@ -38,6 +38,9 @@ LOSSES = {
     'HWL power': dict(type='HeatmapWeightingMSELoss', function='power'),
     'HWL exponential':
     dict(type='HeatmapWeightingMSELoss', function='exponential'),
+    'Rank & Sort': dict(type='RankSortLoss'),
+    'expected OKS': dict(type='ExpectedOKSLoss',
+                         sigmas='configs/_base_/datasets/coco.py'),
 }
 # cpu counts this process's own work, for a machine that has more to do
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)

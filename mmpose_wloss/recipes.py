@@ -41,11 +41,13 @@ HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 TARGETS = ('GenerateTarget', 'DeviceTargets')
 NOT_OF_EASY_VIEWS = ('RandomHalfBody', 'Albumentation', *TARGETS,
                      'PoseDensityWeights', 'PackPoseInputs')
-HEATMAP_LOSSES = ('KeypointMSELoss', 'KeypointOHKMMSELoss', 'FocusMSELoss',
-                  'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss')
-LINEAR_LOSSES = ('KeypointMSELoss', 'FocusMSELoss', 'HeatmapWeightingMSELoss',
-                 'WeightAdaptiveMSELoss', 'KLDiscretLoss', 'L1Loss', 'RLELoss',
-                 'MaskedMSELoss', 'SoftWeightSmoothL1Loss', 'InstanceWeightedLoss')
+# they weigh pixels by targets in [0, heatmap_max]
+PIXEL_LOSSES = ('FocusMSELoss', 'HeatmapWeightingMSELoss', 'WeightAdaptiveMSELoss')
+HEATMAP_LOSSES = ('KeypointMSELoss', 'KeypointOHKMMSELoss', *PIXEL_LOSSES)
+LINEAR_LOSSES = ('KeypointMSELoss', *PIXEL_LOSSES, 'RankSortLoss',
+                 'RankSortDiscretLoss', 'ExpectedOKSLoss', 'KLDiscretLoss', 'L1Loss',
+                 'RLELoss', 'MaskedMSELoss', 'SoftWeightSmoothL1Loss',
+                 'InstanceWeightedLoss')
 # they multiply by the weight before they compare
 NONLINEAR_LOSSES = ('KeypointOHKMMSELoss', 'CombinedTargetMSELoss', 'MSELoss',
                     'AdaptiveWingLoss', 'SmoothL1Loss', 'WingLoss', 'SoftWingLoss')
@@ -250,7 +252,8 @@ def focus_heatmaps(cfg: Config,
     loss = _component(loss)
     head = _network(cfg).get('head') or {}
     head = head.head if is_of_class(head, 'BalancedHead') else head
-    if is_of_class(head.get('decoder'), 'MegviiHeatmap'):
+    if _type(loss) in PIXEL_LOSSES and is_of_class(
+            head.get('decoder'), 'MegviiHeatmap'):
         loss.setdefault('heatmap_max', 255.)
     found = False
     for key, value in head.items():

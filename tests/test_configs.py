@@ -80,6 +80,9 @@ NETWORKS = {
         f'{HEATMAP}/mpii/td-hm_hourglass52_8xb64-210e_mpii-256x256.py',
         {'data_preprocessor'}),
     'hrnet_to_mobile_fpd_coco': (HRNET, {'backbone', 'head'}),
+    'simcc_res50_ranksort_coco': (
+        'mmpose::body_2d_keypoint/simcc/coco/'
+        'simcc_res50_8xb64-210e_coco-256x192.py', {'head.loss'}),
     'shufflenetv2_annypose': (
         f'{HEATMAP}/coco/td-hm_shufflenetv2_8xb64-210e_coco-256x192.py',
         {'backbone.init_cfg'}),
@@ -116,6 +119,7 @@ MADE = {
     'hrnet_wahr_coco': focus(HRNET, type='WeightAdaptiveMSELoss', gamma=0.01),
     'hrnet_hwl_coco': focus(HRNET, type='HeatmapWeightingMSELoss',
                             function='linear'),
+    'hrnet_ranksort_coco': focus(HRNET, type='RankSortLoss'),
     'hourglass_fmse_coco': focus(
         f'{HEATMAP}/coco/td-hm_hourglass52_8xb32-210e_coco-256x256.py',
         'find_unused_parameters', **FMSE),

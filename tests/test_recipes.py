@@ -224,6 +224,7 @@ SHAPES = dict(
     KeypointMSELoss=HEATMAP, FocusMSELoss=HEATMAP, HeatmapWeightingMSELoss=HEATMAP,
     WeightAdaptiveMSELoss=HEATMAP, KeypointOHKMMSELoss=HEATMAP,
     AdaptiveWingLoss=HEATMAP, CombinedTargetMSELoss=[(2, 51, 8, 8)] * 2,
+    RankSortLoss=HEATMAP, RankSortDiscretLoss=SIMCC, ExpectedOKSLoss=HEATMAP,
     KLDiscretLoss=SIMCC, RLELoss=[(2, 17, 2)] * 3)
 
 
@@ -232,8 +233,9 @@ def test_which_losses_weigh_samples_linearly(name):
     init_default_scope('mmpose')
     weighted = dict(use_target_weight=True)
     loss = MODELS.build(dict(type=name, **dict(
-        MaskedMSELoss={}, InstanceWeightedLoss=dict(
-            loss=dict(type='SmoothL1Loss', **weighted))).get(name, weighted)))
+        MaskedMSELoss={}, ExpectedOKSLoss=dict(sigmas=[0.1] * 17),
+        InstanceWeightedLoss=dict(loss=dict(
+            type='SmoothL1Loss', **weighted))).get(name, weighted)))
     shapes = SHAPES.get(name, [(2, 17, 2)] * 2)
     torch.manual_seed(0)
     inputs = [tuple(map(torch.rand, shape)) if isinstance(shape, list)

@@ -118,13 +118,13 @@ class ExpectedOKSLoss(KeypointMSELoss):
         super().__init__(**kwargs)
         checks.positive(area=area)
         checks.one_of(('softmax', 'sum'), normalization=normalization)
-        values = torch.as_tensor(
+        values = [float(value) for value in (
             parse_pose_metainfo(dict(from_file=sigmas))['sigmas']
-            if isinstance(sigmas, str) else sigmas)
-        if not len(values) or not (values > 0).all():
+            if isinstance(sigmas, str) else sigmas)]
+        if not values or not all(value > 0 for value in values):
             raise UserError('sigmas must be above 0, one for each joint, but '
-                            f'{sigmas} gives {values.tolist()}')
-        self.register_buffer('sigmas', values, persistent=False)
+                            f'{sigmas} gives {values}')
+        self.register_buffer('sigmas', torch.tensor(values), persistent=False)
         self.area = area
         self.normalization = normalization
 

@@ -5,7 +5,7 @@ Estimation <https://arxiv.org/abs/2511.13857>`_): a Spatial Rank & Sort loss let
 pixels near a joint outscore the background and each other by their target; an
 Instance-Sort loss lets people that are located well outscore the others. Both are
 of Rank & Sort loss (Oksuz et al., `ICCV 2021
-<https://arxiv.org/abs/2107.11669>`_, equations 5 to 10), whose equations, with
+<https://arxiv.org/abs/2107.11669>`_, equations 7 and 8), whose equations, with
 scores :math:`s` and labels :math:`y` of positives :math:`P` and negatives
 :math:`N`, are
 
