@@ -82,7 +82,7 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
         images (str or dict): A folder whose images show one person each, an
             annotation file (``.json``) with boxes, in ``data_root`` and image
             folder of the labeled data, or keys of :class:`UnlabeledPoseDataset`.
-        method (str): ``'PoseDual'`` or ``'PoseCons'``.
+        method (str): ``'PoseDual'``, ``'PoseCons'`` or ``'PoseTriple'``.
         labels (str, optional): Annotation file of the labeled subset, in the
             ``data_root`` of the base.
         hard_views (list): As the model takes them.
@@ -94,7 +94,7 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
     Raises:
         UserError: If the model or its data cannot be trained so.
     """
-    one_of(('PoseDual', 'PoseCons'), method=method)
+    one_of(('PoseDual', 'PoseCons', 'PoseTriple'), method=method)
     cfg = _begin(cfg)
     _check_outputs(cfg, method)
     _check_options(method, options)

@@ -191,7 +191,7 @@ SLOW = [name for name in CONFIGS if name not in (
     name.endswith(('_h36m', '_coco_unlabeled', 'coco5k', 'coco10k')) or
     'jointcutout' in name or
     name.startswith(('hrnet', 'posedual_hrnet', 'hourglass_fmse', 'hourglass_s',
-                     'posedual_res18_coco', 'multiaugs_posedual')))]
+                     'posedual_res18_coco', 'posetriple', 'multiaugs_posedual')))]
 
 
 def differences(config: dict, parent: dict, prefix: str = '') -> set:

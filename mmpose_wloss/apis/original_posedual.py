@@ -1,7 +1,8 @@
-"""Checkpoints of the original PoseCons, PoseDual and MultiAugs, as MMPose has them."""
+"""Checkpoints of the original PoseCons and its kin, as MMPose has them."""
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -14,7 +15,7 @@ from ..common.state_dicts import check_fits
 from ..models.wrapped_networks import write_checkpoint
 from .original_checkpoint import read_original
 
-NETWORKS = {'resnet.': 'first', 'resnet2.': 'second'}
+NETWORKS = {'resnet.': 'first', 'resnet2.': 'second', 'final_resnet.': 'third'}
 # the last layer, of ResNets and of HRNets
 FINAL_LAYERS = ('final_layer_1.', 'final_layer.')
 OUTPUTS = 24
@@ -31,7 +32,7 @@ def is_posedual(state: dict[str, Tensor]) -> bool:
 
 def convert_posedual_state(state: dict[str, Tensor],
                            joints: tuple[int, ...]) -> dict[str, Tensor]:
-    """Give the original weights the names of :class:`PoseCons` or :class:`PoseDual`.
+    """Give the original weights the names of :class:`PoseCons` or its kin.
 
     Args:
         state (dict): State of the original networks, without ``module.``.
@@ -45,8 +46,8 @@ def convert_posedual_state(state: dict[str, Tensor],
     for name, value in state.items():
         prefix = next((each for each in NETWORKS if name.startswith(each)), None)
         if prefix is None:
-            raise UserError(f'this is no state of the original PoseCons or PoseDual: '
-                            f'{name} is of none of {", ".join(NETWORKS)}')
+            raise UserError('this is no state of the original PoseCons, PoseDual or '
+                            f'SSPCM: {name} is of none of {", ".join(NETWORKS)}')
         name = name.removeprefix(prefix)
         layer = next((each for each in FINAL_LAYERS if name.startswith(each)), None)
         if layer is not None:
@@ -59,7 +60,13 @@ def convert_posedual_state(state: dict[str, Tensor],
         else:
             name = f'backbone.{name}'
         converted[f'networks.{NETWORKS[prefix]}.{name}'] = value
-    return converted
+    if not any(name.startswith('networks.third.') for name in converted):
+        return converted
+    # a training that begins from it has no former networks yet
+    former = {name.replace('networks.', 'former.', 1): value
+              for name, value in converted.items()
+              if not name.startswith('networks.third.')}
+    return dict(converted, **former, rounds=torch.tensor(0))
 
 
 def convert_checkpoint(source: str, out: str, config: str | None = None) -> str:
@@ -72,8 +79,9 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> str:
     Args:
         source (str): Checkpoint of the original training.
         out (str): The file to write, ``.pth``; the config gets ``.py``.
-        config (str): Config of a :class:`PoseCons` or :class:`PoseDual` with the same
-            networks, whose joints, COCO's 17 or MPII's 16, are kept.
+        config (str): Config of a :class:`PoseCons`, :class:`PoseDual` or
+            :class:`PoseTriple` with the same networks, whose joints, COCO's 17 or
+            MPII's 16, are kept.
 
     Returns:
         str: What was written.
@@ -87,15 +95,15 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> str:
     content = read_original(source)
     if config is None:
         raise UserError(
-            f'{source} is of the original PoseCons or PoseDual. Name the config of the '
-            'same networks, which says whose joints its 24 outputs are: --config '
-            'configs/posedual_res18_coco1k.py')
+            f'{source} is of the original PoseCons, PoseDual or SSPCM. Name the config '
+            'of the same networks, which says whose joints its 24 outputs are: '
+            '--config configs/posedual_res18_coco1k.py')
     given = Config.fromfile(existing_file(config, 'config'))
     network = given.model.get('network')
     joints = network and network.head.get('out_channels')
     if joints not in JOINTS:
         raise UserError(
-            f'{config} is to have a PoseCons or PoseDual whose network predicts the '
+            f'{config} is to have a PoseCons or its kin whose network predicts the '
             f'{" or ".join(map(str, JOINTS))} joints of COCO or MPII, but it has '
             f'{joints or given.model.type}')
     name, order = JOINTS[joints]

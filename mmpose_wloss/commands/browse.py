@@ -12,7 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog='mmpose_wloss browse', description=main.__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add('config', help='config with PoseCons or PoseDual')
+    add('config', help='config with PoseCons, PoseDual or PoseTriple')
     add('--checkpoint', help='of a training with this config')
     add('--out', default='work_dirs/hard_views.png', help='the picture')
     add('--count', type=int, default=8, help='images')

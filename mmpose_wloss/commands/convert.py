@@ -11,7 +11,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss convert', description='Write a checkpoint of the '
         'original hourglass code as a stock checkpoint, or one of the original '
-        'PoseCons, PoseDual or MultiAugs as one of this package.')
+        'PoseCons, PoseDual, MultiAugs or SSPCM as one of this package.')
     add = parser.add_argument
     add('source', help='checkpoint of the original training, .pth.tar')
     add('out', help='file to write, .pth')

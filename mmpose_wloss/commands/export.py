@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help='file to write, .pth or .onnx')
     parser.add_argument(
         '--network', metavar='NAME', help='which network of a training that has '
-        'several: first, second, ema, ema_first, ema_second or student; without '
-        'it, the student or the first. ema is the average of the first')
+        'several: first, second, third, student, or the average of one: ema_first, '
+        'also ema, ema_second, ema_third; without it, the student or the first')
     parser.add_argument(
         '--images', help='folder of images to check and to calibrate with; '
         'without it, the test set is to check and the training set to '

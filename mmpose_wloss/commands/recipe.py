@@ -89,8 +89,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     semi = verbs.add_parser('semi', parents=[common, data],
                             help='learn from unlabeled images, too')
     semi.add_argument('--method', default='PoseDual',
-                      choices=['PoseDual', 'PoseCons'], help='two networks that '
-                      'teach each other (default), or one that teaches itself')
+                      choices=['PoseDual', 'PoseCons', 'PoseTriple'], help='two '
+                      'networks that teach each other (default), one that teaches '
+                      'itself, or two and a third that learns where they agree')
     distill = verbs.add_parser('distill', parents=[common, data],
                                help='learn from a trained network')
     distill.add_argument('--teacher', required=True,

@@ -32,9 +32,11 @@ from ..preflight import class_of
 NETWORK_PREFIXES = {
     'first': 'networks.first.',
     'second': 'networks.second.',
+    'third': 'networks.third.',
     'ema': 'averages.first.module.',
     'ema_first': 'averages.first.module.',
     'ema_second': 'averages.second.module.',
+    'ema_third': 'averages.third.module.',
     'student': 'student.',
 }
 # where the config of a model has the network that it wraps
@@ -58,10 +60,10 @@ def network_state(state_dict: dict[str, Tensor],
     """The state of one network, as the stock model has it.
 
     Args:
-        state_dict (dict): State of a :class:`PoseCons`, a :class:`PoseDual` or a
-            :class:`FastPoseDistiller`.
-        name (str): ``'first'``, ``'second'``, ``'ema_first'`` (or ``'ema'``),
-            ``'ema_second'``; ``'student'``.
+        state_dict (dict): State of a :class:`PoseCons`, :class:`PoseDual`,
+            :class:`PoseTriple` or :class:`FastPoseDistiller`.
+        name (str): ``'first'``, ``'second'``, ``'third'``, ``'ema_first'`` (or
+            ``'ema'``), ``'ema_second'``, ``'ema_third'``; ``'student'``.
 
     Raises:
         UserError: If the state has no such network; names those that it has.

@@ -22,7 +22,7 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
     predicts; each further row the hard views of one path, with these joints moved.
 
     Args:
-        config (Config): Config of a :class:`PoseCons` or :class:`PoseDual`.
+        config (Config): Config of a :class:`PoseCons` or its kin.
         path (str): The picture's path.
         checkpoint (str, optional): Checkpoint of the training; without one the
             teachers have not learned anything.
@@ -34,7 +34,7 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
     """
     if 'hard_views' not in config.model:
         raise UserError(f'the model {config.model.type} makes no hard views: only '
-                        'PoseCons and PoseDual do')
+                        'PoseCons, PoseDual and PoseTriple do')
     init_default_scope(config.get('default_scope', 'mmpose'))
     torch.manual_seed(seed)
     dataset = DATASETS.build(without_cache(config.train_dataloader.dataset))

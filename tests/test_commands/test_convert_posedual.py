@@ -1,4 +1,4 @@
-"""Both networks of the original PoseDual predict the same after conversion."""
+"""Networks of the original PoseDual and its kin predict as before a conversion."""
 
 from pathlib import Path
 
@@ -204,8 +204,10 @@ class Reader:
 
 
 def save(tmp_path, states, alone=False):
-    state = {f'{prefix}.{name}': value for prefix, each in zip(
-        ('resnet', 'resnet2'), states, strict=False) for name, value in each.items()}
+    prefixes = 'resnet', 'resnet2', 'final_resnet'
+    state = {f'{prefix}.{name}': value
+             for prefix, each in zip(prefixes, states, strict=False)
+             for name, value in each.items()}
     path = tmp_path / 'model_best.pth.tar'
     torch.save(state if alone else dict(
         epoch=70, model='pose_dual_18', perf=.446, state_dict=state,
@@ -243,6 +245,10 @@ MODELS_OF = {
         'posecons_res18_coco1k', 1, COCO,
         dict(backbone=SMALL, head=dict(in_channels=32, deconv_out_channels=(8, ) * 3)),
         lambda writer: writer.resnet((2, 2, 2, 2), True, 4, 8)),
+    'ResNet-18, SSPCM': (
+        'posetriple_res18_coco1k', 3, COCO,
+        dict(backbone=SMALL, head=dict(in_channels=32, deconv_out_channels=(8, ) * 3)),
+        lambda writer: writer.resnet((2, 2, 2, 2), True, 4, 8)),
     'ResNet-50': (
         'posedual_res50_coco_unlabeled', 2, COCO,
         dict(backbone=SMALL, head=dict(in_channels=128, deconv_out_channels=(8, ) * 3)),
@@ -263,7 +269,8 @@ def test_heatmaps_are_those_of_the_original_code(name, tmp_path, capsys):
     assert main([save(tmp_path, states), str(out), '--config', config]) == 0
     assert f'{len(joints)} joints' in capsys.readouterr().out
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(9))
-    for network, state in zip(('first', 'second'), states, strict=False):
+    for network, state in zip(('first', 'second', 'third'), states,
+                              strict=False):
         # the config is in the checkpoint
         model, stock = load_network(None, str(out), network)
         reader = Reader(state)
@@ -321,6 +328,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     for given, config, message in (
             (states, None, '--config'), (states, single, 'networks.second'),
             (states, other, 'conv3'), (states[:1], dual, 'networks.second'),
+            ([*states, states[0]], dual, 'networks.third'),
             (states, stock, 'supervised_res18'),
             ([lacking, states[1]], dual, 'networks.first.backbone.layer2.0.bn1.weight'),
             ([fewer, states[1]], dual, 'final_layer_1.bias has 17')):

@@ -1,4 +1,4 @@
-"""Whole trainings of PoseCons and PoseDual on generated data."""
+"""Whole trainings of PoseCons and its kin on generated data."""
 
 import json
 import time
@@ -47,13 +47,17 @@ def config(coco_root) -> Config:
     return config
 
 
-@pytest.mark.parametrize('workers, teacher', [(0, 'train'), (1, EMA)])
-def test_an_interrupted_training_ends_the_same(config, tmp_path, workers, teacher):
-    config.model.teacher = teacher
+@pytest.mark.parametrize('kind, workers, teacher', [
+    ('PoseDual', 0, 'train'), ('PoseDual', 1, EMA), ('PoseTriple', 0, 'train')])
+def test_an_interrupted_training_ends_the_same(config, tmp_path, kind, workers,
+                                               teacher):
+    config.model.update(type=kind, teacher=teacher)
     expected = weights(train(config, tmp_path / 'whole', workers))
     train_and_kill(config, tmp_path / 'part', workers)
     resumed = weights(train(config, tmp_path / 'part', workers, resume=True))
     assert same(resumed, expected)
+    # which what the networks were after the first epoch has a part in
+    assert expected.get('rounds', 2) == 2
 
 
 def test_an_iteration_based_training_ends_the_same(config, tmp_path, monkeypatch):
@@ -71,13 +75,15 @@ def test_an_iteration_based_training_ends_the_same(config, tmp_path, monkeypatch
     assert same(resumed, expected)
 
 
-def test_networks_are_written_at_the_end(config, tmp_path):
-    config.model.teacher = EMA
+@pytest.mark.parametrize('kind, networks', [
+    ('PoseDual', ['first', 'second']), ('PoseTriple', ['first', 'second', 'third'])])
+def test_networks_are_written_at_the_end(config, tmp_path, kind, networks):
+    config.model.update(type=kind, teacher=EMA)
     config.model.test_cfg = dict(predict_with='ema_first')
     config.default_hooks.checkpoint.update(save_best='PCK', rule='greater')
     runner = train(config, tmp_path)
     summary = json.loads((tmp_path / 'networks.json').read_text())
-    names = ['first', 'second', 'ema_first', 'ema_second']
+    names = [*networks, *(f'ema_{name}' for name in networks)]
     assert list(summary['checkpoints']) == names
     assert summary['metric'] == 'PCK'
     assert summary['best'] == max(names, key=summary['values'].get)
@@ -94,7 +100,7 @@ def test_networks_are_written_at_the_end(config, tmp_path):
     logged = set(runner.message_hub.log_scalars)
     assert {f'val/{name}/PCK' for name in (*names, 'ensemble')} <= logged
     assert 'val/PCK' in logged
-    assert {f'train/{name}.{figure}_{part}' for name in ('first', 'second')
+    assert {f'train/{name}.{figure}_{part}' for name in networks
             for figure in ('peak', 'confident')
             for part in ('labeled', 'unlabeled')} <= logged
     # resumed after its end, it knows the best as before
@@ -190,6 +196,7 @@ class FakeRunner:
         self.logger = self
         self.iter = 99
         self.train_loop = type('Loop', (), dict(stop_training=False))()
+        self.train_dataloader = range(7)
         self.message_hub = type('Hub', (), dict(log_scalars={
             f'train/{name}': HistoryBuffer([value] * 100, [1] * 100)
             for name, value in peaks.items()}))()
@@ -243,9 +250,11 @@ class WitnessHook(Hook):
                    Path(runner.work_dir, f'rank{get_rank()}.pth'))
 
 
-def test_two_processes(config, tmp_path, free_port):
+@pytest.mark.parametrize('kind', ['PoseDual', 'PoseTriple'])
+def test_two_processes(config, tmp_path, free_port, kind):
     """Networks equal on both ranks, each with samples of its own."""
     config = without_validation(config)
+    config.model.type = kind
     config.update(launcher='pytorch', model_wrapper_cfg=dict(
         type='MMDistributedDataParallel', device_ids=None))
     hook, = (hook for hook in config.custom_hooks if hook.type == 'DualNetworkHook')

@@ -63,7 +63,7 @@ def facts(name: str) -> tuple:
     assert loader.sampler.source_ratio == [1, 1]
     codec = model.network.head.decoder
     return (
-        dict(PoseCons=1, PoseDual=2)[model.type],
+        dict(PoseCons=1, PoseDual=2, PoseTriple=3)[model.type],
         (config.train_cfg.max_epochs, scheduler.milestones, loader.batch_size // 2),
         (tuple(codec.input_size), codec.sigma),
         (model.network.backbone.init_cfg.checkpoint,

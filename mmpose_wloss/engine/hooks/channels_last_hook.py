@@ -11,8 +11,8 @@ class ChannelsLastHook(Hook):
     """Hands images to a network with the channels last, faster for some networks.
 
     Convolutions take over their layout. Values are those of the stock layout but
-    for the order of sums. :class:`PoseCons` and :class:`PoseDual` have an option of
-    their own, which lays out weights too.
+    for the order of sums. :class:`PoseCons` and its kin have an option of their
+    own, which lays out weights too.
     """
 
     def before_train(self, runner) -> None:

@@ -28,11 +28,12 @@ RAMPS = {
 
 @HOOKS.register_module()
 class DualNetworkHook(Hook):
-    """Looks after the networks of a :class:`PoseCons` or :class:`PoseDual`.
+    """Looks after the networks of a :class:`PoseCons` or its kin.
 
     It ramps the consistency weight, has the hardness of hard views measured, watches
-    for the collapse, in which networks agree on predicting background, and refuses to
-    resume from other networks' checkpoints. At the end of the training it writes each
+    for the collapse, in which networks agree on predicting background, tells
+    :class:`PoseTriple` when a pass over the data ends, and refuses to resume from other
+    networks' checkpoints. At the end of the training it writes each
     network as a plain stock checkpoint, ``{name}.pth`` in the work directory, with its
     config ``network.py``, and ``networks.json``, which marks the best.
 
@@ -92,8 +93,8 @@ class DualNetworkHook(Hook):
         """
         self.model = model_of(runner)
         if not hasattr(self.model, 'networks'):
-            raise UserError('DualNetworkHook is for PoseCons and PoseDual, but the '
-                            f'model is a {type(self.model).__name__}')
+            raise UserError('DualNetworkHook is for PoseCons, PoseDual and PoseTriple, '
+                            f'but the model is a {type(self.model).__name__}')
         self.model.hook_ran = True
         self.full_weight = self.model.consistency_weight
         loader = runner.train_dataloader
@@ -120,7 +121,9 @@ class DualNetworkHook(Hook):
     def after_train_iter(self, runner, batch_idx: int,
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        """Watch for a collapse."""
+        """Tell that a pass over the data has ended, and watch for a collapse."""
+        if self.every_n_train_iters(runner, len(runner.train_dataloader)):
+            self.model.end_round()
         if not self.collapse_ratio or not self.every_n_train_iters(
                 runner, self.interval):
             return

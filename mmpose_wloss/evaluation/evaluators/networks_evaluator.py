@@ -59,7 +59,7 @@ class NetworksEvaluator(Evaluator):
 
     def process(self, data_samples: Sequence[BaseDataElement],
                 data_batch: dict | None = None) -> None:
-        """Take a batch of predictions of a :class:`PoseCons` or :class:`PoseDual`.
+        """Take a batch of predictions of a :class:`PoseCons` or its kin.
 
         Raises:
             UserError: If no prediction of any of the networks is there.
@@ -72,7 +72,7 @@ class NetworksEvaluator(Evaluator):
         if not names:
             raise UserError(
                 'NetworksEvaluator is to evaluate '
-                f'{self.networks or "the networks of PoseCons or PoseDual"}, but the '
+                f'{self.networks or "the networks of PoseCons or its kin"}, but the '
                 f'model predicts with {computed or "no such network"}. Correct '
                 'networks in val_evaluator and test_evaluator, or use a stock '
                 'evaluator with a stock model')

@@ -20,7 +20,7 @@ from .target_mapping import TargetMapping
 
 ADVICE = ('teacher must be the config that teacher_checkpoint was trained with. '
           'python -m mmpose_wloss export takes a network out of a checkpoint of '
-          'PoseCons, PoseDual or FastPoseDistiller')
+          'PoseCons, PoseDual, PoseTriple or FastPoseDistiller')
 
 
 class FrozenTeacher(nn.Module):

@@ -245,6 +245,23 @@ def average(outputs: Sequence[Output]) -> Output:
     return _mapped(lambda *parts: torch.stack(parts).mean(dim=0), *outputs)
 
 
+def select(outputs: Sequence[Output], which: Tensor) -> Output:
+    """For each joint one of several outputs of the same structure, of one stage.
+
+    Args:
+        outputs (Sequence[Output]): Heatmaps in shape [B, K, H, W], or pairs of SimCC
+            vectors.
+        which (Tensor): Index of the output, in shape [B, K].
+    """
+
+    def of_joints(*parts: Tensor) -> Tensor:
+        parts = torch.stack(parts)
+        index = which.view(1, *which.shape, *[1] * (parts.ndim - 3))
+        return parts.gather(0, index.expand(1, *parts.shape[1:]))[0]
+
+    return _mapped(of_joints, *outputs)
+
+
 def average_fields(fields: Sequence[Sequence[PixelData | None]]
                    ) -> list[PixelData] | None:
     """The mean of the heatmaps that networks give with their predictions."""

@@ -55,8 +55,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         teacher_views (list): Steps from the easy view to the one that the teacher
             sees, for experiments: where it is as hard as the student's, networks
             collapse.
-        supervised_weight (float, optional): :math:`w_s`; ``None``: 1 over the number
-            of networks, as in the original code.
+        supervised_weight (float, optional): :math:`w_s`; ``None``: 1 for one network,
+            ½ for each of several, as in the original codes.
         consistency_weight (float): :math:`w_c`; :class:`DualNetworkHook` can ramp it.
         teacher (str or dict): ``'train'``: a network teaches in training mode, with
             statistics of the batch, and updates its running statistics, as in the
@@ -88,7 +88,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         UserError: If an argument does not fit, or the network cannot be taught.
     """
 
-    # the network that teaches, by the network that it teaches
+    # who teaches, a network or what several make together, by the network it teaches
     TEACHERS: dict[str, str]
 
     hooks = ('DualNetworkHook', )
@@ -136,6 +136,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 self.averages[name] = MODELS.build(dict(teacher, model=each))
             self.averages.eval()
         self.teacher = teacher
+        self.begin_rounds()
 
         paths = [hard_views] if all(
             isinstance(step, dict) for step in hard_views) else hard_views
@@ -149,7 +150,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             raise UserError('teacher_views cannot hold steps that need the joints '
                             f'which teachers predict: {teacher_views}')
 
-        self.supervised_weight = (1 / len(self.networks)
+        self.supervised_weight = (1 / min(2, len(self.networks))
                                   if supervised_weight is None
                                   else supervised_weight)
         self.consistency_weight = consistency_weight
@@ -275,6 +276,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                  for name, output in predicted.items()}
         # an average lags behind what it is an average of, and so do its scores
         own = {} if self.averages else dict(peaks)
+        scores = self.scores(peaks)
         losses = {f'{name}.loss_consistency': 0. for name in self.TEACHERS}
         for path in self.hard_views:
             view = path(easy)
@@ -285,7 +287,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                     view.size, view.half_pixels)
                 taught = weights if inside is None else weights * inside
                 if self.confidence_threshold > 0:
-                    taught = taught * (peaks[teacher] >= self.confidence_threshold)
+                    taught = taught * (scores[teacher] >= self.confidence_threshold)
                 network = self.networks[name]
                 output = network.head.forward(network.extract_feat(image))
                 losses[f'{name}.loss_consistency'] += (
@@ -316,16 +318,40 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             # MMCV loads images as BGR
             rgb=turns_channels(preprocessor))
         shown = self.teacher_views(easy)
-        predicted = {}
-        for name in dict.fromkeys(self.TEACHERS.values()):
-            network = self.predictor(f'ema_{name}' if self.averages else name)
-            with evaluation(network) if self.teacher == 'eval' else nullcontext():
-                predicted[name] = network.head.forward(
-                    network.extract_feat(shown.image))
+        predicted = self.predict_easy(shown.image)
         joints = torch.stack([
             move(self.outputs.joints(predicted[teacher]), shown.matrix)
             for teacher in self.TEACHERS.values()])
         return predicted, shown, easy.replace(joints=joints)
+
+    def predict_easy(self, images: Tensor) -> dict[str, Output]:
+        """What each teacher predicts of its view of the images, by its name."""
+        return {name: self.teach_with(self.teaching(name), images)
+                for name in dict.fromkeys(self.TEACHERS.values())
+                if name in self.networks}
+
+    def teaching(self, name: str) -> nn.Module:
+        """The network, or its average, that teaches in the name of a network."""
+        return self.predictor(f'ema_{name}' if self.averages else name)
+
+    def teach_with(self, network: nn.Module, images: Tensor) -> Output:
+        """A teacher's output, in the mode in which teachers predict."""
+        with evaluation(network) if self.teacher != 'train' else nullcontext():
+            return network.head.forward(network.extract_feat(images))
+
+    def scores(self, peaks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """By what ``confidence_threshold`` judges joints, in shape [B, K].
+
+        Args:
+            peaks (dict): How each teacher scores them, by its name.
+        """
+        return peaks
+
+    def begin_rounds(self) -> None:
+        """Prepare what :meth:`end_round` keeps: nothing here."""
+
+    def end_round(self) -> None:
+        """Keep what the next pass over the data needs of this one: nothing here."""
 
     # it draws random numbers of its own
     @torch.compiler.disable
@@ -357,7 +383,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 truth, matrix, view.size, view.half_pixels)
             return self.outputs.loss(output, targets, weights)
 
-        with torch.random.fork_rng(devices=[]), evaluation(self.networks):
+        with torch.random.fork_rng(devices=[]), evaluation(self):
             predicted, shown, easy_view = self.teach(inputs)
             for path in self.hard_views:
                 view = path(easy_view)

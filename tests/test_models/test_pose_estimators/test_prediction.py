@@ -115,6 +115,8 @@ def test_heatmaps_of_the_ensemble():
     ('PoseDual', 'eval', ['first', 'second', 'ensemble']),
     ('PoseDual', EMA, ['first', 'second', 'ema_first', 'ema_second',
                        'ensemble']),
+    ('PoseTriple', EMA, ['first', 'second', 'third', 'ema_first', 'ema_second',
+                         'ema_third', 'ensemble']),
 ])
 def test_a_validation_predicts_with_all(kind, teacher, names):
     config = heatmap_network()
