@@ -82,7 +82,8 @@ class PairedStudy(Study):
     def figures_of(self, row: dict) -> dict[str, float]:
         """The means over networks under the plain names, the ensemble's, hardness."""
         figures = dict(row['figures'])
-        networks = [name for name in ('first', 'second') if f'{name}/PCK' in figures]
+        networks = [name for name in ('first', 'second', 'third')
+                    if f'{name}/PCK' in figures]
         if hardness := row.get('scalars', {}).get('first.hardness'):
             figures['hardness'] = hardness[max(hardness, key=int)]
         return figures | {
@@ -122,6 +123,13 @@ def with_labels(labels: int, *methods: str) -> dict[str, dict]:
             labels, 'PoseCons', [cutout(2), AFFINE],
             config='configs/lspet/posedual_efficientnet_lite0_ccp_lspet.py'),
         'MultiAugs': consistency(labels, 'PoseCons', paths(cutout(2))),
+        'PoseTriple, 2 cutouts': consistency(
+            labels, 'PoseTriple', [cutout(2), AFFINE],
+            **{'model.confidence_threshold': 0.1}),
+        'PoseCons, keypoint mask': consistency(
+            labels, 'PoseCons', [dict(type='KeypointMask', num_joints=2), AFFINE]),
+        'PoseCons, Keypoint-Mix': consistency(
+            labels, 'PoseCons', [dict(type='KeypointMix'), AFFINE]),
         'equal difficulty': consistency(
             labels, 'PoseCons', [AFFINE], **{'model.teacher_views': [AFFINE]}),
     }.items() if name == 'supervised' or name in methods}
@@ -134,7 +142,8 @@ MAIN = ('PoseCons, 2 cutouts',)
 ALL = ('PoseCons, 2 cutouts', 'PoseCons, affine', 'supervised, 32 images a step',
        'PoseDual, 2 cutouts', 'supervised, second', 'supervised, two networks',
        'PoseCons, 5 cutouts', 'PoseCons, RandAugment', 'PoseCons, 2 cutouts, and CCP',
-       'MultiAugs', 'equal difficulty')
+       'MultiAugs', 'PoseTriple, 2 cutouts', 'PoseCons, keypoint mask',
+       'PoseCons, Keypoint-Mix', 'equal difficulty')
 UPPER = '6,000 labels, supervised'
 CONFIGURATIONS = {
     '300 labels, supervised': supervised(300),
@@ -158,6 +167,9 @@ COMPARISONS = [
     ('300 labels, PoseCons, 2 cutouts', '300 labels, PoseCons, affine'),
     ('300 labels, PoseCons, 2 cutouts', '300 labels, PoseCons, 5 cutouts'),
     ('300 labels, PoseCons, 2 cutouts, and CCP', '300 labels, PoseCons, 2 cutouts'),
+    ('300 labels, PoseTriple, 2 cutouts', '300 labels, PoseDual, 2 cutouts'),
+    *((f'300 labels, PoseCons, {step}', '300 labels, PoseCons, 2 cutouts')
+      for step in ('keypoint mask', 'Keypoint-Mix')),
 ]
 STUDY = PairedStudy(
     'semi_supervised',

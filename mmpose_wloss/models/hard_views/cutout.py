@@ -54,11 +54,25 @@ def around_joints(joints: Tensor, count: int, jitter: float) -> Tensor:
         Tensor: (x, y) in whole pixels, in shape [B, count, 2].
     """
     batch, keypoints = joints.shape[:2]
-    which = torch.randint(keypoints, (batch, count, 1)).expand(-1, -1, 2)
-    distance = jitter * torch.randn(batch, count, 2)
-    which, distance = (each.to(joints.device, non_blocking=True)
-                       for each in (which, distance))
-    return (joints.gather(1, which) + distance).long()
+    which = torch.randint(keypoints, (batch, count)).to(
+        joints.device, non_blocking=True)
+    return beside(joints, which, jitter)
+
+
+def beside(joints: Tensor, which: Tensor, jitter: float) -> Tensor:
+    """Places near certain joints of each image.
+
+    Args:
+        joints (Tensor): (x, y) in pixels, in shape [B, K, 2].
+        which (Tensor): Indices of joints in shape [B, N].
+        jitter (float): As of :func:`around_joints`.
+
+    Returns:
+        Tensor: (x, y) in whole pixels, in shape [B, N, 2].
+    """
+    distance = jitter * torch.randn(*which.shape, 2)
+    joints = joints.gather(1, which[..., None].expand(-1, -1, 2))
+    return (joints + distance.to(joints.device, non_blocking=True)).long()
 
 
 class BoxStep(HardViewStep):
@@ -179,12 +193,16 @@ class JointCutout(BoxStep):
     def forward(self, view: HardView) -> HardView:
         """Hide joints of a view."""
         view = view.for_each_student()
-        jitter = (JITTER * original_pixel(view.size) if self.jitter == 'auto'
-                  else self.jitter)
-        centers = around_joints(view.moved_joints(), self.count, jitter)
+        centers = around_joints(
+            view.moved_joints(), self.count, self.jitter_of(view))
         half_sizes = self.draw_half_sizes(len(centers), view.size).to(
             centers.device, non_blocking=True)
         return self.hide(view, centers, half_sizes)
+
+    def jitter_of(self, view: HardView) -> float:
+        """The jitter in pixels of a view."""
+        return (JITTER * original_pixel(view.size) if self.jitter == 'auto'
+                else self.jitter)
 
     def hide(self, view: HardView, centers: Tensor, half_sizes: Tensor) -> HardView:
         """Hide what lies in boxes."""
@@ -229,5 +247,9 @@ class JointCutOcclude(JointCutout):
                 inside = inside & ((pixels >= 0) & (pixels < length)).view(shape)
                 index = pixels.clamp(0, length - 1).view(shape).expand_as(patch)
                 patch = patch.gather(dim, index)
-            image = torch.where(inside, patch, image)
+            image = torch.where(inside, self.paste(patch, image), image)
         return view.replace(image=image)
+
+    def paste(self, patch: Tensor, image: Tensor) -> Tensor:
+        """What shows in a box, of the other images' patches and of the images."""
+        return patch

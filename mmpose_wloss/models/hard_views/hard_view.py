@@ -107,6 +107,7 @@ class HardView:
             [S * B, 3, H, W] where each of S students has its own.
         joints (Tensor): The joints that each student's teacher predicts on the easy
             view, in its pixels, in shape [S, B, K, 2].
+        scores (Tensor, optional): How that teacher scores them, in shape [S, B, K].
         mean, std (Tensor): By which 0 … 255 was normalized, in shape [3, 1, 1].
         rgb (bool): Whether channels are in the order red, green, blue.
         matrix (Tensor, optional): Maps a pixel (x, y) of this view to the easy
@@ -120,6 +121,7 @@ class HardView:
     joints: Tensor
     mean: Tensor
     std: Tensor
+    scores: Tensor | None = None
     rgb: bool = True
     matrix: Tensor | None = None
     half_pixels: bool = False

@@ -319,10 +319,11 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             rgb=turns_channels(preprocessor))
         shown = self.teacher_views(easy)
         predicted = self.predict_easy(shown.image)
-        joints = torch.stack([
-            move(self.outputs.joints(predicted[teacher]), shown.matrix)
-            for teacher in self.TEACHERS.values()])
-        return predicted, shown, easy.replace(joints=joints)
+        outputs = [predicted[teacher] for teacher in self.TEACHERS.values()]
+        joints = torch.stack([move(self.outputs.joints(output), shown.matrix)
+                              for output in outputs])
+        scores = torch.stack([self.outputs.peaks(output) for output in outputs])
+        return predicted, shown, easy.replace(joints=joints, scores=scores)
 
     def predict_easy(self, images: Tensor) -> dict[str, Output]:
         """What each teacher predicts of its view of the images, by its name."""

@@ -28,6 +28,8 @@ STEPS = {
     'joint cut-occlude': dict(type='JointCutOcclude', **BOXES),
     'cutout': dict(type='Cutout', **BOXES),
     'CutMix': dict(type='CutMix', **BOXES),
+    'keypoint mask': dict(type='KeypointMask', **BOXES),
+    'Keypoint-Mix': dict(type='KeypointMix', **BOXES),
     'RandAugment': dict(type='RandAugment', num_ops=3),
 }
 
@@ -39,6 +41,7 @@ def easy_view(students=2, batch=3, keypoints=5, seed=0, rgb=True):
     joints = torch.rand(students, batch, keypoints, 2, generator=generator)
     return HardView(
         image=(pixels - MEAN) / STD, mean=MEAN, std=STD, rgb=rgb,
+        scores=torch.rand(students, batch, keypoints, generator=generator),
         joints=joints * torch.tensor([WIDTH - 1., HEIGHT - 1.]))
 
 
@@ -244,6 +247,67 @@ def test_joint_cut_occlude_pastes_another_images_joint():
     assert torch.equal(image[0, :, 24:36, 18:26], view.image[1, :, 54:66, 0:8])
 
 
+def test_a_keypoint_mix_without_shade_is_joint_cut_occlude():
+    images = []
+    for kind, options in (('JointCutOcclude', {}),
+                          *(('KeypointMix', dict(opacity=(x, x))) for x in (0, .5, 1))):
+        torch.manual_seed(0)
+        step = MODELS.build(dict(type=kind, num_joints=1, **BOXES, **options))
+        images.append(step(easy_view()).image)
+    pasted, nothing, half, whole = images
+    easy = easy_view().for_each_student().image
+    assert torch.equal(whole, pasted) and torch.equal(nothing, easy)
+    assert torch.allclose(half, (easy + pasted) / 2, atol=1e-5)
+
+
+def test_opacities_are_drawn_as_said():
+    torch.manual_seed(0)
+    step = MODELS.build(dict(type='KeypointMix', opacity=(.2, .6)))
+    zeros = torch.zeros(2000, 3, 2, 2)
+    opacity = step.paste(zeros + 1, zeros)
+    # one for each box of each image
+    assert (opacity == opacity[:, :1, :1, :1]).all()
+    assert opacity.min() >= .2 and opacity.max() <= .6
+    assert opacity.mean().item() == pytest.approx(.4, abs=.02)
+
+
+def test_a_keypoint_mask_hides_easy_joints():
+    """Those that stand out, each at most once, as many as there are."""
+    torch.manual_seed(0)
+    step = MODELS.build(dict(type='KeypointMask', num_joints=3, threshold=.5))
+    scores = torch.tensor([
+        [.9, .8, .7, .1, .2],  # the easy ones, all three
+        [.9, .8, .7, .6, .1],  # three of four
+        [.9, .1, .1, .1, .1],  # the only one
+        [.09, .08, .07, .0, .0],  # extremely difficult: one of them
+        [.5, .5, .5, .5, .5],
+    ])
+    seen = [set() for _ in scores]
+    for _ in range(50):
+        which, hidden = step.choose(scores)
+        assert which.shape == hidden.shape == (5, 3)
+        assert hidden.sum(1).tolist() == [3, 3, 1, 1, 3]
+        for joints, chosen, all_of_them in zip(which, hidden, seen, strict=True):
+            assert len(joints.unique()) == 3
+            all_of_them |= set(joints[chosen].tolist())
+    assert seen == [{0, 1, 2}, {0, 1, 2, 3}, {0}, {0, 1, 2}, {0, 1, 2, 3, 4}]
+    # of nobody as of half precision
+    assert step.choose(torch.zeros(2, 2))[1].tolist() == [[True, False]] * 2
+    assert step.choose(scores.bfloat16())[1].sum(1).tolist() == [3, 3, 1, 1, 3]
+
+
+def test_each_student_has_the_mask_of_its_own_teachers_scores():
+    view = easy_view(batch=1, keypoints=2).replace(
+        joints=torch.tensor([[[15., 20.], [60., 70.]]]).expand(2, 1, 2, 2),
+        scores=torch.tensor([[[.9, .2]], [[.2, .9]]]))
+    step = MODELS.build(dict(type='KeypointMask', jitter=0., half_size=(3, 3)))
+    hard = step(view)
+    for student, (x, y) in enumerate(((15, 20), (60, 70))):
+        changed = boxes_of(hard.of_student(student)[0], view.image)
+        assert changed[0, y - 3:y + 3, x - 3:x + 3].all()
+        assert changed.sum() == 36
+
+
 def test_cut_mix_pastes_the_same_place_of_another_image():
     torch.manual_seed(0)
     view = easy_view(students=1, batch=4)
@@ -309,6 +373,8 @@ def test_colors_are_those_of_the_channel_order():
     ('Cutout', 'half_size', (3.5, 6.2)), ('Cutout', 'half_size', (9, 3)),
     ('Cutout', 'half_size', 'automatic'),
     ('CutMix', 'half_size', (0, 3)), ('JointCutOcclude', 'num_joints', 0),
+    ('KeypointMask', 'threshold', 1.1), ('KeypointMask', 'min_score', -1.),
+    ('KeypointMix', 'opacity', (.5, 1.5)), ('KeypointMix', 'opacity', .5),
     ('RandAugment', 'magnitude', 31), ('RandAugment', 'num_ops', 0),
     ('RandAugment', 'cutout_side', 0.), ('RandAugment', 'operations', ['rotate']),
     ('RandAugment', 'operations', [])])

@@ -230,6 +230,15 @@ def test_figures_of_an_average_are_the_networks_own():
     assert losses['first.peak_unlabeled'] > 1.9
 
 
+def test_steps_know_how_each_students_teacher_scores():
+    model = build(hard_views=[dict(type='KeypointMask'), dict(type='KeypointMix')])
+    predicted, _, easy = model.teach(torch.randn(3, 3, 64, 48))
+    for scores, teacher in zip(easy.scores, ('second', 'first'), strict=True):
+        assert torch.equal(scores, model.outputs.peaks(predicted[teacher]))
+    assert losses_of(model, batch_for(heatmap_network()))[
+        'first.loss_consistency'] > 0
+
+
 class Commuting:
     """Heatmaps that are the image's channels, sampled where a codec says."""
 
