@@ -125,7 +125,8 @@ class Bench:
     def hard_views(self, path: list[dict]):
         """Making the hard views of both students on one path."""
         steps = nn.Sequential(*map(MODELS.build, path))
-        _, _, view = self.model.teach(self.unlabeled)
+        _, _, view = self.model.teach(
+            self.unlabeled, self.samples[len(self.labeled):])
         view = view.replace(joints=190 * torch.rand(
             2, len(self.unlabeled), 17, 2, device=self.inputs.device))
         return lambda: steps(view)

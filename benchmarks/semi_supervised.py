@@ -19,6 +19,8 @@ from mmengine.runner import Runner
 from study import ROOT, Study
 
 AFFINE = dict(type='HardAffine')
+SOFT = dict(AFFINE, rotate_factor=10., scale_factor=0.1)
+FLIP = dict(type='HorizontalFlip')
 SEEDS = 3
 # the seed of a second network beside one of the same labels
 SECOND = 100
@@ -130,6 +132,9 @@ def with_labels(labels: int, *methods: str) -> dict[str, dict]:
             labels, 'PoseCons', [dict(type='KeypointMask', num_joints=2), AFFINE]),
         'PoseCons, Keypoint-Mix': consistency(
             labels, 'PoseCons', [dict(type='KeypointMix'), AFFINE]),
+        'PoseCons, 4 teacher views': consistency(
+            labels, 'PoseCons', [cutout(2), AFFINE],
+            **{'model.teacher_views': [[], [FLIP], [SOFT], [SOFT, FLIP]]}),
         'equal difficulty': consistency(
             labels, 'PoseCons', [AFFINE], **{'model.teacher_views': [AFFINE]}),
     }.items() if name == 'supervised' or name in methods}
@@ -143,7 +148,7 @@ ALL = ('PoseCons, 2 cutouts', 'PoseCons, affine', 'supervised, 32 images a step'
        'PoseDual, 2 cutouts', 'supervised, second', 'supervised, two networks',
        'PoseCons, 5 cutouts', 'PoseCons, RandAugment', 'PoseCons, 2 cutouts, and CCP',
        'MultiAugs', 'PoseTriple, 2 cutouts', 'PoseCons, keypoint mask',
-       'PoseCons, Keypoint-Mix', 'equal difficulty')
+       'PoseCons, Keypoint-Mix', 'PoseCons, 4 teacher views', 'equal difficulty')
 UPPER = '6,000 labels, supervised'
 CONFIGURATIONS = {
     '300 labels, supervised': supervised(300),
@@ -169,7 +174,7 @@ COMPARISONS = [
     ('300 labels, PoseCons, 2 cutouts, and CCP', '300 labels, PoseCons, 2 cutouts'),
     ('300 labels, PoseTriple, 2 cutouts', '300 labels, PoseDual, 2 cutouts'),
     *((f'300 labels, PoseCons, {step}', '300 labels, PoseCons, 2 cutouts')
-      for step in ('keypoint mask', 'Keypoint-Mix')),
+      for step in ('keypoint mask', 'Keypoint-Mix', '4 teacher views')),
 ]
 STUDY = PairedStudy(
     'semi_supervised',

@@ -43,7 +43,8 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
     model = MODELS.build(config.model).eval()
     if checkpoint:
         load_checkpoint(model, str(checkpoint), map_location='cpu')
-    _, _, easy = model.teach(model.data_preprocessor(batch, False)['inputs'])
+    data = model.data_preprocessor(batch, False)
+    _, _, easy = model.teach(data['inputs'], data['data_samples'])
     rows = {'easy view': easy}
     for number, steps in enumerate(model.hard_views, start=1):
         names = ',\n'.join(type(step).__name__ for step in steps)

@@ -1,6 +1,7 @@
 """A batch of images on the way from the easy view to the hard one."""
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -89,6 +90,8 @@ class HardViewStep(nn.Module, metaclass=ABCMeta):
 
     # whether it needs the joints that teachers predict
     uses_joints = False
+    # whether it is for views of teachers alone
+    for_teachers = False
 
     @abstractmethod
     def forward(self, view: 'HardView') -> 'HardView':
@@ -114,6 +117,9 @@ class HardView:
             view's, in shape [B, 2, 3] or [S * B, 2, 3]. ``None``: the identity.
         half_pixels (bool): Whether heatmaps lie on images edge to edge, as in the
             original code, and not as the codec says.
+        mirrored (bool): Whether images are mirrored, so that left is right.
+        flip_indices (Sequence[int], optional): Which joint each one is in a mirrored
+            image. ``None``: not known.
         shared (dict): What steps of several paths draw once, for all of a batch's.
     """
 
@@ -125,6 +131,8 @@ class HardView:
     rgb: bool = True
     matrix: Tensor | None = None
     half_pixels: bool = False
+    mirrored: bool = False
+    flip_indices: Sequence[int] | None = None
     shared: dict = field(default_factory=dict)
 
     def __post_init__(self):

@@ -15,6 +15,7 @@ from ...compat.private_api import turns_channels
 from ..hard_views import HardView
 from ..hard_views.hard_view import compose, invert, move
 from ..heads.keypoint_outputs import (
+    HeatmapOutputs,
     Output,
     at_least_float32,
     average,
@@ -27,6 +28,7 @@ from ..heads.keypoint_outputs import (
 )
 from ..module_contexts import evaluation, recorded
 from ..pretrained import check_pretrained
+from .teacher_views import average_views
 
 
 class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
@@ -52,9 +54,10 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             head or a SimCC head. Its ``data_preprocessor`` serves this model.
         hard_views (list): Steps from the easy view to the hard one, or a list of
             such lists, of which each is a path of its own.
-        teacher_views (list): Steps from the easy view to the one that the teacher
-            sees, for experiments: where it is as hard as the student's, networks
-            collapse.
+        teacher_views (list): Steps from the easy view to the one that the teacher sees,
+            for experiments: where it is as hard as the student's, networks collapse. Or
+            a list of such lists: the teacher, with a heatmap head, predicts each of
+            these views and teaches their mean, :func:`average_views`.
         supervised_weight (float, optional): :math:`w_s`; ``None``: 1 for one network,
             ½ for each of several, as in the original codes.
         consistency_weight (float): :math:`w_c`; :class:`DualNetworkHook` can ramp it.
@@ -138,17 +141,21 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         self.teacher = teacher
         self.begin_rounds()
 
-        paths = [hard_views] if all(
-            isinstance(step, dict) for step in hard_views) else hard_views
-        if not all(isinstance(path, (list, tuple)) for path in paths):
-            raise UserError('hard_views must be a list of steps or a list of such '
-                            f'lists, not a mixture of both: {hard_views}')
-        self.hard_views = nn.ModuleList(
-            nn.Sequential(*map(MODELS.build, path)) for path in paths)
-        self.teacher_views = nn.Sequential(*map(MODELS.build, teacher_views))
-        if any(step.uses_joints for step in self.teacher_views):
+        self.hard_views = paths_of(hard_views, 'hard_views')
+        self.teacher_views = paths_of(teacher_views, 'teacher_views')
+        alone = self.teacher_views if len(self.teacher_views) == 1 else ()
+        if any(step.for_teachers for path in (*self.hard_views, *alone)
+               for step in path):
+            raise UserError('HorizontalFlip makes one of several teacher_views: [[], '
+                            "[dict(type='HorizontalFlip')]]")
+        if any(step.uses_joints for path in self.teacher_views for step in path):
             raise UserError('teacher_views cannot hold steps that need the joints '
                             f'which teachers predict: {teacher_views}')
+        if len(self.teacher_views) > 1 and not isinstance(
+                self.outputs, HeatmapOutputs):
+            raise UserError(
+                'several teacher_views are averaged as heatmaps, but '
+                f'{type(head).__name__} gives {self.outputs.kind}')
 
         self.supervised_weight = (1 / min(2, len(self.networks))
                                   if supervised_weight is None
@@ -271,7 +278,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     def consistency(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Losses and figures of unlabeled samples, as :meth:`loss` gives them."""
         weights = keypoint_weights(data_samples).to(inputs.device)
-        predicted, shown, easy = self.teach(inputs)
+        predicted, shown, easy = self.teach(inputs, data_samples)
         peaks = {name: self.outputs.peaks(output)
                  for name, output in predicted.items()}
         # an average lags behind what it is an average of, and so do its scores
@@ -301,13 +308,18 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             (), self.consistency_weight))
 
     @torch.no_grad()
-    def teach(self, inputs: Tensor
+    def teach(self, inputs: Tensor, data_samples: SampleList
               ) -> tuple[dict[str, Output], HardView, HardView]:
-        """What teachers predict of unlabeled images in shape [B, 3, H, W].
+        """What teachers predict of unlabeled images.
+
+        Args:
+            inputs (Tensor): Images in shape [B, 3, H, W].
+            data_samples (list[:obj:`PoseDataSample`]): Their samples.
 
         Returns:
-            tuple: Outputs by the teacher's name; the view that teachers were shown;
-            and the easy view with the joints that they predict.
+            tuple: Outputs by the teacher's name; the view that teachers were shown, or
+            where there were several, the easy view; and the easy view with the joints
+            that they predict.
         """
         preprocessor, ones = self.data_preprocessor, inputs.new_ones(3, 1, 1)
         easy = HardView(
@@ -316,18 +328,20 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             mean=getattr(preprocessor, 'mean', 0 * ones),
             std=getattr(preprocessor, 'std', ones),
             # MMCV loads images as BGR
-            rgb=turns_channels(preprocessor))
-        shown = self.teacher_views(easy)
-        predicted = self.predict_easy(shown.image)
+            rgb=turns_channels(preprocessor),
+            flip_indices=data_samples[0].metainfo.get('flip_indices'))
+        views = [path(easy) for path in self.teacher_views]
+        shown = views[0] if len(views) == 1 else easy
+        predicted = self.predict_easy(views)
         outputs = [predicted[teacher] for teacher in self.TEACHERS.values()]
         joints = torch.stack([move(self.outputs.joints(output), shown.matrix)
                               for output in outputs])
         scores = torch.stack([self.outputs.peaks(output) for output in outputs])
         return predicted, shown, easy.replace(joints=joints, scores=scores)
 
-    def predict_easy(self, images: Tensor) -> dict[str, Output]:
-        """What each teacher predicts of its view of the images, by its name."""
-        return {name: self.teach_with(self.teaching(name), images)
+    def predict_easy(self, views: Sequence[HardView]) -> dict[str, Output]:
+        """What each teacher predicts of the views that it sees, by its name."""
+        return {name: self.teach_with(self.teaching(name), views)
                 for name in dict.fromkeys(self.TEACHERS.values())
                 if name in self.networks}
 
@@ -335,10 +349,13 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         """The network, or its average, that teaches in the name of a network."""
         return self.predictor(f'ema_{name}' if self.averages else name)
 
-    def teach_with(self, network: nn.Module, images: Tensor) -> Output:
-        """A teacher's output, in the mode in which teachers predict."""
+    def teach_with(self, network: nn.Module, views: Sequence[HardView]) -> Output:
+        """A network's output as a teacher's, of several views their mean."""
         with evaluation(network) if self.teacher != 'train' else nullcontext():
-            return network.head.forward(network.extract_feat(images))
+            predicted = [network.head.forward(network.extract_feat(view.image))
+                         for view in views]
+        return predicted[0] if len(views) == 1 else average_views(
+            self.outputs, predicted, views)
 
     def scores(self, peaks: dict[str, Tensor]) -> dict[str, Tensor]:
         """By what ``confidence_threshold`` judges joints, in shape [B, K].
@@ -385,7 +402,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             return self.outputs.loss(output, targets, weights)
 
         with torch.random.fork_rng(devices=[]), evaluation(self):
-            predicted, shown, easy_view = self.teach(inputs)
+            predicted, shown, easy_view = self.teach(inputs, data_samples)
             for path in self.hard_views:
                 view = path(easy_view)
                 for student, (name, teacher) in enumerate(self.TEACHERS.items()):
@@ -486,6 +503,15 @@ def initialized(network: dict, init_cfg: dict | None) -> dict:
     """A network's config whose backbone begins from other weights, if any."""
     return network if init_cfg is None else dict(
         network, backbone=dict(network['backbone'], init_cfg=init_cfg))
+
+
+def paths_of(views: Sequence, key: str) -> nn.ModuleList:
+    """Paths of steps, of which there may be one alone, at a key of the config."""
+    paths = [views] if all(isinstance(step, dict) for step in views) else views
+    if not all(isinstance(path, (list, tuple)) for path in paths):
+        raise UserError(f'{key} must be a list of steps or a list of such lists, not a '
+                        f'mixture of both: {views}')
+    return nn.ModuleList(nn.Sequential(*map(MODELS.build, path)) for path in paths)
 
 
 def part_of(inputs: Tensor, indices: list[int]) -> Tensor:

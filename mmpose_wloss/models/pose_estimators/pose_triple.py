@@ -1,9 +1,11 @@
 import copy
+from collections.abc import Sequence
 
 import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from ..hard_views import HardView
 from ..heads.keypoint_outputs import Output, average, select
 from .easy_hard_consistency import EasyHardConsistency
 
@@ -43,12 +45,12 @@ class PoseTriple(EasyHardConsistency):
             for name in ('first', 'second')})
         self.register_buffer('rounds', torch.tensor(0))
 
-    def predict_easy(self, images: Tensor) -> dict[str, Output]:
+    def predict_easy(self, views: Sequence[HardView]) -> dict[str, Output]:
         """What the networks predict, and as ``'agreement'`` what the third learns."""
-        predicted = super().predict_easy(images)
+        predicted = super().predict_easy(views)
         first, second = (
             [self.outputs.final(output) for output in (
-                predicted[name], self.teach_with(former, images))]
+                predicted[name], self.teach_with(former, views))]
             for name, former in self.former.items())
         pairs = [(one, other) for other in second for one in first]
         distances = torch.stack([

@@ -232,7 +232,8 @@ def test_figures_of_an_average_are_the_networks_own():
 
 def test_steps_know_how_each_students_teacher_scores():
     model = build(hard_views=[dict(type='KeypointMask'), dict(type='KeypointMix')])
-    predicted, _, easy = model.teach(torch.randn(3, 3, 64, 48))
+    samples = batch_for(heatmap_network(), 0, 3)['data_samples']
+    predicted, _, easy = model.teach(torch.randn(3, 3, 64, 48), samples)
     for scores, teacher in zip(easy.scores, ('second', 'first'), strict=True):
         assert torch.equal(scores, model.outputs.peaks(predicted[teacher]))
     assert losses_of(model, batch_for(heatmap_network()))[
@@ -447,6 +448,11 @@ UNWEIGHTED['head']['loss']['use_target_weight'] = False
     (dict(teacher=dict(EMA, update_buffers=True)), 'update_buffers'),
     (dict(hard_views=[dict(type='HardAffine'), []]), 'hard_views'),
     (dict(teacher_views=[dict(type='JointCutout')]), 'JointCutout'),
+    (dict(teacher_views=[[], [dict(type='JointCutout')]]), 'JointCutout'),
+    (dict(teacher_views=[dict(type='HardAffine'), []]), 'teacher_views'),
+    (dict(network=NETWORKS['RTMPose'](), teacher_views=[[], []]), 'teacher_views'),
+    (dict(hard_views=[dict(type='HorizontalFlip')]), 'HorizontalFlip'),
+    (dict(teacher_views=[dict(type='HorizontalFlip')]), 'HorizontalFlip'),
     (dict(test_cfg=dict(predict_with='third')), "'third'"),
     (dict(kind='PoseCons', test_cfg=dict(predict_with='second')), "'second'"),
     (dict(train_cfg=dict(compute_acc=False)), 'train_cfg'),
@@ -462,7 +468,8 @@ def test_a_head_that_gives_something_else():
     stock = head.forward
     head.forward = lambda feats: stock(feats).flatten(2)
     with pytest.raises(UserError, match=r'HeatmapHead.*\[3, 5, 192\]'):
-        model.teach(torch.zeros(3, 3, 64, 48))
+        model.teach(torch.zeros(3, 3, 64, 48),
+                    batch_for(heatmap_network(), 0, 3)['data_samples'])
 
 
 def test_a_batch_of_one_kind():

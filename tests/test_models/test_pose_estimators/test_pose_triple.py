@@ -50,10 +50,10 @@ def test_the_third_learns_the_pair_that_agrees_best(remembers):
     networks = [model.networks['first'], model.former['first'],
                 model.networks['second'], model.former['second']]
     outputs = torch.rand(4, 6, KEYPOINTS, 16, 12)
-    model.teach_with = lambda network, images: outputs[
+    model.teach_with = lambda network, views: outputs[
         [each is network for each in networks].index(True)]
     model.rounds += remembers
-    agreement = model.predict_easy(None)['agreement'].numpy()
+    agreement = model.predict_easy([])['agreement'].numpy()
     pairs = [(0, 2), (1, 2), (0, 3), (1, 3)][:4 if remembers else 1]
     maps, chosen = outputs.double().numpy(), []
     for person, joint in itertools.product(range(6), range(KEYPOINTS)):
