@@ -182,6 +182,7 @@ class EpochMultiSourceSampler(MultiSourceSampler):
     one before ended. So over epochs, each source is covered evenly; one that is smaller
     than its share of a batch is in the batch more than once. Permutation p of a source
     follows from the seed, the source and p alone. The ranks take turns in one order.
+    Samples of a clip (``clip_length`` of :class:`UnlabeledPoseDataset`) stay together.
 
     Args:
         dataset (CombinedDataset): The data set; its data sets are the sources.
@@ -199,9 +200,9 @@ class EpochMultiSourceSampler(MultiSourceSampler):
 
     Raises:
         MissingFile: If the file of a density is missing.
-        UserError: If densities do not fit the sources, a source is empty or has no
-            share of a batch, or with ``round_up=False`` if no source fills its share
-            of one batch.
+        UserError: If densities do not fit the sources, a source is empty, has no share
+            of a batch or one that is not of whole clips, or with ``round_up=False`` if
+            no source fills its share of one batch.
     """
 
     source = PoseDensitySampler.source
@@ -220,6 +221,8 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         self.epoch = 0
 
         self.lengths = np.diff(self.cumulative_sizes).tolist()
+        self.clip_lengths = [getattr(each, 'clip_length', 1)
+                             for each in dataset.datasets]
         iterations = 0
         for source, (length, share) in enumerate(
                 zip(self.lengths, self.num_per_source, strict=True)):
@@ -229,6 +232,13 @@ class EpochMultiSourceSampler(MultiSourceSampler):
                 raise UserError(
                     f'source_ratio {source_ratio} leaves source {source} no sample '
                     f'in a batch of {batch_size}')
+            clip = self.clip_lengths[source]
+            if share % clip or length % clip:
+                raise UserError(
+                    f'source {source} of the CombinedDataset has clip_length={clip}, '
+                    f'but {length} samples, of which a batch takes {share}. Both must '
+                    'be multiples of it: change batch_size and source_ratio of the '
+                    'sampler, or the indices of the data set')
             full, left = divmod(length, share * self.world_size)
             iterations = max(iterations, full + (left > 0 and round_up))
         if not iterations:
@@ -251,23 +261,26 @@ class EpochMultiSourceSampler(MultiSourceSampler):
         orders = [islice(self._order(source), self.rank, None, self.world_size)
                   for source in range(len(self.lengths))]
         for _ in range(self.num_samples // self.batch_size):
-            for order, share in zip(orders, self.num_per_source, strict=True):
-                yield from islice(order, share)
+            for order, share, clip in zip(
+                    orders, self.num_per_source, self.clip_lengths, strict=True):
+                for first in islice(order, share // clip):
+                    yield from range(first, first + clip)
 
     def _order(self, source: int) -> Iterator[int]:
-        """A source's order for all ranks, from the epoch's first sample on."""
+        """First samples of a source's clips for all ranks, from the epoch's on."""
         length, offset = self.lengths[source], self.cumulative_sizes[source]
+        clip = self.clip_lengths[source]
         batches = self.num_samples // self.batch_size * self.world_size
         number, start = divmod(
-            self.epoch * batches * self.num_per_source[source], length)
+            self.epoch * batches * self.num_per_source[source] // clip, length // clip)
         while True:
-            taken = np.arange(length)
+            taken = np.arange(length // clip)
             generator = np.random.default_rng((self.seed, source, number))
             if self.weights[source] is not None:
-                taken = draw_by_weights(self.weights[source], length, generator)
+                taken = draw_by_weights(self.weights[source], len(taken), generator)
             elif self.shuffle:
                 generator.shuffle(taken)
-            yield from (offset + taken[start:]).tolist()
+            yield from (offset + clip * taken[start:]).tolist()
             number, start = number + 1, 0
 
     def set_epoch(self, epoch: int) -> None:

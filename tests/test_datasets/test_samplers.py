@@ -58,6 +58,44 @@ def batches(order, batch_size) -> list:
             for start in range(0, len(order), batch_size)]
 
 
+def with_clips(lengths, clip_lengths):
+    dataset = combined(*lengths)
+    for each, clip_length in zip(dataset.datasets, clip_lengths, strict=True):
+        each.clip_length = clip_length
+    return dataset
+
+
+@pytest.mark.parametrize('world_size', [1, 2])
+def test_samples_of_a_clip_stay_together(monkeypatch, world_size):
+    """In a batch of one rank, and all clips once a pass."""
+    seen = []
+    for rank in range(world_size):
+        monkeypatch.setattr(stock_samplers, 'get_dist_info',
+                            lambda rank=rank: (rank, world_size))
+        sampler = EpochMultiSourceSampler(
+            with_clips((8, 24), (1, 3)), 8, [1, 3], seed=7)
+        order, other = epochs(sampler, range(2))
+        assert len(order) == len(sampler) and order != other
+        for batch in batches(order, 8):
+            assert all(index < 8 for index in batch[:2])
+            for clip in batches(batch[2:], 3):
+                first = clip[0] - 8
+                assert first % 3 == 0
+                assert clip == [clip[0], clip[0] + 1, clip[0] + 2]
+            seen += batch[2:]
+        # it goes on as it would have
+        again = EpochMultiSourceSampler(
+            with_clips((8, 24), (1, 3)), 8, [1, 3], seed=7)
+        assert epochs(again, [1]) == [other]
+    assert sorted(seen) == list(range(8, 32))
+
+
+@pytest.mark.parametrize('lengths, ratio', [((8, 24), [1, 1]), ((10, 25), [1, 3])])
+def test_parts_of_clips_are_refused(lengths, ratio):
+    with pytest.raises(UserError, match='clip_length=3'):
+        EpochMultiSourceSampler(with_clips(lengths, (1, 3)), 8, ratio)
+
+
 @pytest.fixture
 def in_world(monkeypatch):
     """Build the sampler of one rank of several."""

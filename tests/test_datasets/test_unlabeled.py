@@ -68,6 +68,50 @@ def in_folder(path, **arguments):
                         data_prefix=dict(img=path.name)), **arguments})
 
 
+FRAMES = [*(f'a/{i}.png' for i in range(5)), *(f'b/{i}.png' for i in range(2)),
+          'c.png']
+
+
+def test_frames_of_a_folder_are_clips(tmp_path):
+    """Each of one folder; what is left of a folder is left out."""
+    folder = image_folder(tmp_path / 'videos', FRAMES)
+    dataset = in_folder(folder, clip_length=2)
+    found = [(sample['img_path'].split('videos/')[1], sample['clip'])
+             for sample in (dataset[i] for i in range(len(dataset)))]
+    assert found == [('a/0.png', (0, 0)), ('a/1.png', (0, 1)), ('a/2.png', (1, 0)),
+                     ('a/3.png', (1, 1)), ('b/0.png', (2, 0)), ('b/1.png', (2, 1))]
+    packed = combined([dict(
+        type='UnlabeledPoseDataset', data_root=str(tmp_path), clip_length=2,
+        data_prefix=dict(img='videos'), pipeline=CROP)])[3]
+    assert packed['data_samples'].metainfo['clip'] == (1, 1)
+    assert 'clip' not in in_folder(folder)[0]
+
+
+def test_frames_of_a_clip_are_augmented_alike(tmp_path):
+    folder = image_folder(tmp_path / 'videos', FRAMES)
+    dataset = in_folder(folder, clip_length=2, pipeline=CROP)
+    drawn = []
+    for seed in (0, 0, 1):
+        np.random.seed(seed)
+        drawn.append([(sample['flip'], *np.ravel(sample['bbox_rotation']),
+                       *np.ravel(sample['bbox_scale']))
+                      for sample in (dataset[i] for i in (2, 3, 0, 1, 3, 2))])
+    for one, other, *rest in drawn:
+        assert one == other and rest[0] == rest[1]
+        # other clips, and frames without the one before, are drawn anew
+        assert len({one, *rest}) == 4
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(clip_length=6), 'clip_length=6'), (dict(clip_length=0), 'clip_length'),
+    (dict(clip_length=2, ann_file='frames.json'), 'ann_file frames.json')])
+def test_clips_that_cannot_be(tmp_path, arguments, message):
+    folder = image_folder(tmp_path / 'videos', FRAMES)
+    with pytest.raises(UserError, match=message):
+        in_folder(folder, **arguments)
+
+
 def combined(datasets, metainfo=COCO, pipeline=()):
     return DATASETS.build(dict(
         type='CombinedDataset', metainfo=metainfo, datasets=datasets,

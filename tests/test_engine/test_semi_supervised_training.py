@@ -60,6 +60,22 @@ def test_an_interrupted_training_ends_the_same(config, tmp_path, kind, workers,
     assert expected.get('rounds', 2) == 2
 
 
+def test_a_training_on_frames_ends_the_same(config, tmp_path):
+    """Clips stay together and are augmented alike, before and after a resume."""
+    frames = config.train_dataloader.dataset.datasets[1]
+    frames.update(ann_file='', clip_length=2)
+    frames.pop('filter_cfg', None)
+    config.model.temporal_loss = dict(
+        type='TemporalSmoothnessLoss', epsilon=0., loss_weight=.1)
+    config = without_validation(config)
+    whole = train(config, tmp_path / 'whole', 1)
+    train_and_kill(config, tmp_path / 'part', 1)
+    resumed = train(config, tmp_path / 'part', 1, resume=True)
+    assert same(weights(resumed), weights(whole))
+    logged = whole.message_hub.get_scalar('train/first.loss_temporal').data[0]
+    assert len(logged) == whole.iter and (logged > 0).any()
+
+
 def test_an_iteration_based_training_ends_the_same(config, tmp_path, monkeypatch):
     """With workers: in the training process, hard views are drawn."""
     # MMEngine rests for 2 s between two passes over the data

@@ -2,6 +2,7 @@ import os.path as osp
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from numbers import Real
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mmpose.datasets.transforms import (
 )
 from mmpose.registry import DATASETS
 
-from ...common.checks import one_of
+from ...common.checks import one_of, whole
 from ...common.errors import MissingFile, UserError
 from ...common.files import list_images, read_json
 from ...common.hooks import line_to_add
@@ -111,6 +112,11 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
         data_mode (str): ``'topdown'``, the only one.
         test_mode (bool): ``False``: without labels there is nothing to test on.
         lazy_init (bool): Leave the files unread until they are needed.
+        clip_length (int): So many neighboring images of a folder are a clip, which
+            :class:`EpochMultiSourceSampler` puts into one batch. A sample then has
+            ``clip``: the number of its clip, and its place in it. Random transforms
+            draw the same for all images of a clip. Without ``ann_file`` only; what is
+            left of a folder is no clip, and left out.
         unreadable (str): What an image that cannot be loaded does: ``'skip'`` takes
             the next sample instead, ``'error'`` raises an error.
         **kwargs: As of ``BaseCocoStyleDataset``; ``sample_interval`` counts ids, or in
@@ -141,13 +147,21 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
 
     def __init__(self, ann_file: str = '', bbox_file: str | None = None,
                  data_mode: str = 'topdown', test_mode: bool = False,
-                 lazy_init: bool = False, unreadable: str = 'skip', **kwargs):
+                 lazy_init: bool = False, clip_length: int = 1,
+                 unreadable: str = 'skip', **kwargs):
         one_of(('skip', 'error'), unreadable=unreadable)
         one_of(('topdown', ), data_mode=data_mode)
         one_of((False, ), test_mode=test_mode)
         if bbox_file and not ann_file:
             raise UserError(f'bbox_file {bbox_file} holds boxes by image id: give an '
                             'ann_file with the file of each id')
+        whole(1, clip_length=clip_length)
+        if clip_length > 1 and ann_file:
+            raise UserError(f'clip_length is for frames in a folder, but ann_file '
+                            f'{ann_file} names images in an order of its own')
+        self.clip_length = clip_length
+        # index and random numbers of the last sample
+        self.drawn = None, None
         super().__init__(ann_file=ann_file, lazy_init=True, **kwargs)
         # not handed on: the base class takes detected boxes for testing only
         self.bbox_file = bbox_file
@@ -200,8 +214,22 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
         else:
             raise UserError('there is nothing to load: give an ann_file, or as '
                             "data_prefix['img'] a folder to take every image of")
-        return [sample for sample in data_list if self.sample_interval == 1
-                or sample['img_id'] % self.sample_interval == 0]
+        data_list = [sample for sample in data_list if self.sample_interval == 1
+                     or sample['img_id'] % self.sample_interval == 0]
+        return data_list if self.clip_length == 1 else self._clips(data_list)
+
+    def _clips(self, data_list: list[dict]) -> list[dict]:
+        found = []
+        for _, frames in groupby(data_list, lambda each: osp.dirname(each['img_path'])):
+            frames = list(frames)
+            whole_clips = len(frames) // self.clip_length * self.clip_length
+            found += frames[:whole_clips]
+        if not found:
+            raise UserError(
+                f"no folder in {self.data_prefix['img']} has as many images as "
+                f'clip_length={self.clip_length} asks for')
+        return [dict(sample, clip=divmod(index, self.clip_length))
+                for index, sample in enumerate(found)]
 
     def _annotated_boxes(self, content: dict) -> list[dict]:
         annotations = content.get('annotations') or []
@@ -291,8 +319,18 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
     @force_full_init
     def prepare_data(self, idx: int):
         """Get a sample, or the next one whose image can be loaded, transformed."""
+        if self.clip_length > 1:
+            self._draw_as_the_clip(idx)
         # as the stock data sets do, for transforms that mix samples
         return self.pipeline(dict(self._next_readable(idx), dataset=self))
+
+    def _draw_as_the_clip(self, idx: int) -> None:
+        last, state = self.drawn
+        if idx % self.clip_length and last == idx - 1:
+            np.random.set_state(state)
+        else:
+            state = np.random.get_state()
+        self.drawn = idx, state
 
     def _next_readable(self, idx: int) -> dict:
         passed_over = {}

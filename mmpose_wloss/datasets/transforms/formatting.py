@@ -18,8 +18,9 @@ class PackSemiSupervisedPoseInputs(QuickPackPoseInputs):
     ``gt_instance_labels.keypoint_weights``: 1 for a joint that the sample's data set
     defines (``keypoints_visible``), 0 for one that it lacks.
 
-    The metainfo of both says ``labeled`` and, where images could not be loaded and
-    this sample came in their place, ``unreadable_images``: their files.
+    The metainfo of both says ``labeled``, of a video's frame ``clip``, and where images
+    could not be loaded and this sample came in their place, ``unreadable_images``:
+    their files.
 
     Args:
         meta_keys (Sequence[str]): As in ``PackPoseInputs``.
@@ -45,6 +46,8 @@ class PackSemiSupervisedPoseInputs(QuickPackPoseInputs):
         meta = dict(labeled=bool(results.get('labeled', True)))
         if results.get('unreadable_images'):
             meta['unreadable_images'] = results['unreadable_images']
+        if 'clip' in results:
+            meta['clip'] = results['clip']
         packed = super().transform(
             results if meta['labeled'] else self._without_labels(results))
         packed['data_samples'].set_metainfo(meta)

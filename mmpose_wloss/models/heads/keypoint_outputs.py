@@ -16,6 +16,7 @@ from ...codecs import HourglassHeatmap
 from ...common.errors import UserError
 from ..hard_views.hard_view import invert, move, rescale, warp
 from ..losses.consistency_losses import heatmap_consistency_loss
+from .soft_argmax import soft_argmax
 
 # a head's output: heatmaps, those of several stages, or a pair (x, y)
 Output = Tensor | list[Tensor] | tuple[Tensor, Tensor]
@@ -115,6 +116,16 @@ class HeatmapOutputs(KeypointOutputs):
         return torch.stack([
             (place + self.origin) * scale for place, scale in zip(
                 (index % width, index // width), self.scale, strict=True)], dim=2)
+
+    def soft_joints(self, output: Output) -> Tensor:
+        """Mean places in pixels of the input, in shape [B, K, 2], with a gradient.
+
+        Heatmaps count as shares of their highest value, however high that is.
+        """
+        heatmaps = self.final(output)
+        highest = heatmaps.detach().amax(dim=(2, 3), keepdim=True)
+        places = soft_argmax(heatmaps / highest.clamp(min=1e-2))
+        return (places + self.origin) * places.new_tensor(self.scale)
 
     def labels(self, data_samples):
         heatmaps = [sample.gt_fields.heatmaps for sample in data_samples]

@@ -26,15 +26,17 @@ from .ranking_losses import (
     spatial_rank_sort_loss,
 )
 from .regression_losses import MaskedMSELoss, masked_mse_loss
+from .temporal_loss import TemporalSmoothnessLoss, temporal_smoothness_loss
 
 __all__ = [
     'AdaptiveBalancer', 'BalancedMSELoss', 'DynamicTaskPriorityBalancer',
     'ExpectedOKSLoss', 'FocusMSELoss', 'GradNormBalancer',
     'HeatmapWeightingMSELoss', 'InstanceWeightedLoss', 'LossBalancer',
     'ManualBalancer', 'MaskedMSELoss', 'RankSortDiscretLoss',
-    'RankSortLoss', 'TorchJDBalancer', 'UncertaintyBalancer',
-    'WeightAdaptiveMSELoss', 'balanced_mse_loss', 'expected_oks_loss',
-    'focus_mse_loss', 'heatmap_consistency_loss',
+    'RankSortLoss', 'TemporalSmoothnessLoss', 'TorchJDBalancer',
+    'UncertaintyBalancer', 'WeightAdaptiveMSELoss', 'balanced_mse_loss',
+    'expected_oks_loss', 'focus_mse_loss', 'heatmap_consistency_loss',
     'heatmap_weighting_mse_loss', 'instance_sort_loss', 'masked_mse_loss',
-    'spatial_rank_sort_loss', 'weight_adaptive_mse_loss'
+    'spatial_rank_sort_loss', 'temporal_smoothness_loss',
+    'weight_adaptive_mse_loss'
 ]

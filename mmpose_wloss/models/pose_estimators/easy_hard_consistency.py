@@ -1,6 +1,7 @@
 from abc import ABCMeta
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import pairwise
 
 import torch
 from mmengine.model import BaseModel, ModuleDict
@@ -86,6 +87,10 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             ``dict(second=dict(type='Pretrained', checkpoint=...))``. The checkpoint
             is one of a backbone; of one of a whole network, ``prefix='backbone.'``
             takes it.
+        temporal_loss (dict, optional): Config of a :class:`TemporalSmoothnessLoss`,
+            which joints have that jump between frames of a clip
+            (:class:`UnlabeledPoseDataset` has clips), weighed by the lower one of their
+            scores. Networks must have heatmaps. The log has ``loss_temporal``.
 
     Raises:
         UserError: If an argument does not fit, or the network cannot be taught.
@@ -105,7 +110,7 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                  peak_threshold: float = 0.3, channels_last: bool = False,
                  train_cfg: None = None, test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None, init_cfg: dict | None = None,
-                 init_cfgs: dict | None = None):
+                 init_cfgs: dict | None = None, temporal_loss: dict | None = None):
         if train_cfg:
             raise UserError('train_cfg belongs into `network`, but the model has '
                             f'{train_cfg}')
@@ -156,6 +161,11 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             raise UserError(
                 'several teacher_views are averaged as heatmaps, but '
                 f'{type(head).__name__} gives {self.outputs.kind}')
+
+        self.temporal_loss = temporal_loss and MODELS.build(temporal_loss)
+        if temporal_loss and not isinstance(self.outputs, HeatmapOutputs):
+            raise UserError('temporal_loss follows joints of heatmaps, but '
+                            f'{type(head).__name__} gives {self.outputs.kind}')
 
         self.supervised_weight = (1 / min(2, len(self.networks))
                                   if supervised_weight is None
@@ -285,6 +295,10 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         own = {} if self.averages else dict(peaks)
         scores = self.scores(peaks)
         losses = {f'{name}.loss_consistency': 0. for name in self.TEACHERS}
+        if self.temporal_loss:
+            losses |= {f'{name}.loss_temporal': 0. for name in self.TEACHERS}
+            frames = neighboring_frames(data_samples).to(
+                inputs.device, non_blocking=True)
         for path in self.hard_views:
             view = path(easy)
             for student, (name, teacher) in enumerate(self.TEACHERS.items()):
@@ -300,12 +314,23 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                 losses[f'{name}.loss_consistency'] += (
                     self.consistency_weight *
                     self.outputs.loss(output, targets, taught))
+                if self.temporal_loss:
+                    losses[f'{name}.loss_temporal'] += self._temporal(
+                        output, matrix, weights, *frames)
                 if name not in own:
                     own[name] = self.outputs.peaks(output)
         for name in self.networks:
             losses |= self._figures(name, 'unlabeled', own[name], weights > 0)
         return dict(losses, consistency_weight=weights.new_full(
             (), self.consistency_weight))
+
+    def _temporal(self, output: Output, matrix: Tensor, weights: Tensor,
+                  frames: Tensor, following: Tensor) -> Tensor:
+        """The temporal loss of a student's output, in pixels of the easy view."""
+        joints = move(self.outputs.soft_joints(output), matrix)
+        scores = weights * self.outputs.peaks(output).clamp(0, 1)
+        return self.temporal_loss(joints[frames], joints[following], torch.minimum(
+            scores[frames], scores[following]))
 
     @torch.no_grad()
     def teach(self, inputs: Tensor, data_samples: SampleList
@@ -520,6 +545,23 @@ def part_of(inputs: Tensor, indices: list[int]) -> Tensor:
     if indices == list(range(first, last + 1)):
         return inputs[first:last + 1]  # as the sampler orders them: no copy
     return inputs[torch.tensor(indices).to(inputs.device, non_blocking=True)]
+
+
+def neighboring_frames(data_samples: SampleList) -> Tensor:
+    """Places in a batch of frames and of those that follow them, in shape [2, N].
+
+    Raises:
+        UserError: If no sample is of a clip.
+    """
+    clips = [sample.metainfo.get('clip') for sample in data_samples]
+    if not any(clips):
+        raise UserError(
+            'temporal_loss needs clips, but no unlabeled sample is of one. Give the '
+            'UnlabeledPoseDataset of your folder of frames a clip_length')
+    # another image may have taken the place of one that could not be loaded
+    frames = [index for index, (clip, after) in enumerate(pairwise(clips))
+              if clip and after and after == (clip[0], clip[1] + 1)]
+    return torch.tensor([frames, [index + 1 for index in frames]], dtype=torch.long)
 
 
 def keypoint_weights(data_samples: SampleList) -> Tensor:

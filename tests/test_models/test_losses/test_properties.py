@@ -10,6 +10,7 @@ from mmpose_wloss.models.losses import (
     oks_losses,
     ranking_losses,
     regression_losses,
+    temporal_loss,
 )
 from mmpose_wloss.models.losses.loss_balancers import (
     adaptive_balancer,
@@ -63,7 +64,7 @@ def test_autocast(loss, shape):
 
 @pytest.mark.parametrize('module', [
     adaptive_balancer, consistency_losses, heatmap_losses, manual_balancer,
-    oks_losses, ranking_losses, regression_losses])
+    oks_losses, ranking_losses, regression_losses, temporal_loss])
 def test_examples_of_the_docstrings(module):
     failed, attempted = doctest.testmod(module)
     assert attempted and not failed
