@@ -18,6 +18,8 @@ SQUARE = dict(MSRA, input_size=(64, 64), heatmap_size=(16, 16))
 UDP = dict(MSRA, type='UDPHeatmap')
 MEGVII = dict(type='MegviiHeatmap', input_size=INPUT, heatmap_size=(12, 16),
               kernel_size=5)
+OFFSETS = dict(MSRA, type='UDPHeatmap', heatmap_type='combined', radius_factor=0.2)
+COORDINATES = dict(type='RegressionLabel', input_size=INPUT)
 HOURGLASS = dict(MSRA, type='HourglassHeatmap')
 SIMCC = dict(type='SimCCLabel', input_size=INPUT, sigma=3.,
              simcc_split_ratio=2.0, normalize=False)
@@ -66,6 +68,26 @@ def simcc_network():
         decoder=dict(SIMCC, normalize=True)))
 
 
+def offset_network():
+    network = heatmap_network(OFFSETS, out_channels=3 * KEYPOINTS, loss=dict(
+        type='CombinedTargetMSELoss', use_target_weight=True))
+    # as stock configs have it: offsets have no peak
+    return dict(network, train_cfg=dict(compute_acc=False))
+
+
+def regression_network(codec=COORDINATES, **head):
+    network = heatmap_network()
+    return dict(
+        network, neck=dict(type='GlobalAveragePooling'),
+        head=dict(dict(
+            type='RegressionHead', in_channels=64, num_joints=KEYPOINTS,
+            loss=dict(type='SmoothL1Loss', use_target_weight=True),
+            # joints that a network sees outside are not taught
+            init_cfg=dict(type='Normal', layer='Linear', std=0.01, bias=0.3),
+            decoder=codec), **head),
+        test_cfg=dict(flip_test=True))
+
+
 def hourglass_network():
     network = heatmap_network(
         SQUARE, dict(
@@ -98,6 +120,13 @@ NETWORKS = {
     'hourglass': hourglass_network,
     'SimCC': simcc_network,
     'RTMPose': rtmpose_network,
+    'offsets': offset_network,
+    'regression': regression_network,
+    'RLE': lambda: regression_network(type='RLEHead', loss=dict(
+        type='RLELoss', use_target_weight=True)),
+    'centered': lambda: regression_network(
+        dict(COORDINATES, type='CenteredRegressionLabel'),
+        type='CenteredRegressionHead', loss=dict(type='MaskedMSELoss')),
 }
 
 

@@ -44,7 +44,7 @@ HEATMAPS = {'semi', 'distill', 'focus', 'targets'} | WEIGH
 FAMILIES = {
     TEACHER: HEATMAPS,
     f'{COCO}_hrnet-w32_udp-regress-8xb64-210e_coco-256x192.py':
-        WEIGH | {'targets'},
+        HEATMAPS - {'focus'},
     f'{COCO}_mspn50_8xb32-210e_coco-256x192.py': HEATMAPS - {'distill'},
     f'{COCO}_hourglass52_8xb32-210e_coco-256x256.py': HEATMAPS,
     f'{COCO}_ViTPose-small_8xb64-210e_coco-256x192.py': HEATMAPS,
@@ -52,9 +52,9 @@ FAMILIES = {
         HEATMAPS - WEIGH,
     RTMPOSE: HEATMAPS - {'focus'},
     f'{BODY}/topdown_regression/coco/td-reg_res50_8xb64-210e_coco-256x192.py':
-        WEIGH,
+        {'semi', 'distill'} | WEIGH,
     f'{BODY}/topdown_regression/coco/'
-    'td-reg_res50_rle-8xb64-210e_coco-256x192.py': WEIGH,
+    'td-reg_res50_rle-8xb64-210e_coco-256x192.py': {'semi', 'distill'} | WEIGH,
     f'{BODY}/dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512.py':
         {'focus', 'balance'},
     f'{BODY}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py': {'balance'},

@@ -18,6 +18,7 @@ from ...common.hooks import check_hook_ran
 from ...preflight import raise_for_missing
 from ..heads.keypoint_outputs import (
     HeatmapOutputs,
+    KeypointOutputs,
     Output,
     at_least_float32,
     check_weighted,
@@ -65,12 +66,13 @@ class FastPoseDistiller(BaseModel):
     Args:
         teacher (str or dict): Path of the teacher's config, the name of a stock one
             (``'mmpose::…'``), or the config of its model: a stock pose estimator with
-            heatmaps, or, for a SimCC student, with SimCC. Heatmap sizes, input sizes
-            of the same aspect ratio and preprocessors may differ.
+            heatmaps, or, for a SimCC student, with SimCC; for coordinates and offsets
+            any of these. Heatmap sizes, input sizes of the same aspect ratio and
+            preprocessors may differ.
         teacher_checkpoint (str): Path or URL of its checkpoint.
         student (dict): Config of any stock top-down pose estimator with a heatmap
-            head (of one stage or several) or a SimCC head. Its ``data_preprocessor``
-            serves this model.
+            head (of one stage or several), with offsets too, a SimCC head, or a
+            regression head. Its ``data_preprocessor`` serves this model.
         alpha (float): :math:`\alpha`, from 0 (stock training) to 1 (teacher only).
         unlabeled_weight (float): :math:`w_u`, at least 0.
         teach_all_joints (bool): Whether the teacher also teaches joints that have no
@@ -86,8 +88,8 @@ class FastPoseDistiller(BaseModel):
         init_cfg (dict, optional): As in MMEngine.
 
     Raises:
-        UserError: If an argument is out of its range, if the student has neither
-            heatmaps nor SimCC, or if a loss cannot compare them with a teacher's.
+        UserError: If an argument is out of its range, if the student's outputs are of
+            no known kind, or if a loss cannot compare them with a teacher's.
     """
 
     source = ('a teacher is trained first: python -m mmpose_wloss train with '
@@ -121,8 +123,7 @@ class FastPoseDistiller(BaseModel):
         self.student = MODELS.build(student)
         self.outputs = keypoint_outputs(head_of(self.student, 'student'), 'student')
         self.criterion = None if criterion is None else MODELS.build(criterion)
-        check_criteria(self.student.head, self._criteria(1),
-                       isinstance(self.outputs, HeatmapOutputs))
+        check_criteria(self.outputs, self._criteria(1))
         self.alpha = alpha
         self.unlabeled_weight = unlabeled_weight
         self.teach_all_joints = teach_all_joints
@@ -269,10 +270,11 @@ class FastPoseDistiller(BaseModel):
         """The loss between outputs and targets, over all stages."""
         if not isinstance(self.outputs, HeatmapOutputs):
             criterion, = self._criteria(1)
-            if self.teacher.targets.from_simcc:
+            if isinstance(criterion, KLDiscretLoss) and (
+                    self.teacher.targets.from_simcc):
                 targets = tuple(simcc_label(target, criterion)
                                 for target in targets)
-            return criterion(self.outputs.final(output), targets, weights)
+            return self.outputs.compare(criterion, output, targets, weights)
         stages = self.outputs.stages(output)
         return sum(each(stage, in_range(targets, each), weights)
                    for each, stage in zip(self._criteria(len(stages)), stages,
@@ -284,21 +286,21 @@ class FastPoseDistiller(BaseModel):
         return super().parse_losses(losses)
 
 
-def check_criteria(head: nn.Module, criteria: list[nn.Module],
-                   heatmaps: bool) -> None:
+def check_criteria(outputs: KeypointOutputs, criteria: list[nn.Module]) -> None:
     """Refuse losses that cannot compare a student's outputs with a teacher's."""
-    if isinstance(head, MSPNHead):
+    if isinstance(outputs.head, MSPNHead):
         raise UserError('MSPNHead has heatmaps of several sizes for each stage, but a '
                         'teacher gives one. Take a HeatmapHead or a CPMHead')
     for criterion in criteria:
         if isinstance(criterion, FocalHeatmapLoss):
             raise UserError('FocalHeatmapLoss tells joints by targets of exactly 1, '
                             'which a teacher never predicts. Take another criterion')
-        if heatmaps == isinstance(criterion, KLDiscretLoss):
+        if not outputs.fits(criterion):
             raise UserError(
                 f'{type(criterion).__name__} cannot compare these outputs with a '
-                "teacher's: take KLDiscretLoss for SimCC, and a heatmap loss such as "
-                'KeypointMSELoss for heatmaps')
+                "teacher's: take KLDiscretLoss for SimCC, a heatmap loss such as "
+                'KeypointMSELoss for heatmaps, one of coordinates such as '
+                'MaskedMSELoss for these')
 
 
 def in_range(heatmaps: Tensor, criterion: nn.Module) -> Tensor:

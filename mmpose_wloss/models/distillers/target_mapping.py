@@ -7,7 +7,12 @@ from mmpose.codecs import MegviiHeatmap
 from torch import Tensor, nn
 
 from ...common.errors import UserError
-from ..heads.keypoint_outputs import KeypointOutputs, Output, SimCCOutputs
+from ..heads.keypoint_outputs import (
+    HeatmapOutputs,
+    KeypointOutputs,
+    Output,
+    SimCCOutputs,
+)
 
 
 class Axis(NamedTuple):
@@ -74,6 +79,9 @@ class TargetMapping(nn.Module):
       of a Gaussian of the teacher's codec makes one as wide as the student's
       codec has it, as high as the heatmap's peak (up to 1) has it.
 
+    - Any outputs for coordinates and for heatmaps with offsets: the joints that the
+      teacher predicts, as the student's codec writes them.
+
     Args:
         student (KeypointOutputs): Reads the outputs of the student's head.
         teacher (KeypointOutputs): Reads those of the teacher's head.
@@ -95,6 +103,15 @@ class TargetMapping(nn.Module):
         self.to_simcc = isinstance(student, SimCCOutputs)
         self.from_simcc = isinstance(teacher, SimCCOutputs)
         check_codecs(student, teacher)
+        source, taught = joint_sources(
+            student.keypoints, teacher.keypoints, keypoint_mapping)
+        self.register_buffer('source', source, persistent=False)
+        self.register_buffer('taught', taught, persistent=False)
+        self.by_joints = None
+        if not isinstance(student, (HeatmapOutputs, SimCCOutputs)):
+            # no modules: their heads are no part of this one
+            self.by_joints = (student, teacher)
+            return
         for name, to, source in zip('xy', axes(student), axes(teacher), strict=True):
             self.register_buffer(name, interpolation_matrix(to, source),
                                  persistent=False)
@@ -106,18 +123,21 @@ class TargetMapping(nn.Module):
             codec = student.decoder
             self.heights = [float(1 / (sigma * np.sqrt(2 * np.pi)))
                             if codec.normalize else 1. for sigma in codec.sigma]
-        source, taught = joint_sources(
-            student.head.out_channels, teacher.head.out_channels, keypoint_mapping)
-        self.register_buffer('source', source, persistent=False)
-        self.register_buffer('taught', taught, persistent=False)
 
     @torch.no_grad()
     def forward(self, output: Output) -> Output:
         """Make targets of the last stage of what the teacher's head gives.
 
-        They are heatmaps, or labels or probabilities over x and over y, in float32, or
-        in float64 if the output is.
+        They are heatmaps, with offsets or without, coordinates, or labels or
+        probabilities over x and over y, in float32, or in float64 if the output is.
         """
+        if self.by_joints:
+            student, teacher = self.by_joints
+            joints = self._of_joints(teacher.joints(output))
+            own, its = (joints.new_tensor(each.decoder.input_size)
+                        for each in self.by_joints)
+            # as interpolation_matrix: first pixel on first, last on last
+            return student.encode(joints * ((own - 1) / (its - 1)))[0]
         device = (output if isinstance(output, Tensor) else output[0]).device
         # sampling is a product of matrices, for which autocast takes a half
         with torch.autocast(device.type, enabled=False):
@@ -170,12 +190,16 @@ def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
         raise UserError(
             f"the teacher's heatmaps have the label_type {types[0]!r}, the student's "
             f'labels {types[1]!r}. Give both the same')
+    if not isinstance(student, (HeatmapOutputs, SimCCOutputs)):
+        return
+    if not isinstance(teacher, HeatmapOutputs) and not (
+            isinstance(student, SimCCOutputs) and isinstance(teacher, SimCCOutputs)):
+        raise UserError(
+            f'a teacher with {teacher.kind} cannot teach a student with '
+            f'{student.kind}. Take a teacher with heatmaps, or a student with '
+            'coordinates')
     if isinstance(student, SimCCOutputs):
         return
-    if isinstance(teacher, SimCCOutputs):
-        raise UserError(
-            'a teacher with SimCC cannot teach a student with heatmaps. Take a teacher '
-            'with heatmaps, or a student with SimCC')
     names = [type(each.decoder).__name__ for each in (teacher, student)]
     if 'MegviiHeatmap' in names and names[0] != names[1]:
         raise UserError(

@@ -44,7 +44,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
     predicts the easy view x, which the data pipeline made, without gradient. Each
     path :math:`H_p` makes a hard view of it, on which the network learns what its
     teacher predicted, moved there (:math:`L_c`, :func:`heatmap_consistency_loss`,
-    summed over the stages of a head; with SimCC heads half of their own loss).
+    summed over the stages of a head; with SimCC, coordinates and offsets half of the
+    head's own loss, of the joints that the teacher predicts).
 
     Xie et al., `An Empirical Study of the Collapsing Problem in Semi-Supervised 2D
     Human Pose Estimation <https://arxiv.org/abs/2011.12498>`_. A subclass says who
@@ -52,7 +53,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
 
     Args:
         network (dict): Config of any stock top-down pose estimator with a heatmap
-            head or a SimCC head. Its ``data_preprocessor`` serves this model.
+            head, with offsets too, a SimCC head, or a regression head. Its
+            ``data_preprocessor`` serves this model.
         hard_views (list): Steps from the easy view to the hard one, or a list of
             such lists, of which each is a path of its own.
         teacher_views (list): Steps from the easy view to the one that the teacher sees,

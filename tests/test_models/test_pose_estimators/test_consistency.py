@@ -14,6 +14,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from small_networks import (
+    INPUT,
     KEYPOINTS,
     MEGVII,
     MSRA,
@@ -24,6 +25,7 @@ from small_networks import (
     build,
     heatmap_network,
     losses_of,
+    regression_network,
 )
 from torch import nn
 
@@ -428,20 +430,19 @@ def test_channels_last_changes_nothing_but_the_layout():
         assert torch.allclose(first[name], second[name], rtol=1e-3), name
 
 
-REGRESSION = dict(
-    heatmap_network(), head=dict(
-        type='RegressionHead', in_channels=64, num_joints=KEYPOINTS,
-        loss=dict(type='SmoothL1Loss', use_target_weight=True),
-        decoder=dict(type='RegressionLabel', input_size=(48, 64))))
+DSNT = regression_network(
+    dict(type='IntegralRegressionLabel', input_size=INPUT, heatmap_size=(3, 4),
+         sigma=2.), type='DSNTHead', in_featuremap_size=(3, 4), loss=dict(
+             type='MultipleLossWrapper', losses=[
+                 dict(type='SmoothL1Loss', use_target_weight=True),
+                 dict(type='JSDiscretLoss', use_target_weight=True)]))
 UNWEIGHTED = NETWORKS['RTMPose']()
 UNWEIGHTED['head']['loss']['use_target_weight'] = False
 
 
 @pytest.mark.parametrize('arguments, message', [
     (dict(network=heatmap_network(decoder=None)), 'HeatmapHead.*decoder'),
-    (dict(network=heatmap_network(dict(UDP, heatmap_type='combined'))),
-     "HeatmapHead.*'combined'"),
-    (dict(network=REGRESSION), 'RegressionHead.*RegressionLabel'),
+    (dict(network=DSNT), 'DSNTHead.*IntegralRegressionLabel'),
     (dict(network=heatmap_network()['backbone']), 'ResNet'),
     (dict(network=UNWEIGHTED), 'use_target_weight'),
     (dict(teacher='mean'), "'mean'"),
