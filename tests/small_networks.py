@@ -72,7 +72,8 @@ def offset_network():
     network = heatmap_network(OFFSETS, out_channels=3 * KEYPOINTS, loss=dict(
         type='CombinedTargetMSELoss', use_target_weight=True))
     # as stock configs have it: offsets have no peak
-    return dict(network, train_cfg=dict(compute_acc=False))
+    return dict(network, train_cfg=dict(compute_acc=False),
+                test_cfg=dict(network['test_cfg'], flip_mode='udp_combined'))
 
 
 def regression_network(codec=COORDINATES, **head):

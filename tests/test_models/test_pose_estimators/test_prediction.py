@@ -54,7 +54,8 @@ def test_a_network_predicts_as_the_stock_model(network):
 
 
 @pytest.mark.parametrize('network, flip', [
-    ('MSRA', True), ('hourglass', False), ('RTMPose', True)])
+    ('MSRA', True), ('hourglass', False), ('RTMPose', True), ('RLE', True),
+    ('offsets', True)])
 def test_the_ensemble_decodes_the_mean_of_the_outputs(network, flip):
     config = NETWORKS[network]()
     config['test_cfg'] = dict(config['test_cfg'], flip_test=flip)

@@ -48,14 +48,15 @@ def select(outputs: Sequence[Output], which: Tensor) -> Output:
     """For each joint one of several outputs of the same structure, of one stage.
 
     Args:
-        outputs (Sequence[Output]): Heatmaps in shape [B, K, H, W], or pairs of SimCC
-            vectors.
+        outputs (Sequence[Output]): In shape [B, K, …], or [B, 3 K, …] with offsets, or
+            pairs of SimCC vectors.
         which (Tensor): Index of the output, in shape [B, K].
     """
 
     def of_joints(*parts: Tensor) -> Tensor:
         parts = torch.stack(parts)
-        index = which.view(1, *which.shape, *[1] * (parts.ndim - 3))
+        maps = which.repeat_interleave(parts.shape[2] // which.shape[1], dim=1)
+        index = maps.view(1, *maps.shape, *[1] * (parts.ndim - 3))
         return parts.gather(0, index.expand(1, *parts.shape[1:]))[0]
 
     return mapped(of_joints, *outputs)
