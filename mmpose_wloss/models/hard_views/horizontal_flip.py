@@ -1,7 +1,8 @@
+import torch
 from mmpose.registry import MODELS
 
 from ...common.errors import UserError
-from .hard_view import HardView, HardViewStep, compose
+from .hard_view import HardView, HardViewStep
 
 
 @MODELS.register_module()
@@ -23,7 +24,8 @@ class HorizontalFlip(HardViewStep):
             raise UserError(
                 'HorizontalFlip needs the flip_indices of the data set, but samples '
                 'lack them. Keep them in meta_keys of PackSemiSupervisedPoseInputs')
-        mirror = view.matrix.new_tensor([[-1, 0, view.size[0] - 1], [0, 1, 0]])
+        x, y, shift = view.matrix.unbind(2)
+        last = view.size[0] - 1
         return view.replace(
             image=view.image.flip(3), mirrored=not view.mirrored,
-            matrix=compose(view.matrix, mirror.expand_as(view.matrix)))
+            matrix=torch.stack([-x, y, shift + last * x], dim=2))

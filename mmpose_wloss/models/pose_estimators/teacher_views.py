@@ -35,7 +35,9 @@ def average_views(outputs: HeatmapOutputs, predicted: Sequence[Output],
     for output, view in zip(predicted, views, strict=True):
         heatmaps = outputs.final(output)
         if view.mirrored:
-            heatmaps = heatmaps[:, list(view.flip_indices)]
+            # indices would have to be copied to the device
+            heatmaps = torch.stack(
+                [heatmaps[:, joint] for joint in view.flip_indices], dim=1)
         back = invert(view.matrix), view.size, view.half_pixels
         total = total + outputs.targets(heatmaps, *back)[0]
         shown = shown + outputs.targets(torch.ones_like(heatmaps[:, :1]), *back)[0]

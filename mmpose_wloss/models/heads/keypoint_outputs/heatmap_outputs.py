@@ -55,7 +55,8 @@ class HeatmapOutputs(KeypointOutputs):
         heatmaps = self.final(output)
         highest = heatmaps.detach().amax(dim=(2, 3), keepdim=True)
         places = soft_argmax(heatmaps / highest.clamp(min=1e-2))
-        return (places + self.origin) * places.new_tensor(self.scale)
+        return torch.stack([(place + self.origin) * scale for place, scale in zip(
+            places.unbind(2), self.scale, strict=True)], dim=2)
 
     def labels(self, data_samples):
         heatmaps = [sample.gt_fields.heatmaps for sample in data_samples]
