@@ -9,6 +9,7 @@ from ...common.hooks import model_of
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...models.distillers import FastPoseDistiller
+from ...models.distillers.frozen_teacher import FrozenTeacher
 from ...models.wrapped_networks import save_networks
 
 
@@ -17,7 +18,8 @@ class DistillationHook(Hook):
     """Looks after the teacher and the student of a :class:`FastPoseDistiller`.
 
     It refuses a teacher whose joints have other names than those of the data, and to
-    resume with another student or teacher. At the end of the training it writes the
+    resume with another student or teacher. With ``teacher_decay`` it lets what the
+    teacher teaches fall to 0. At the end of the training it writes the
     student as a plain stock checkpoint: ``student.pth`` in the work directory, with
     its config ``student.py``.
     """
@@ -36,17 +38,23 @@ class DistillationHook(Hook):
         model.hook_ran = True
         if not model.has_teacher:
             return
+        for teacher in getattr(model.teacher, 'teachers', [model.teacher]):
+            self._compare_joints(runner, teacher)
+
+    @staticmethod
+    def _compare_joints(runner, teacher: FrozenTeacher) -> None:
         ours, theirs = ((meta or {}).get('keypoint_id2name') for meta in (
             getattr(runner.train_dataloader.dataset, 'metainfo', None),
-            model.teacher.meta.get('dataset_meta')))
+            teacher.meta.get('dataset_meta')))
         if not ours or not theirs:
             return
+        mapping = teacher.keypoint_mapping
         differing = [
             f'{theirs.get(there)!r} ({there}) of the teacher is '
             f'{ours.get(here)!r} ({here}) of the data'
-            for there, here in model.keypoint_mapping or zip(ours, ours, strict=True)
+            for there, here in mapping or zip(ours, ours, strict=True)
             if theirs.get(there) != ours.get(here)]
-        if differing and model.keypoint_mapping is None:
+        if differing and mapping is None:
             raise UserError(
                 f'{len(differing)} of {len(ours)} joints differ, first '
                 f'{"; ".join(differing[:3])}. Say which are the same: '
@@ -54,6 +62,13 @@ class DistillationHook(Hook):
         if differing:
             runner.logger.warning('keypoint_mapping joins joints of other names: ' +
                                   '; '.join(differing))
+
+    def before_train_iter(self, runner, batch_idx: int,
+                          data_batch: dict | None = None) -> None:
+        """Say how much the teacher teaches now."""
+        model = self._model(runner)
+        if model.teacher_decay:
+            model.teaching = 1 - runner.iter / runner.max_iters
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note who teaches."""

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpose.models.heads import MSPNHead
@@ -11,7 +12,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
-from ...common.checks import non_negative, within
+from ...common.checks import non_negative, one_of, within
 from ...common.configs import components_of_class
 from ...common.errors import UserError
 from ...common.hooks import check_hook_ran
@@ -28,6 +29,7 @@ from ..heads.keypoint_outputs import (
 )
 from ..module_contexts import recorded
 from .frozen_teacher import FrozenTeacher
+from .frozen_teachers import FrozenTeachers
 
 
 @MODELS.register_module()
@@ -79,9 +81,20 @@ class FastPoseDistiller(BaseModel):
             label, with the largest weight of that sample's joints.
         criterion (dict, optional): Config of the loss between student and teacher;
             ``None``: the loss of the student's head.
+        feature_loss (dict, optional): Config of a loss between the last feature maps of
+            student and teacher, in shape [B, C, H, W], such as MMPose's ``FeaLoss``.
+            The teacher's are resized to the student's.
+        teacher_decay (bool): Whether all that the teacher teaches falls linearly to 0
+            over the training, as in DWPose.
+        frozen (Sequence[str]): Parts of the student that do not learn, such as
+            ``['backbone']``: so a head is taught by the network that it is cut from.
         keypoint_mapping (list[tuple[int, int]], optional): Pairs of the teacher's and
             the student's joint that are the same; ``None``: both have the same.
             Labels alone teach joints that the teacher lacks.
+        more_teachers (list[dict]): Others beside it, such as one of hands beside one of
+            bodies: each with ``teacher``, ``teacher_checkpoint`` and, where it has
+            other joints, ``keypoint_mapping``. A joint that several have is taught
+            their mean.
         train_cfg (None): What MMPose sets for inference; ``student`` has its own.
         test_cfg (None): Likewise.
         data_preprocessor (dict, optional): ``None``: the student's.
@@ -107,7 +120,11 @@ class FastPoseDistiller(BaseModel):
                  unlabeled_weight: float = 1.,
                  teach_all_joints: bool = False,
                  criterion: ConfigType | None = None,
+                 feature_loss: ConfigType | None = None,
+                 teacher_decay: bool = False,
+                 frozen: Sequence[str] = (),
                  keypoint_mapping: Sequence[tuple[int, int]] | None = None,
+                 more_teachers: Sequence[dict] = (),
                  train_cfg: None = None,
                  test_cfg: None = None,
                  data_preprocessor: dict | None = None,
@@ -124,12 +141,23 @@ class FastPoseDistiller(BaseModel):
         self.outputs = keypoint_outputs(head_of(self.student, 'student'), 'student')
         self.criterion = None if criterion is None else MODELS.build(criterion)
         check_criteria(self.outputs, self._criteria(1))
+        self.feature_loss = feature_loss and MODELS.build(feature_loss)
+        self.teacher_decay = teacher_decay
+        self.teaching = 1.  # DistillationHook lets it fall
+        self.frozen = list(frozen)
+        for part in self.frozen:
+            one_of([name for name, _ in self.student.named_children()], frozen=part)
+            self.student.get_submodule(part).requires_grad_(False)
         self.alpha = alpha
         self.unlabeled_weight = unlabeled_weight
         self.teach_all_joints = teach_all_joints
-        self.keypoint_mapping = keypoint_mapping
-        self.teacher_config = teacher
         self.teacher_checkpoint = teacher_checkpoint
+        self.teacher_configs = [
+            dict(teacher=teacher, teacher_checkpoint=teacher_checkpoint,
+                 keypoint_mapping=keypoint_mapping), *map(dict, more_teachers)]
+        for index, each in enumerate(self.teacher_configs[1:]):
+            for name in each:
+                one_of(self.teacher_configs[0], **{f'more_teachers[{index}]': name})
         # in a tuple it is no submodule: neither state, nor parameters of an
         # optimizer, nor a mode of its own
         self._teacher = ()
@@ -139,10 +167,15 @@ class FastPoseDistiller(BaseModel):
         """Check that the checkpoint of the teacher, where needed, is there."""
         data = cfg.get('train_dataloader')
         file = component.get('teacher_checkpoint')
-        needed = component.get('alpha', 0.5) > 0 or any(
-            components_of_class(data, 'UnlabeledPoseDataset'))
+        needed = component.get('alpha', 0.5) > 0 or component.get(
+            'feature_loss') or any(components_of_class(data, 'UnlabeledPoseDataset'))
         if data is not None and file and needed:
-            raise_for_missing([(f'{key}.teacher_checkpoint', Path(file), cls)])
+            raise_for_missing(
+                (f'{key_of}.teacher_checkpoint', Path(each['teacher_checkpoint']), cls)
+                for key_of, each in [(key, component), *(
+                    (f'{key}.more_teachers.{index}', each) for index, each in enumerate(
+                        component.get('more_teachers') or ()))]
+                if each.get('teacher_checkpoint'))
 
     @property
     def has_teacher(self) -> bool:
@@ -150,8 +183,8 @@ class FastPoseDistiller(BaseModel):
         return bool(self._teacher)
 
     @property
-    def teacher(self) -> FrozenTeacher:
-        """The teacher, which is loaded when it is first asked for."""
+    def teacher(self) -> FrozenTeacher | FrozenTeachers:
+        """The teacher, or several, loaded when they are first asked for."""
         self.load_teacher()
         return self._teacher[0]
 
@@ -161,9 +194,11 @@ class FastPoseDistiller(BaseModel):
             return
         # what it draws at first must not change what the student draws
         with torch.random.fork_rng(devices=[]):
-            teacher = FrozenTeacher(
-                self.teacher_config, self.teacher_checkpoint, self.student,
-                self.data_preprocessor, self.keypoint_mapping)
+            teachers = [FrozenTeacher(
+                each['teacher'], each.get('teacher_checkpoint'), self.student,
+                self.data_preprocessor, each.get('keypoint_mapping'))
+                for each in self.teacher_configs]
+            teacher = FrozenTeachers(teachers) if len(teachers) > 1 else teachers[0]
         place = next(self.student.parameters()).device
         self._teacher = (teacher.to(place), )
 
@@ -173,8 +208,15 @@ class FastPoseDistiller(BaseModel):
         With ``alpha=0``, the first unlabeled sample loads it, if there is one.
         """
         super().init_weights()
-        if self.alpha > 0:
+        if self.alpha > 0 or self.feature_loss:
             self.load_teacher()
+
+    def train(self, mode: bool = True) -> 'FastPoseDistiller':
+        """Set the mode of all but the frozen parts, whose statistics stay, too."""
+        super().train(mode)
+        for part in self.frozen:
+            self.student.get_submodule(part).eval()
+        return self
 
     def _apply(self, *args, **kwargs) -> 'FastPoseDistiller':
         """Move the teacher along to another device or type."""
@@ -203,19 +245,39 @@ class FastPoseDistiller(BaseModel):
 
         Returns:
             dict: The student's stock losses times :math:`1 - \\alpha` and its
-            accuracies, ``loss_distill`` of labeled samples, and
-            ``loss_distill_unlabeled``.
+            accuracies, ``loss_distill`` of labeled samples,
+            ``loss_distill_unlabeled``, and ``loss_feature`` of all of them.
 
         Raises:
             UserError: If a loss does not weigh joints, but some lack a label.
         """
         labeled = [bool(sample.metainfo.get('labeled', True))
                    for sample in data_samples]
-        taught = self.alpha > 0 or (
+        taught = self.alpha > 0 or bool(self.feature_loss) or (
             self.unlabeled_weight > 0 and not all(labeled))
-        targets = self.teacher(inputs) if taught else None
+        if not self.feature_loss:
+            targets = self.teacher(inputs) if taught else None
+            losses, output = self._supervised(inputs, data_samples, labeled, taught)
+        else:
+            targets, features = self.teacher.with_features(inputs)
+            with recorded(self.student, 'extract_feat', keep=lambda _: None) as calls:
+                losses, output = self._supervised(
+                    inputs, data_samples, labeled, taught)
+            own = at_least_float32(calls[-1][1][-1])
+            losses['loss_feature'] = self.teaching * self.feature_loss(
+                own, resized(features, own))
+        if taught:
+            weights = torch.cat([sample.gt_instance_labels.keypoint_weights
+                                 for sample in data_samples])
+            losses.update(self._distill(output, targets, weights, labeled))
+        return losses
+
+    def _supervised(self, inputs: Tensor, data_samples: SampleList,
+                    labeled: list[bool], taught: bool) -> tuple[dict, Output]:
+        """Losses of the labels, and what the student predicts of all images."""
         if not all(labeled) or (taught and (
-                self.teach_all_joints or self.keypoint_mapping)):
+                self.teach_all_joints or any(
+                    each.get('keypoint_mapping') for each in self.teacher_configs))):
             check_weighted(self.student.head.loss_module, *self._criteria(1))
         losses = {}
         if any(labeled):
@@ -234,17 +296,13 @@ class FastPoseDistiller(BaseModel):
                 losses['loss_distill_unlabeled'] = 0. * sum(
                     part.sum() for part in (
                         [output] if isinstance(output, Tensor) else output))
-        if taught:
-            weights = torch.cat([sample.gt_instance_labels.keypoint_weights
-                                 for sample in data_samples])
-            losses.update(self._distill(output, targets, weights, labeled))
-        return losses
+        return losses, output
 
     def _distill(self, output: Output, targets: Output, weights: Tensor,
                  labeled: list[bool]) -> dict:
         if self.teach_all_joints:
             weights = weights.amax(dim=1, keepdim=True).expand_as(weights)
-        joints = self.teacher.targets.taught
+        joints = self.teacher.taught
         if joints is not None:
             weights = weights * joints
         losses = {}
@@ -255,7 +313,7 @@ class FastPoseDistiller(BaseModel):
             if factor > 0 and any(part):
                 mask = torch.tensor(part, dtype=weights.dtype).to(
                     weights.device, non_blocking=True)
-                losses[name] = factor * self._compare(
+                losses[name] = self.teaching * factor * self._compare(
                     output, targets, weights * mask[:, None])
         return losses
 
@@ -271,7 +329,7 @@ class FastPoseDistiller(BaseModel):
         if not isinstance(self.outputs, HeatmapOutputs):
             criterion, = self._criteria(1)
             if isinstance(criterion, KLDiscretLoss) and (
-                    self.teacher.targets.from_simcc):
+                    self.teacher.from_simcc):
                 targets = tuple(simcc_label(target, criterion)
                                 for target in targets)
             return self.outputs.compare(criterion, output, targets, weights)
@@ -301,6 +359,12 @@ def check_criteria(outputs: KeypointOutputs, criteria: list[nn.Module]) -> None:
                 "teacher's: take KLDiscretLoss for SimCC, a heatmap loss such as "
                 'KeypointMSELoss for heatmaps, one of coordinates such as '
                 'MaskedMSELoss for these')
+
+
+def resized(features: Tensor, like: Tensor) -> Tensor:
+    """Feature maps of the size of others, in shape [B, C, H, W]."""
+    return features if features.shape[2:] == like.shape[2:] else F.interpolate(
+        features, like.shape[2:], mode='bilinear', align_corners=False)
 
 
 def in_range(heatmaps: Tensor, criterion: nn.Module) -> Tensor:

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from ...common.errors import UserError
 from ...common.files import existing_file
 from ...common.state_dicts import load_strictly
-from ..heads.keypoint_outputs import Output, head_of, keypoint_outputs
+from ..heads.keypoint_outputs import (
+    Output,
+    at_least_float32,
+    head_of,
+    keypoint_outputs,
+)
+from ..module_contexts import recorded
 from .input_mapping import InputMapping
 from .target_mapping import TargetMapping
 
@@ -83,6 +89,17 @@ class FrozenTeacher(nn.Module):
             digest.update(key.encode())
             digest.update(value.cpu().contiguous().numpy().tobytes())
         self.digest = digest.hexdigest()
+        self.keypoint_mapping = keypoint_mapping
+
+    @property
+    def taught(self) -> Tensor | None:
+        """1 for joints of the student that the teacher has, else 0, in shape [K]."""
+        return self.targets.taught
+
+    @property
+    def from_simcc(self) -> bool:
+        """Whether targets are probabilities, not labels of a codec."""
+        return self.targets.from_simcc
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in evaluation mode, whatever the student's mode is."""
@@ -96,3 +113,9 @@ class FrozenTeacher(nn.Module):
         """
         output = self.network(self.inputs(images), None, mode='tensor')
         return self.targets(self.outputs.final(output))
+
+    def with_features(self, images: Tensor) -> tuple[Output, Tensor]:
+        """Targets, and the teacher's last feature maps in shape [B, C, H, W]."""
+        with recorded(self.network, 'extract_feat', keep=lambda _: None) as calls:
+            targets = self(images)
+        return targets, at_least_float32(calls[-1][1][-1])

@@ -2,8 +2,10 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 from mmpose_wloss.common.errors import MissingFile, UserError
+from mmpose_wloss.engine.hooks import DistillationHook
 
 import numpy as np
 import pytest
@@ -376,3 +378,126 @@ MSPN = dict(
 def test_students_and_criteria_that_do_not_fit(student, criterion, message, tmp_path):
     with pytest.raises(UserError, match=message):
         distiller(student, heatmap_network(), tmp_path, criterion=dict(type=criterion))
+
+
+FEATURES = dict(type='FeaLoss', name='feature', use_this=True, student_channels=64,
+                teacher_channels=64, alpha_fea=0.01)
+
+
+@pytest.mark.parametrize('teacher', ['MSRA', 'hourglass'])
+def test_the_last_features_are_taught(teacher, tmp_path):
+    """Also where the teacher's are larger and of more channels."""
+    config, theirs = NETWORKS['MSRA'](), NETWORKS[teacher]()
+    if teacher == 'hourglass':
+        theirs['head']['decoder'] = dict(
+            theirs['head']['decoder'], input_size=(48, 64), heatmap_size=(12, 16))
+    channels = theirs['head']['in_channels']
+    model = distiller(config, theirs, tmp_path, alpha=0.3, feature_loss=dict(
+        FEATURES, teacher_channels=channels)).eval()
+    data = model.data_preprocessor(batch_for(config), True)
+    losses = model.loss(torch.stack(list(data['inputs'])), data['data_samples'])
+    images = torch.stack(list(data['inputs']))
+    with torch.no_grad():
+        own = model.student.extract_feat(images)[-1]
+        taught = model.teacher.network.extract_feat(
+            model.teacher.inputs(images))[-1]
+        assert (taught.shape[2:] != own.shape[2:]) == (teacher == 'hourglass')
+        taught = torch.nn.functional.interpolate(
+            taught, own.shape[2:], mode='bilinear', align_corners=False)
+        aligned = own if channels == 64 else model.feature_loss.align(own)
+        expected = 0.01 * (aligned - taught).square().sum() / len(images)
+    torch.testing.assert_close(losses['loss_feature'], expected)
+    # beside it, nothing changes
+    plain = distiller(config, theirs, tmp_path, alpha=0.3).eval()
+    assert same(plain.student.state_dict(), model.student.state_dict())
+    others = plain.loss(images, data['data_samples'])
+    for key, value in others.items():
+        torch.testing.assert_close(losses[key], value)
+    losses['loss_feature'].backward()
+    assert next(model.student.backbone.parameters()).grad.abs().sum() > 0
+    assert all(each.grad is None for each in model.teacher.parameters())
+
+
+def test_features_alone_need_a_teacher(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path, alpha=0., feature_loss=FEATURES)
+    assert model.has_teacher
+    losses = losses_of(model, batch_for(config, 4, 0))
+    assert losses['loss_feature'] > 0 and 'loss_distill' not in losses
+
+
+def test_frozen_parts_stay_as_they_are(tmp_path):
+    """So the head learns alone, from the network that it was cut from."""
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path, frozen=['backbone'])
+    before = copy.deepcopy(model.student.state_dict())
+    optimizer = torch.optim.SGD(
+        (each for each in model.parameters() if each.requires_grad), 0.1)
+    total(losses_of(model.train(), batch_for(config))).backward()
+    optimizer.step()
+    after = model.student.state_dict()
+    changed = {key.split('.')[0] for key, value in after.items()
+               if not torch.equal(value, before[key])}
+    assert changed == {'head'}
+    with pytest.raises(UserError, match='frozen.*neck'):
+        distiller(config, config, tmp_path, frozen=['neck'])
+
+
+def test_what_the_teacher_teaches_can_fall(tmp_path):
+    config = heatmap_network()
+    model = distiller(config, config, tmp_path, feature_loss=FEATURES,
+                      teacher_decay=True).eval()
+    hook = DistillationHook()
+    found = []
+    for step in (0, 30):
+        hook.before_train_iter(SimpleNamespace(
+            model=model, iter=step, max_iters=40), 0)
+        found.append(losses_of(model, batch_for(config)))
+    for key, value in found[0].items():
+        factor = 0.25 if key in ('loss_distill', 'loss_distill_unlabeled',
+                                 'loss_feature') else 1.
+        torch.testing.assert_close(found[1][key], factor * value)
+
+
+@pytest.mark.parametrize('student', ['MSRA', 'SimCC', 'offsets', 'RLE'])
+def test_several_teachers_know_joints_of_their_own(student, tmp_path):
+    config, teacher = NETWORKS[student](), heatmap_network()
+    files = [checkpoint_of(teacher, tmp_path, seed, f'{seed}.pth') for seed in (1, 2)]
+    mappings = [[(0, 0), (1, 1), (2, 2)], [(4, 2), (3, 3)]]
+
+    def taught_by(*which):
+        first, *more = (dict(
+            teacher=teacher, teacher_checkpoint=files[index],
+            keypoint_mapping=mappings[index]) for index in which)
+        return distiller(config, first.pop('teacher'), tmp_path, more_teachers=more,
+                         **first)
+
+    both, first, second = taught_by(0, 1), taught_by(0), taught_by(1)
+    assert both.teacher.taught.tolist() == [1, 1, 1, 1, 0]
+    assert both.teacher.digest not in (first.teacher.digest, second.teacher.digest)
+    images = torch.rand(2, 3, 64, 48)
+    parts = zip(*(
+        value if isinstance(value, tuple) else (value, ) for value in (
+            model.teacher(images) for model in (both, first, second))), strict=True)
+    for mean, one, other in parts:
+        mean, one, other = (each.unflatten(1, (KEYPOINTS, -1)) for each in (
+            mean, one, other))
+        torch.testing.assert_close(mean[:, :2], one[:, :2])
+        torch.testing.assert_close(mean[:, 3], other[:, 3])
+        torch.testing.assert_close(mean[:, 2], (one[:, 2] + other[:, 2]) / 2)
+    losses = losses_of(both, batch_for(config))
+    total(losses).backward()
+    assert losses['loss_distill'] > 0
+    # the preprocessor is the first one's, and so are features
+    assert torch.equal(both.teacher.with_features(images)[1],
+                       first.teacher.with_features(images)[1])
+
+
+def test_teachers_that_do_not_go_together(tmp_path):
+    simcc, teacher = NETWORKS['SimCC'](), heatmap_network()
+    with pytest.raises(UserError, match='SimCC'):
+        distiller(simcc, simcc, tmp_path, more_teachers=[dict(
+            teacher=teacher, teacher_checkpoint=checkpoint_of(
+                teacher, tmp_path, name='other.pth'))])
+    with pytest.raises(UserError, match=r'more_teachers\[0\]'):
+        distiller(teacher, teacher, tmp_path, more_teachers=[dict(checkpoint='a.pth')])

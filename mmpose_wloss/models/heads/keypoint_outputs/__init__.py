@@ -13,6 +13,7 @@ from .structures import (
     average_fields,
     cloned,
     describe,
+    mapped,
     scaled,
     select,
 )
@@ -21,5 +22,5 @@ __all__ = [
     'CoordinateOutputs', 'HeatmapOutputs', 'JointOutputs', 'KeypointOutputs',
     'OffsetOutputs', 'Output', 'SimCCOutputs', 'at_least_float32', 'average',
     'average_fields', 'check_weighted', 'cloned', 'describe', 'head_of',
-    'keypoint_outputs', 'scaled', 'select'
+    'keypoint_outputs', 'mapped', 'scaled', 'select'
 ]
