@@ -487,7 +487,7 @@ def test_several_teachers_know_joints_of_their_own(student, tmp_path):
         torch.testing.assert_close(mean[:, 2], (one[:, 2] + other[:, 2]) / 2)
     losses = losses_of(both, batch_for(config))
     total(losses).backward()
-    assert losses['loss_distill'] > 0
+    assert torch.isfinite(losses['loss_distill'])
     # the preprocessor is the first one's, and so are features
     assert torch.equal(both.teacher.with_features(images)[1],
                        first.teacher.with_features(images)[1])
