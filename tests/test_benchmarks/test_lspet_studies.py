@@ -51,11 +51,18 @@ def test_weights_go_where_they_are_read(name):
     pipeline = config.train_dataloader.dataset.dataset.pipeline
     weighs = [step.get('file') for step in pipeline
               if step.type == 'PoseDensityWeights']
-    if pose_density_weights.SPECIALIST in name:
-        assert not weighs
+    sampler = config.train_dataloader.sampler
+    assert sampler.num_samples == 2000
+    if pose_density_weights.SPECIALIST in name or (
+            pose_density_weights.BALANCED == name):
+        assert not weighs and not config.default_hooks.get('pose_density')
         return
+    drawn = 'drawn' in name
+    assert drawn == (sampler.type == 'PoseDensitySampler')
+    if drawn:
+        assert sampler.file == pose_density_weights.file_of(name.split(', ')[2])
     assert weighs[0].startswith(pose_density_weights.FOLDER)
-    unweighted = any(each in name for each in (
+    unweighted = drawn or any(each in name for each in (
         'no weights', pose_density_weights.FEWER))
     assert config.default_hooks.pose_density.weighted is not unweighted
 

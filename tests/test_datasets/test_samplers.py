@@ -355,8 +355,8 @@ def test_weights_may_begin_later(people):
 
 def test_a_source_is_drawn_by_its_density(people):
     dataset, file, weights = people
-    stock = combined(3, 2)
-    both = type(stock)(metainfo=stock.metainfo, datasets=[dataset, stock.datasets[1]])
+    both = combined(3, 2)
+    both.datasets[0], both._lens[0] = dataset, len(dataset)
     sampler = EpochMultiSourceSampler(both, 4, [3, 1], seed=2, densities=[file, None])
     taken = np.concatenate(epochs(sampler, range(200))).reshape(-1, 4)
     counts = np.bincount(taken[:, :3].ravel(), minlength=len(dataset))
