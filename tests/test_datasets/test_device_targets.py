@@ -143,7 +143,10 @@ def test_workers_hand_on_less():
                 for sample in packed('DeviceTargets', STEPS['MSRA'])}) == 1
 
 
-@pytest.mark.parametrize('name', NETWORKS)
+# coordinates are no work for a device
+@pytest.mark.parametrize('name', [
+    name for name, network in NETWORKS.items()
+    if 'Regression' not in network()['head']['decoder']['type']])
 def test_losses_are_those_of_the_stock_pipeline(name):
     config = NETWORKS[name]()
     torch.manual_seed(0)
