@@ -54,7 +54,7 @@ class KeypointMask(JointCutout):
             tuple: Indices and truth values in shape [B, ``num_joints``], or [B, K]
             where there are fewer joints.
         """
-        low, high = scores.aminmax(dim=1, keepdim=True)
+        low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
         # so that nothing is divided by 0 where all scores are equal
         easy = scores - low >= self.threshold * (high - low)
         drawn = torch.rand(scores.shape).to(scores.device, non_blocking=True)
