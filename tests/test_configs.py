@@ -336,8 +336,8 @@ def write_what_it_reads(config: Config, folder: Path) -> None:
         file = str(folder / 'teacher.pth')
         torch.save(MODELS.build(config.model.teacher).state_dict(), file)
         config.model.teacher_checkpoint = file
-    for _, step in components_of_class(config.train_dataloader,
-                                       'PoseDensityWeights'):
+    for _, step in (one for name in ('PoseDensityWeights', 'PoseDensitySampler')
+                    for one in components_of_class(config.train_dataloader, name)):
         _, dataset = next(data_sets(config.train_dataloader.dataset))
         poses = collect_poses(DATASETS.build(dict(dataset, pipeline=[])))
         options = dict(config.pose_density, components=2)
