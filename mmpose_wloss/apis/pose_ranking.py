@@ -168,8 +168,8 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
         poses.ids, density.weights, ranking.log_density, density,
         artifact.joint_names, poses.metainfo['dataset_name'], (everybody.name, ),
         digest_of_file(everybody)).save(out / 'draws.npz')
-    save_figure(draw_crops(poses, {'': [
-        (row, f'{ranking.scores[row]:.2f}') for row in order[:SHEET].tolist()]},
+    save_figure(draw_crops(poses, {
+        row: f'{ranking.scores[row]:.2f}' for row in order[:SHEET].tolist()},
         'label these next: predicted poses and their scores'), out / 'to_label.jpg')
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os.path as osp
-from collections.abc import Sequence
 from pathlib import Path
 
 import mmcv
@@ -87,20 +86,17 @@ def draw_pictures(artifact: PoseDensityArtifact, folder: Path,
               f'which cannot be read, as {next(iter(missing.values()))}')
 
 
-def draw_crops(poses: Poses, groups: dict[str, Sequence[tuple[int, str]]],
-               title: str) -> Figure:
+def draw_crops(poses: Poses, captions: dict[int, str], title: str) -> Figure:
     """Draw people in their images.
 
     Args:
         poses (Poses): The people.
-        groups (dict): By name, the numbers of some with a caption each.
+        captions (dict): Of those to draw, in order, by their number.
         title (str): Title.
     """
-    return draw_pose_sheet(
-        {name: [cell for row, caption in people
-                if (cell := _crop(poses, row, caption))]
-         for name, people in groups.items()},
-        Skeleton.of_metainfo(poses.metainfo), title, columns=CROPS)
+    cells = (_crop(poses, row, caption) for row, caption in captions.items())
+    return draw_pose_sheet({'': [cell for cell in cells if cell]},
+                           Skeleton.of_metainfo(poses.metainfo), title, columns=CROPS)
 
 
 def _rows_of(artifact: PoseDensityArtifact, poses: Poses) -> list[int]:

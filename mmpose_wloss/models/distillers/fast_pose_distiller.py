@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpose.models.heads import MSPNHead
-from mmpose.models.losses import KLDiscretLoss
 from mmpose.models.losses.heatmap_loss import FocalHeatmapLoss
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
@@ -328,8 +327,7 @@ class FastPoseDistiller(BaseModel):
         """The loss between outputs and targets, over all stages."""
         if not isinstance(self.outputs, HeatmapOutputs):
             criterion, = self._criteria(1)
-            if isinstance(criterion, KLDiscretLoss) and (
-                    self.teacher.from_simcc):
+            if self.teacher.from_simcc:
                 targets = tuple(simcc_label(target, criterion)
                                 for target in targets)
             return self.outputs.compare(criterion, output, targets, weights)

@@ -14,8 +14,7 @@ from .frozen_teacher import FrozenTeacher
 class FrozenTeachers(nn.Module):
     """Teachers that each know some of a student's joints.
 
-    A joint's target is the mean of those of the teachers that have it. What else is
-    asked of a :class:`FrozenTeacher` is the first one's.
+    A joint's target is the mean of those of the teachers that have it.
 
     Args:
         teachers (Sequence[FrozenTeacher]): At least one.
@@ -26,14 +25,14 @@ class FrozenTeachers(nn.Module):
         digest (str): SHA-256 of all weights.
 
     Raises:
-        UserError: If some have SimCC and some heatmaps, which teach SimCC in different
-            units.
+        UserError: If a SimCC student has some with SimCC and some with heatmaps, which
+            teach in different units.
     """
 
     def __init__(self, teachers: Sequence[FrozenTeacher]):
         super().__init__()
         self.teachers = nn.ModuleList(teachers)
-        self.meta, self.from_simcc = teachers[0].meta, teachers[0].from_simcc
+        self.from_simcc = teachers[0].from_simcc
         if len({each.from_simcc for each in teachers}) > 1:
             raise UserError('more_teachers must all have SimCC or all have heatmaps, '
                             'as the first teacher has')

@@ -12,6 +12,7 @@ from ..heads.keypoint_outputs import (
     KeypointOutputs,
     Output,
     SimCCOutputs,
+    per_axis,
 )
 
 
@@ -101,16 +102,20 @@ class TargetMapping(nn.Module):
                  keypoint_mapping: Sequence[tuple[int, int]] | None = None):
         super().__init__()
         self.to_simcc = isinstance(student, SimCCOutputs)
-        self.from_simcc = isinstance(teacher, SimCCOutputs)
-        check_codecs(student, teacher)
+        self.from_simcc = self.to_simcc and isinstance(teacher, SimCCOutputs)
+        by_joints = not isinstance(student, (HeatmapOutputs, SimCCOutputs))
+        if not by_joints:
+            check_codecs(student, teacher)
         source, taught = joint_sources(
             student.keypoints, teacher.keypoints, keypoint_mapping)
         self.register_buffer('source', source, persistent=False)
         self.register_buffer('taught', taught, persistent=False)
-        self.by_joints = None
-        if not isinstance(student, (HeatmapOutputs, SimCCOutputs)):
-            # no modules: their heads are no part of this one
-            self.by_joints = (student, teacher)
+        # no modules: their heads are no part of this one
+        self.by_joints = (student, teacher) if by_joints else None
+        if by_joints:
+            # as interpolation_matrix: first pixel on first, last on last
+            self.zoom = [(own - 1) / (its - 1) for own, its in zip(
+                student.decoder.input_size, teacher.decoder.input_size, strict=True)]
             return
         for name, to, source in zip('xy', axes(student), axes(teacher), strict=True):
             self.register_buffer(name, interpolation_matrix(to, source),
@@ -134,10 +139,7 @@ class TargetMapping(nn.Module):
         if self.by_joints:
             student, teacher = self.by_joints
             joints = self._of_joints(teacher.joints(output))
-            own, its = (joints.new_tensor(each.decoder.input_size)
-                        for each in self.by_joints)
-            # as interpolation_matrix: first pixel on first, last on last
-            return student.encode(joints * ((own - 1) / (its - 1)))[0]
+            return student.encode(per_axis(joints, self.zoom))[0]
         device = (output if isinstance(output, Tensor) else output[0]).device
         # sampling is a product of matrices, for which autocast takes a half
         with torch.autocast(device.type, enabled=False):
@@ -190,8 +192,6 @@ def check_codecs(student: KeypointOutputs, teacher: KeypointOutputs) -> None:
         raise UserError(
             f"the teacher's heatmaps have the label_type {types[0]!r}, the student's "
             f'labels {types[1]!r}. Give both the same')
-    if not isinstance(student, (HeatmapOutputs, SimCCOutputs)):
-        return
     if not isinstance(teacher, HeatmapOutputs) and not (
             isinstance(student, SimCCOutputs) and isinstance(teacher, SimCCOutputs)):
         raise UserError(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.models.losses import KeypointMSELoss
 from mmpose.registry import MODELS
 from torch import Tensor
 
 from ...common import checks
 from ...common.errors import UserError
+from .joint_heatmap_loss import JointHeatmapLoss
 
 # MMPose takes 0.53 of a person's box for its area where no mask is, and a crop
 # is 1.25 times as wide and as high as the box
@@ -102,7 +102,7 @@ def expected_oks_loss(output: Tensor,
 
 
 @MODELS.register_module()
-class ExpectedOKSLoss(KeypointMSELoss):
+class ExpectedOKSLoss(JointHeatmapLoss):
     """One minus the expected OKS of heatmaps.
 
     Args:
@@ -128,27 +128,6 @@ class ExpectedOKSLoss(KeypointMSELoss):
         self.area = area
         self.normalization = normalization
 
-    def forward(self,
-                output: Tensor,
-                target: Tensor,
-                target_weights: Tensor | None = None,
-                mask: Tensor | None = None) -> Tensor:
-        """Forward function of loss, as of ``KeypointMSELoss``.
-
-        Args:
-            output, target (Tensor): Heatmaps in shape [B, K, H, W].
-            target_weights (Tensor, optional): Non-negative, in shape [B, K] or
-                [B, K, H, W]. The largest of a joint's pixels weighs the joint;
-                a pixel of weight 0 takes no part.
-            mask (Tensor, optional): Of valid pixels, in shape [B, K or 1, H, W].
-
-        Raises:
-            ValueError: If shapes or the number of joints differ.
-            AssertionError: If the shapes of target and weights differ.
-        """
-        weights = mask = self._get_mask(target, target_weights, mask)
-        if mask is not None:
-            weights = mask.expand_as(target).flatten(2).amax(-1)
-        return self.loss_weight * expected_oks_loss(
-            output, target, self.sigmas, weights, mask, self.area,
-            self.normalization)
+    def of_joints(self, output, target, weights, mask):
+        return expected_oks_loss(output, target, self.sigmas, weights, mask,
+                                 self.area, self.normalization)

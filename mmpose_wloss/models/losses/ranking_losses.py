@@ -23,11 +23,11 @@ width :math:`\delta`: :math:`\min(1, \max(0, (s_j - s_i) / 2\delta + 1/2))`.
 
 import torch
 import torch.nn.functional as F
-from mmpose.models.losses import KeypointMSELoss
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from ...common import checks
+from .joint_heatmap_loss import JointHeatmapLoss
 
 
 class _IdentityUpdate(torch.autograd.Function):
@@ -236,7 +236,7 @@ def _peaks(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @MODELS.register_module()
-class RankSortLoss(KeypointMSELoss):
+class RankSortLoss(JointHeatmapLoss):
     """Spatial Rank & Sort loss and Instance-Sort loss for heatmaps.
 
     A person's score is the mean of its joints' peaks; its quality is the mean of
@@ -260,33 +260,13 @@ class RankSortLoss(KeypointMSELoss):
         self.delta = delta
         self.instance_weight = instance_weight
 
-    def forward(self,
-                output: Tensor,
-                target: Tensor,
-                target_weights: Tensor | None = None,
-                mask: Tensor | None = None) -> Tensor:
-        """Forward function of loss, as of ``KeypointMSELoss``.
-
-        Args:
-            output, target (Tensor): Heatmaps in shape [B, K, H, W].
-            target_weights (Tensor, optional): Non-negative, in shape [B, K] or
-                [B, K, H, W]. The largest of a joint's pixels weighs the joint;
-                a pixel of weight 0 takes no part.
-            mask (Tensor, optional): Of valid pixels, in shape [B, K or 1, H, W].
-
-        Raises:
-            ValueError: If shapes of output and target differ.
-            AssertionError: If the shapes of target and weights differ.
-        """
-        weights = mask = self._get_mask(target, target_weights, mask)
-        if mask is not None:
-            weights = mask.expand_as(target).flatten(2).amax(-1)
+    def of_joints(self, output, target, weights, mask):
         loss = spatial_rank_sort_loss(
             output, target, weights, mask, self.positives, self.delta)
         if self.instance_weight:
             loss = loss + self.instance_weight * instance_sort_loss(
                 *_peaks(output, target), weights, self.delta)
-        return self.loss_weight * loss
+        return loss
 
 
 @MODELS.register_module()

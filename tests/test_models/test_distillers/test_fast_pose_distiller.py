@@ -499,5 +499,12 @@ def test_teachers_that_do_not_go_together(tmp_path):
         distiller(simcc, simcc, tmp_path, more_teachers=[dict(
             teacher=teacher, teacher_checkpoint=checkpoint_of(
                 teacher, tmp_path, name='other.pth'))])
+    # coordinates come from either
+    model = distiller(NETWORKS['regression'](), simcc, tmp_path, more_teachers=[dict(
+        teacher=teacher, teacher_checkpoint=str(tmp_path / 'other.pth'))])
+    first, second = (each(torch.zeros(1, 3, 64, 48))
+                     for each in model.teacher.teachers)
+    torch.testing.assert_close(
+        model.teacher(torch.zeros(1, 3, 64, 48)), (first + second) / 2)
     with pytest.raises(UserError, match=r'more_teachers\[0\]'):
         distiller(teacher, teacher, tmp_path, more_teachers=[dict(checkpoint='a.pth')])

@@ -313,6 +313,14 @@ def test_targets_have_the_shapes_of_outputs(teacher, student, tmp_path):
         assert targets.shape == final[..., :2 if deviations else None].shape
 
 
+def test_labels_of_any_type_teach_coordinates():
+    """As only their peaks count."""
+    teacher = head(dict(type='HourglassHeatmap', label_type='cauchy'), SIZE, (12, 16))
+    student = head(COORDINATES)
+    made = mapping(student, teacher)(heatmaps_of(teacher.decoder))
+    assert np.abs(made.numpy() * SIZE - JOINTS).max() < 2.5
+
+
 def test_labels_of_another_type_are_refused():
     teacher, student = (
         head(dict(type='HourglassHeatmap', label_type=kind), SIZE, (12, 16))

@@ -1,7 +1,9 @@
 """What a head's outputs say of joints and how they are taught."""
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
 
+import torch
 from mmpose.models.losses import KLDiscretLoss
 from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
@@ -90,6 +92,22 @@ class KeypointOutputs(metaclass=ABCMeta):
     def fits(self, criterion: nn.Module) -> bool:
         """Whether a loss can compare outputs with a teacher's."""
         return not isinstance(criterion, KLDiscretLoss)
+
+
+# Axis by axis with numbers: a tensor of them would have to be copied to the device.
+
+
+def per_axis(points: Tensor, factors: Sequence[float]) -> Tensor:
+    """Points in shape [B, K, 2] times a factor for x and one for y."""
+    return torch.stack([place * factor for place, factor in zip(
+        points.unbind(2), factors, strict=True)], dim=2)
+
+
+def inside(points: Tensor, size: Sequence[int], margin: float = 0.) -> Tensor:
+    """1 for points in an image of a width and a height, else 0, in shape [B, K]."""
+    x, y = ((place >= -margin) & (place <= length - 1 + margin)
+            for place, length in zip(points.unbind(2), size, strict=True))
+    return (x & y).float()
 
 
 class JointOutputs(KeypointOutputs):

@@ -2,7 +2,7 @@ import torch
 from mmpose.models.losses import KeypointMSELoss
 
 from ....codecs import CenteredRegressionLabel
-from .base import JointOutputs
+from .base import JointOutputs, inside, per_axis
 
 
 class CoordinateOutputs(JointOutputs):
@@ -34,17 +34,16 @@ class CoordinateOutputs(JointOutputs):
         places = self.final(output).detach()[..., :2]
         if self._centered:
             places = (places + 1) / 2
-        return places * places.new_tensor(self.decoder.input_size)
+        return per_axis(places, self.decoder.input_size)
 
     def labels(self, data_samples):
         return torch.cat([sample.gt_instance_labels.keypoint_labels
                           for sample in data_samples])
 
     def encode(self, joints):
-        size = joints.new_tensor(self.decoder.input_size)
-        inside = ((joints >= 0) & (joints <= size - 1)).all(dim=2)
-        places = joints / size
-        return 2 * places - 1 if self._centered else places, inside.float()
+        size = self.decoder.input_size
+        places = per_axis(joints, [1 / side for side in size])
+        return 2 * places - 1 if self._centered else places, inside(joints, size)
 
     @property
     def _centered(self) -> bool:
@@ -52,8 +51,8 @@ class CoordinateOutputs(JointOutputs):
 
     def compare(self, criterion, output, targets, weights):
         # as the heads do: places, deviations where there are some, labels, weights
-        parts = [part for part in self.final(output).split(2, dim=2)]
-        return criterion(*parts, targets, weights.unsqueeze(2))
+        return criterion(*self.final(output).split(2, dim=2), targets,
+                         weights.unsqueeze(2))
 
     def fits(self, criterion):
         return super().fits(criterion) and not isinstance(criterion, KeypointMSELoss)

@@ -6,7 +6,7 @@ from ....codecs import HourglassHeatmap
 from ...hard_views.hard_view import rescale, warp
 from ...losses.consistency_losses import heatmap_consistency_loss
 from ..soft_argmax import soft_argmax
-from .base import KeypointOutputs
+from .base import KeypointOutputs, per_axis
 from .structures import Output
 
 
@@ -55,8 +55,7 @@ class HeatmapOutputs(KeypointOutputs):
         heatmaps = self.final(output)
         highest = heatmaps.detach().amax(dim=(2, 3), keepdim=True)
         places = soft_argmax(heatmaps / highest.clamp(min=1e-2))
-        return torch.stack([(place + self.origin) * scale for place, scale in zip(
-            places.unbind(2), self.scale, strict=True)], dim=2)
+        return per_axis(places + self.origin, self.scale)
 
     def labels(self, data_samples):
         heatmaps = [sample.gt_fields.heatmaps for sample in data_samples]

@@ -1,6 +1,6 @@
 import torch
 
-from .base import JointOutputs
+from .base import JointOutputs, inside, per_axis
 
 
 class OffsetOutputs(JointOutputs):
@@ -45,12 +45,12 @@ class OffsetOutputs(JointOutputs):
         return torch.stack([sample.gt_fields.heatmaps for sample in data_samples])
 
     def encode(self, joints):
-        width, height = self.decoder.heatmap_size
-        places = joints / joints.new_tensor(self.decoder.scale_factor.tolist())
-        last = places.new_tensor([width - 1, height - 1])
-        inside = ((places >= -0.5) & (places <= last + 0.5)).all(dim=2)
-        x, y = ((places[..., axis, None] - torch.arange(length, device=places.device))
-                / self.radius for axis, length in enumerate((width, height)))
+        size = self.decoder.heatmap_size
+        places = per_axis(joints, (1 / self.decoder.scale_factor).tolist())
+        x, y = ((place[..., None] - torch.arange(length, device=places.device))
+                / self.radius for place, length in zip(
+                    places.unbind(2), size, strict=True))
         x, y = torch.broadcast_tensors(x[:, :, None], y[..., None])
         near = (x.square() + y.square() <= 1).to(x)
-        return torch.stack([near, x, y], dim=2).flatten(1, 2), inside.float()
+        return torch.stack([near, x, y], dim=2).flatten(1, 2), inside(
+            places, size, margin=0.5)

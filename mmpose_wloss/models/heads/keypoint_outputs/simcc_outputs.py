@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmpose.models.losses import KLDiscretLoss
 from torch import Tensor
 
-from .base import JointOutputs
+from .base import JointOutputs, inside
 
 
 class SimCCOutputs(JointOutputs):
@@ -38,13 +38,11 @@ class SimCCOutputs(JointOutputs):
 
     def encode(self, joints):
         centers = (joints * self.decoder.simcc_split_ratio).round()
-        width, height = (int(np.around(side * self.decoder.simcc_split_ratio))
-                         for side in self.decoder.input_size)
-        inside = ((centers >= 0).all(dim=2) & (centers[..., 0] < width) &
-                  (centers[..., 1] < height))
-        labels = (self._encode(centers[..., 0], width, 0),
-                  self._encode(centers[..., 1], height, 1))
-        return labels, inside.float()
+        size = [int(np.around(side * self.decoder.simcc_split_ratio))
+                for side in self.decoder.input_size]
+        labels = tuple(self._encode(centers[..., axis], length, axis)
+                       for axis, length in enumerate(size))
+        return labels, inside(centers, size)
 
     def _encode(self, center: Tensor, length: int, axis: int) -> Tensor:
         if self.decoder.smoothing_type == 'standard':
