@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coco_people import PARTS
 
 IMAGE = (96, 128)  # height and width
 CAMERA = dict(f=[150., 150.], c=[64., 48.])
@@ -112,6 +113,7 @@ def coco_root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('coco')
     rng = np.random.default_rng(0)
     depth_rng = np.random.default_rng(4)
+    part_rng = np.random.default_rng(6)
     for split, count in (('train2017', 6), ('val2017', 4)):
         names = [f'{index:012d}.jpg' for index in range(1, count + 1)]
         write_images(root / split, names, rng)
@@ -126,7 +128,11 @@ def coco_root(tmp_path_factory) -> Path:
             annotations.append(dict(
                 area=4000., num_keypoints=16, segmentation=[],
                 keypoints=np.hstack([keypoints, visible]).ravel().tolist(),
-                keypoints_3d=np.hstack([rays * depths, depths]).tolist()))
+                keypoints_3d=np.hstack([rays * depths, depths]).tolist(),
+                # of the whole body
+                **{part: np.hstack([random_joints(part_rng, number), np.full(
+                    (number, 1), 2.)]).ravel().tolist()
+                   for part, number in PARTS.items() if part != 'keypoints'}))
         write_annotations(
             root / f'annotations/person_keypoints_{split}.json', names,
             annotations, camera=CAMERA)
@@ -299,7 +305,7 @@ def roots(coco_root, mpii_root, lsp_root, lspet_root, wflw_root, h36m_root) -> d
     return dict(CocoDataset=coco_root, MpiiDataset=mpii_root,
                 LSPDataset=lsp_root, WFLWDataset=wflw_root, lspet=lspet_root,
                 UnlabeledPoseDataset=coco_root, CocoStyle3DDataset=coco_root,
-                Human36mImageDataset=h36m_root)
+                CocoWholeBodyDataset=coco_root, Human36mImageDataset=h36m_root)
 
 
 @pytest.fixture

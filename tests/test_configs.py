@@ -1,5 +1,6 @@
 """Every recipe builds, and differs from its parent only where it says."""
 
+import copy
 import importlib.util
 import math
 from pathlib import Path
@@ -35,6 +36,11 @@ OF_STUDIES = ('demo', 'lspet')
 HEATMAP = 'mmpose::body_2d_keypoint/topdown_heatmap'
 HRNET = f'{HEATMAP}/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py'
 RES50 = f'{HEATMAP}/coco/td-hm_res50_8xb64-210e_coco-256x192.py'
+WHOLE_BODY = 'mmpose::wholebody_2d_keypoint/rtmpose'
+RTMPOSE_M, RTMPOSE_L = (
+    f'{WHOLE_BODY}/coco-wholebody/rtmpose-{size}_8xb64-270e_coco-wholebody-256x192.py'
+    for size in 'ml')
+RTMW = f'{WHOLE_BODY}/cocktail14/rtmw-{{}}_8xb1024-270e_cocktail14-256x192.py'
 RTMPOSE = ('mmpose::body_2d_keypoint/rtmpose/coco/'
            'rtmpose-s_8xb256-420e_coco-256x192.py')
 
@@ -109,6 +115,20 @@ def distill(teacher, checkpoint, **arguments):
         f'work_dirs/{teacher}/{checkpoint}.pth', **arguments)
 
 
+def dwpose(teacher):
+    return lambda cfg: recipes.distill(
+        cfg, teacher, alpha=0.1, teacher_decay=True, feature_loss=dict(
+            type='FeaLoss', name='feature', use_this=True, student_channels=768,
+            teacher_channels=1024, alpha_fea=7e-5))
+
+
+def dwpose_head(cfg):
+    teacher = copy.deepcopy(cfg.model)
+    first = 'work_dirs/rtmpose-l_to_m_dwpose_coco-wholebody/student.pth'
+    cfg.model.backbone.init_cfg.checkpoint = first
+    return recipes.distill(cfg, teacher, first, alpha=1., frozen=['backbone'])
+
+
 FMSE = dict(type='FocusMSELoss', gamma=1., delta=1.)
 ALL_OF_COCO = dict(ann_file='annotations/person_keypoints_train2017.json',
                    filter_cfg=dict(num_keypoints_thr=1))
@@ -179,6 +199,12 @@ MADE = {
     'hourglass_mobile_s1_fpd_lspet': (
         'hourglass_mobile_s1_lspet',
         distill('efficientnet_lite0_sigma2_lspet', 'epoch_8'), set()),
+    'rtmpose-l_to_m_dwpose_coco-wholebody': (
+        RTMPOSE_M, dwpose(RTMPOSE_L), {'optim_wrapper.clip_grad'}),
+    'rtmpose-m_head_dwpose_coco-wholebody': (
+        RTMPOSE_M, dwpose_head, SCHEDULE | {'custom_hooks'}),
+    'rtmw-l_to_m_dwpose_cocktail14': (
+        RTMW.format('m'), dwpose(RTMW.format('l')), {'optim_wrapper.clip_grad'}),
     'hourglass_mobile_s2_fpd_unlabeled_annypose': (
         'hourglass_mobile_s2_annypose', distill(
             'hourglass_s4_annypose', 'epoch_14', images='unlabeled.json',
@@ -294,23 +320,31 @@ def use_generated_data(config: Config, roots: dict) -> None:
     for mode in ('train', 'val'):
         loader = config[f'{mode}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        if loader.dataset.get('metainfo', {}).get('from_file', '').endswith(
+                'coco_wholebody.py'):
+            # the first of the 14 of RTMW
+            loader.dataset.datasets = loader.dataset.datasets[0].datasets[:1]
         if 'source_ratio' in loader.sampler:
             # one image of each
             loader.batch_size = len(loader.sampler.source_ratio)
             loader.sampler.update(batch_size=loader.batch_size,
                                   source_ratio=[1] * loader.batch_size)
+        # a wrapper's own pipeline, too
+        for _, dataset in [('', loader.dataset), *data_sets(loader.dataset)]:
+            if 'pipeline' in dataset and not importlib.util.find_spec('albumentations'):
+                # MMPose can do without, and RTMPose's configs use it
+                dataset.pipeline = [step for step in dataset.pipeline
+                                    if step.type != 'Albumentation']
         for _, dataset in data_sets(loader.dataset):
             folder = Path(dataset.get('data_root') or '').name
             if folder in roots:
                 dataset.data_root = str(roots[folder])
             else:
                 use_generated_files(dataset, mode, roots[dataset.type])
-            if importlib.util.find_spec('albumentations') is None:
-                # MMPose can do without, and RTMPose's configs use it
-                dataset.pipeline = [step for step in dataset.pipeline
-                                    if step.type != 'Albumentation']
     for _, part in components(config.model):
         part.pop('init_cfg', None)
+        if part.get('type') == 'SyncBN':
+            part.type = 'BN'  # it is for GPUs
 
 
 def use_generated_files(dataset: dict, mode: str, root: Path) -> None:
@@ -325,7 +359,7 @@ def use_generated_files(dataset: dict, mode: str, root: Path) -> None:
             # as the original code numbers them: of LSP-extended from 0
             (root / dataset.order_file).write_text('7,0,6,3,9,1,4,5,8,2')
     elif dataset.type in ('CocoDataset', 'UnlabeledPoseDataset',
-                          'CocoStyle3DDataset'):
+                          'CocoStyle3DDataset', 'CocoWholeBodyDataset'):
         dataset.ann_file = f'annotations/person_keypoints_{mode}2017.json'
         dataset.data_prefix = dict(img=f'{mode}2017/')
 
@@ -334,7 +368,10 @@ def write_what_it_reads(config: Config, folder: Path) -> None:
     """Write the teacher and the pose density that a config names."""
     if 'teacher' in config.model:
         file = str(folder / 'teacher.pth')
-        torch.save(MODELS.build(config.model.teacher).state_dict(), file)
+        teacher = config.model.teacher
+        if isinstance(teacher, str):
+            teacher = load(teacher).model
+        torch.save(MODELS.build(teacher).state_dict(), file)
         config.model.teacher_checkpoint = file
     for _, step in (one for name in ('PoseDensityWeights', 'PoseDensitySampler')
                     for one in components_of_class(config.train_dataloader, name)):
