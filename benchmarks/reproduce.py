@@ -18,6 +18,7 @@ STUDIES = {
     'distillation': ('lspet', 'ccp', 'weights'),
     'heatmap_losses': ('lspet', 'weights'),
     'pose_density_weights': ('lspet', 'weights'),
+    'label_next': ('lspet', 'weights'),
     'integral_pose3d': ('weights', 'annypose_6000'),
 }
 

@@ -213,18 +213,22 @@ class Study:
         wrapper = config.optim_wrapper.get('type', 'OptimWrapper')
         return 'bfloat16' if wrapper.startswith('Bfloat16') else 'float32'
 
+    def people(self, options: dict, seed: int) -> list[int] | None:
+        """Take from a row's options who is labeled, as indices; ``None``: all."""
+        labels = options.pop('labels', None)
+        return labels and list(range(seed * labels, (seed + 1) * labels))
+
     def training(self, name: str, seed: int) -> Training:
         """The training of a row, after the one that it starts from."""
         options = dict(self.configurations[name])
         file = ROOT / options.pop('config', self.config)
         epochs = options.pop('epochs', self.epochs)
-        labels = options.pop('labels', None)
+        people = self.people(options, seed)
         seeds_from = options.pop('seeds_from', 0)
         start, teacher = (options.pop(key, None) for key in ('after', 'teacher'))
         config = Config.fromfile(str(file))
-        if labels is not None:
-            options[f'{labeled_data(config)}.indices'] = list(
-                range(seed * labels, (seed + 1) * labels))
+        if people is not None:
+            options[f'{labeled_data(config)}.indices'] = people
         config.merge_from_dict(dict(options))
         if faster_precision(config) == 'bfloat16':
             wrapper = config.optim_wrapper.get('type', 'OptimWrapper')

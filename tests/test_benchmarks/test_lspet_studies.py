@@ -1,9 +1,12 @@
 """The studies on LSP-extended, without its images."""
 
+import json
+
 from mmpose_wloss.common.config_text import without_scope
 from mmpose_wloss.datasets.poses import Poses, fit_pose_density
 
 import heatmap_losses
+import label_next
 import numpy as np
 import pose_density_weights
 import pytest
@@ -65,6 +68,27 @@ def test_weights_go_where_they_are_read(name):
     unweighted = drawn or any(each in name for each in (
         'no weights', pose_density_weights.FEWER))
     assert config.default_hooks.pose_density.weighted is not unweighted
+
+
+def test_those_labeled_next_stand_beside_the_labeled_ones(monkeypatch, tmp_path):
+    study = label_next.STUDY
+    order = [17, 5, *range(2000, 2400)]
+    file = tmp_path / 'order.json'
+    file.write_text(json.dumps(dict(both=order)))
+    monkeypatch.setattr(study, 'file_of', lambda seed: file)
+    labeled = list(range(600, 900))
+    for name in (label_next.RANDOM, '300 more, first by both'):
+        options = dict(study.configurations[name])
+        people = study.people(options, seed=2)
+        assert people[:300] == labeled and len(set(people)) == 600
+        assert max(people) < 6000
+        # none that a config would not know is left
+        assert not {'labels', 'more'} & set(options)
+        # as many steps as with 300
+        assert options['train_dataloader.dataset.times'] * 600 == 6000
+    assert people[300:] == order[:300]
+    first, = study.people(dict(study.configurations[label_next.RANDOM]), 2)[300:301]
+    assert first != people[300]
 
 
 @pytest.mark.parametrize('curve, steps', [

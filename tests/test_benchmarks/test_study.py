@@ -5,6 +5,7 @@ import json
 import distillation
 import heatmap_losses
 import integral_pose3d
+import label_next
 import numpy as np
 import pose_density_weights
 import precision as precision_module
@@ -19,7 +20,7 @@ from study import Study
 
 STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED, *(
     module.STUDY for module in (distillation, heatmap_losses, integral_pose3d,
-                                pose_density_weights))]
+                                label_next, pose_density_weights))]
 OPTIONS = {'plain': {}, 'short': {'epochs': 3}}
 
 
