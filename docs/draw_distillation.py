@@ -8,11 +8,10 @@ latter the rows of the study: python benchmarks/distillation.py
 import sys
 from pathlib import Path
 
-from mmpose_wloss.apis.demo_report import one_of_each_class
 from mmpose_wloss.trainings import Training, run_trainings
 from mmpose_wloss.visualization import draw_predictions, predict
 
-from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 
@@ -23,6 +22,18 @@ from distillation import ALL, ALPHAS, STUDY  # noqa: E402
 from figures import draw_comparison  # noqa: E402
 
 IMAGES = ROOT / 'docs' / 'images'
+
+
+def one_of_each_class(dataset: BaseDataset, count: int) -> list[int]:
+    """Indices of so many samples, one of each pose class in turn."""
+    by_class = {}
+    for index in range(len(dataset)):
+        annotation = dataset.get_data_info(index)['raw_ann_info']
+        by_class.setdefault(annotation.get('pose_class'), []).append(index)
+    turns = max(map(len, by_class.values()))
+    ordered = [indices[turn] for turn in range(turns)
+               for indices in by_class.values() if turn < len(indices)]
+    return ordered[:count]
 
 
 def demo(name: str, **options) -> Training:
@@ -45,14 +56,9 @@ def draw_heatmaps() -> None:
     init_default_scope('mmpose')
     dataset = teacher.config.test_dataloader.dataset
     samples = one_of_each_class(DATASETS.build(dataset), 6)
-    predictions = {}
-    for name, training in trainings.items():
-        _, checkpoint = training.checkpoint()
-        config = training.config
-        if config.model.type == 'FastPoseDistiller':
-            checkpoint = training.work_dir / 'student.pth'
-            config = Config.fromfile(checkpoint.with_suffix('.py'))
-        predictions[name] = predict(config, checkpoint, samples)
+    predictions = {
+        name: predict(training.config, training.checkpoint()[1], samples)
+        for name, training in trainings.items()}
     draw_predictions(predictions, IMAGES / 'distillation_heatmaps.png',
                      heatmaps=True)
 

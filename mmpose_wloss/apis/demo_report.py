@@ -1,88 +1,171 @@
-"""What the demo writes: figures, curves and predictions of two trainings."""
+"""The demo's page: what unbalanced training costs, and what helps against it."""
 
+import base64
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from mmengine.dataset import BaseDataset
-from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS
+import numpy as np
+from jinja2 import Environment, StrictUndefined
 from tabulate import tabulate
 
+from ..common.files import write_whole
 from ..trainings import Training
 from ..visualization import draw_curves, draw_predictions, predict
+from ..visualization.predictions import Prediction
 
-# heading in the table by the metric's name
-FIGURES = {'coco/AP': 'AP', 'coco/AP .5': 'AP50', 'coco/AP .75': 'AP75',
-           'coco/AR': 'AR', 'PCK': 'PCK@0.1'}
-REPORT = '''# Focal MSE beside MSE
-
-Two networks, the same but for the loss, on the same images in the same order.
-Figures on the validation set after the last epoch:
-
-{table}
-
-![AP over the epochs](ap.png) ![PCK over the epochs](pck.png)
-
-Predictions beside the truth (annotated joints only):
-
-![predictions](predictions.png)
-
-Heatmaps, the highest of all joints at each pixel; rings mark the true joints:
-
-![heatmaps](heatmaps.png)
-
-One seed is a hint, no result: the figures over several seeds are in
-`docs/heatmap_losses.md`. The configs:
-
-{configs}
-'''
+# what the studies say, written by benchmarks/evidence.py
+EVIDENCE = Path(__file__).with_name('demo_evidence.json')
+TEMPLATE = Path(__file__).with_name('demo_report.html')
+# people in the picture of predictions
+COLUMNS = 8
 
 
-def one_of_each_class(dataset: BaseDataset, count: int) -> list[int]:
-    """Indices of so many samples, one of each pose class in turn."""
-    by_class = {}
-    for index in range(len(dataset)):
-        annotation = dataset.get_data_info(index)['raw_ann_info']
-        by_class.setdefault(annotation.get('pose_class'), []).append(index)
-    turns = max(map(len, by_class.values()))
-    ordered = [indices[turn] for turn in range(turns)
-               for indices in by_class.values() if turn < len(indices)]
-    return ordered[:count]
-
-
-def figures_table(trainings: dict[str, Training]) -> str:
-    """The figures after the last epoch, as Markdown."""
-    last = {name: training.validations()[training.epochs]
-            for name, training in trainings.items()}
-    return tabulate([[name, *(figures[each] for each in FIGURES)]
-                     for name, figures in last.items()],
-                    ['loss', *FIGURES.values()], tablefmt='github', floatfmt='.3f')
-
-
-def write_report(trainings: dict[str, Training], folder: Path) -> Path:
-    """Draw curves, predictions and heatmaps, and write ``report.md``.
+class Problem(NamedTuple):
+    """One way in which training data are unbalanced.
 
     Args:
-        trainings (dict[str, Training]): Those that are done, by name.
+        title (str): Its name.
+        cost (str): What it costs.
+        remedy (str): The line of a config or the command that helps.
+        page (str): The page about it in ``docs/``.
+    """
+    title: str
+    cost: str
+    remedy: str
+    page: str
+
+
+PROBLEMS = {
+    'few_labels': Problem(
+        'Few labels, many images',
+        'Labels cost hours and images nothing, so most images go unused.',
+        'python -m mmpose_wloss recipe semi BASE.py --images my/images '
+        '--method PoseCons', 'semi_supervised'),
+    'fast_model': Problem(
+        'A good model that is too slow',
+        'The network that fits a phone learns less from the same labels.',
+        'python -m mmpose_wloss recipe distill BASE.py --teacher TEACHER.py',
+        'distillation'),
+    'rare_poses': Problem(
+        'Common poses drown rare ones',
+        'Networks fail at handstands, and a mean over people hardly tells.',
+        'python -m mmpose_wloss recipe draw BASE.py', 'pose_density'),
+    'losses_that_fight': Problem(
+        'Losses that fight',
+        'Of 2D, volume and coordinate losses, the one of the largest scale wins.',
+        'python -m mmpose_wloss recipe balance BASE.py', 'loss_balancers'),
+    'background': Problem(
+        'Background drowns joints',
+        'A small joint covers a ten-thousandth of its heatmap: a flat one costs '
+        'little.', "model = dict(head=dict(loss=dict(type='FocusMSELoss', gamma=8.)))",
+        'heatmap_losses'),
+}
+
+
+class Comparison(NamedTuple):
+    """Two trainings of one problem.
+
+    Args:
+        baseline, method (str): What they are called.
+        trainings (tuple[Training, Training]): They, done.
+        key, figure (str): The metric's name and what it is called.
+        lower (bool): Whether lower is better.
+        heatmaps (bool): Whether networks predict heatmaps, so that predictions are
+            drawn.
+    """
+    baseline: str
+    method: str
+    trainings: tuple[Training, Training]
+    key: str
+    figure: str
+    lower: bool = False
+    heatmaps: bool = True
+
+    def values(self) -> list[float]:
+        """The figure of both after their last epochs."""
+        return [training.validations()[training.epochs][self.key]
+                for training in self.trainings]
+
+    def row(self) -> dict:
+        """As the studies' rows are; of one seed, so without a difference."""
+        return dict(baseline=self.baseline, method=self.method, figure=self.figure,
+                    values=self.values(), lower=self.lower)
+
+
+def figures_table(comparisons: Mapping[str, Comparison]) -> str:
+    """The figures after the last epochs, as Markdown."""
+    return tabulate(
+        [[PROBLEMS[name].title, each.figure, *(
+            f'{label}: {value:.3f}' for label, value in zip(
+                (each.baseline, each.method), each.values(), strict=True))]
+         for name, each in comparisons.items()],
+        ['problem', 'figure', 'baseline', 'with'], tablefmt='github')
+
+
+def errors(people: list[Prediction]) -> np.ndarray:
+    """Mean distance of visible joints, in shares of the crop's width, in [N]."""
+    return np.array([
+        np.linalg.norm((each.keypoints - each.truth)[each.visible], axis=1).mean()
+        / each.crop.shape[1] if each.visible.any() else np.nan for each in people])
+
+
+def draw_hard_people(comparison: Comparison, path: Path) -> float:
+    """Draw what both networks predict of hard people of the test set.
+
+    These are spread over the quarter that both find hardest together, not chosen by
+    which network is better.
+
+    Args:
+        comparison (Comparison): Of networks with heatmaps.
+        path (Path): The picture.
+
+    Returns:
+        float: The share of all people whose error is lower with the method.
+    """
+    found = {
+        name: predict(training.config,
+                      training.work_dir / f'epoch_{training.epochs}.pth')
+        for name, training in zip(('baseline', 'method'), comparison.trainings,
+                                  strict=True)}
+    baseline, method = map(errors, found.values())
+    hardest = np.argsort(np.nan_to_num(-(baseline + method)), kind='stable')
+    places = np.linspace(0, len(hardest) // 4, COLUMNS, endpoint=False).astype(int)
+    chosen = sorted(set(hardest[places].tolist()))
+    draw_predictions({
+        label: [found[name][index] for index in chosen] for name, label in (
+            ('baseline', comparison.baseline), ('method', comparison.method))}, path)
+    known = ~np.isnan(baseline)
+    return float((method < baseline)[known].mean())
+
+
+def write_report(comparisons: Mapping[str, Comparison], folder: Path) -> Path:
+    """Write ``report.html``, one file with its pictures inside.
+
+    Args:
+        comparisons (Mapping): What was trained, by the problem's name.
         folder (Path): Where it goes.
     """
-    for metric, file in (('coco/AP', 'ap.png'), ('PCK', 'pck.png')):
+    trained = {}
+    for name, each in comparisons.items():
         draw_curves({
-            name: [{epoch: figures[metric] for epoch, figures in
-                    training.validations().items()}]
-            for name, training in trainings.items()
-        }, folder / file, f'Validation {FIGURES[metric]}', FIGURES[metric])
-    init_default_scope('mmpose')
-    config = next(iter(trainings.values())).config
-    samples = one_of_each_class(DATASETS.build(config.test_dataloader.dataset), 8)
-    predictions = {
-        name: predict(training.config,
-                      training.work_dir / f'epoch_{training.epochs}.pth',
-                      samples) for name, training in trainings.items()}
-    draw_predictions(predictions, folder / 'predictions.png')
-    draw_predictions(predictions, folder / 'heatmaps.png', heatmaps=True)
-    report = folder / 'report.md'
-    report.write_text(REPORT.format(
-        table=figures_table(trainings),
-        configs='\n'.join(f'- {name}: `{training.work_dir.name}/config.py`'
-                          for name, training in trainings.items())))
+            label: [{epoch: figures[each.key] for epoch, figures
+                     in training.validations().items()}]
+            for label, training in zip((each.baseline, each.method), each.trainings,
+                                       strict=True)},
+            folder / f'{name}_curves.png', PROBLEMS[name].title, each.figure)
+        better = draw_hard_people(each, folder / f'{name}_people.png') if (
+            each.heatmaps) else None
+        trained[name] = dict(each.row(), better=better, **{
+            kind: base64.b64encode(
+                (folder / f'{name}_{kind}.png').read_bytes()).decode()
+            for kind in (['people', 'curves'] if each.heatmaps else ['curves'])})
+    environment = Environment(autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(TEMPLATE.read_text()).render(
+        problems=PROBLEMS, trained=trained,
+        evidence=json.loads(EVIDENCE.read_text()))
+    report = folder / 'report.html'
+    write_whole(report, page.encode())
     return report

@@ -1,4 +1,4 @@
-"""``python -m mmpose_wloss demo``: two small networks, trained and compared."""
+"""``python -m mmpose_wloss demo``: what unbalanced training costs, and what helps."""
 
 import argparse
 import time
@@ -7,42 +7,112 @@ from pathlib import Path
 from .. import register_all_modules
 from ..common.errors import MissingFile
 
-CONFIGS = {'MSE': 'resnet18_mse_annypose.py', 'focal MSE': 'resnet18_fmse_annypose.py'}
+# of the baseline and of the method, in the demo
+FIRST = {
+    'few_labels': dict(
+        baseline='50 labels alone', method='and 800 images without labels',
+        configs=('few_labels_resnet18_annypose',
+                 'few_labels_posecons_resnet18_annypose'),
+        key='coco/AP', figure='AP'),
+}
+# rare poses are told apart in the test set
+DENSITY = 'work_dirs/pose_density/annypose_train.npz'
+RARITY = {'val_evaluator': [dict(
+    type='PoseRarityMetric', file=DENSITY, metric=dict(
+        type='CocoMetric', ann_file='data/annypose/annotations/'
+        'person_keypoints_val.json'))]}
+EQUAL = {'model.head.mode': 'manual', 'model.head.balancer': dict(
+    type='ManualBalancer', ratios=dict(
+        heatmap2d=1., heatmap3d=1., joint2d_from_volume=1., depth_from_volume=1.,
+        joint2d_from_heatmap=1.))}
+# and those that --full adds
+MORE = {
+    'fast_model': dict(
+        baseline='small network, labels alone', method='taught by a larger one',
+        configs=('hourglass_mobile_s2_annypose', 'hourglass_mobile_s2_fpd_annypose'),
+        teacher='hourglass_s4_annypose', key='coco/AP', figure='AP'),
+    'rare_poses': dict(
+        baseline='all poses weigh the same', method='rare poses weigh more',
+        configs=('resnet18_mse_annypose', 'resnet18_wloss_annypose'),
+        options=(RARITY, RARITY), key='rare/error',
+        figure='error of the rarest tenth, % of the box', lower=True),
+    'losses_that_fight': dict(
+        baseline='equal weights', method='adaptive balancing',
+        configs=('integral3d_i1_d16_annypose', 'integral3d_i1_d16_annypose'),
+        options=(EQUAL, {}), key='MPJPE', figure='MPJPE, mm', lower=True,
+        heatmaps=False),
+    'background': dict(
+        baseline='MSE', method='focal MSE',
+        configs=('resnet18_mse_annypose', 'resnet18_fmse_annypose'),
+        options=(RARITY, RARITY), key='coco/AP', figure='AP'),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train with MSE and with focal MSE, and write a report."""
+    """Train a comparison or all of them, and write a page."""
     parser = argparse.ArgumentParser(
-        prog='mmpose_wloss demo', description='Train two small networks that '
-        'differ in the loss alone, and compare them. Interrupted, the same '
-        'command goes on from there.')
+        prog='mmpose_wloss demo', description='Train two small networks, one of '
+        'them with images without labels, and write a page that shows what '
+        'unbalanced training costs and what helps. Interrupted, the same command '
+        'goes on from there.')
     parser.add_argument('--work-dir', default='work_dirs/demo',
-                        help='where checkpoints, logs and the report go')
+                        help='where checkpoints, logs and the page go')
     parser.add_argument('--processes', type=int, default=2,
                         help='processes that render and train')
+    parser.add_argument('--full', action='store_true',
+                        help='train all five comparisons')
     args = parser.parse_args(arguments)
 
     register_all_modules()
     from ..apis.demo_report import figures_table, write_report
-    from ..trainings import Training, run_trainings
-    from . import render
+    from ..trainings import run_trainings
+    from . import density, render
 
     start = time.monotonic()
-    folder = demo_configs()
-    print('1/3 rendering 2,400 images (once; about 75 s on two cores, and a '
-          'minute more to prepare the body model)')
+    folder, work_dir = demo_configs(), Path(args.work_dir)
+    print('1/3 rendering 2,400 images, once')
     render.main(['dataset', '--workers', str(args.processes)])
-    print('2/3 training with MSE and with focal MSE (about 5 minutes on two '
-          'cores)')
-    trainings = {name: Training(str(folder / config), args.work_dir)
-                 for name, config in CONFIGS.items()}
-    run_trainings([training for training in trainings.values()
-                   if not training.done()], args.processes)
-    print('3/3 drawing the report')
-    report = write_report(trainings, Path(args.work_dir))
-    print(f'\n{figures_table(trainings)}\n\nready after '
-          f'{(time.monotonic() - start) / 60:.1f} minutes: {report}')
+    if args.full and not Path(DENSITY).exists():
+        density.main(['fit', str(folder / 'resnet18_wloss_annypose.py')])
+    comparisons = comparisons_of(FIRST | MORE if args.full else FIRST, folder, work_dir)
+    print('2/3 training')
+    run_trainings([each for each in with_teachers(comparisons) if not each.done()],
+                  args.processes)
+    print('3/3 drawing the page')
+    report = write_report(comparisons, work_dir)
+    print(f'\n{figures_table(comparisons)}\n\nready after '
+          f'{(time.monotonic() - start) / 60:.1f} minutes. Open {report} in a browser')
     return 0
+
+
+def comparisons_of(described: dict[str, dict], folder: Path, work_dir: Path) -> dict:
+    """The comparisons with their trainings, by the problem's name."""
+    from ..apis.demo_report import Comparison
+    from ..trainings import Training
+
+    def training(name: str, options: dict, teacher: str | None) -> Training:
+        return Training(
+            str(folder / f'{name}.py'), str(work_dir), options,
+            after=teacher and training(teacher, {}, None),
+            checkpoint_key='model.teacher_checkpoint')
+
+    found = {}
+    for name, each in described.items():
+        each = dict(each)
+        configs, teacher = each.pop('configs'), each.pop('teacher', None)
+        options = each.pop('options', ({}, {}))
+        found[name] = Comparison(**each, trainings=(
+            training(configs[0], options[0], None),
+            training(configs[1], options[1], teacher)))
+    return found
+
+
+def with_teachers(comparisons: dict) -> list:
+    """All trainings, each once and after its teacher."""
+    trainings = [each for comparison in comparisons.values()
+                 for training in comparison.trainings
+                 for each in (training.after, training) if each]
+    return list({each.work_dir: each for each in trainings}.values())
 
 
 def demo_configs() -> Path:

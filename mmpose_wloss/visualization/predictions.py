@@ -1,5 +1,6 @@
 """Predictions of several models beside each other, a column a person."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,9 @@ import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 
+from ..models.wrapped_networks import load_network
 from .skeleton import Skeleton
 
 
@@ -35,20 +35,20 @@ class Prediction(NamedTuple):
 
 
 def predict(config: Config, checkpoint: str,
-            samples: Sequence[int]) -> list[Prediction]:
+            samples: Sequence[int] | None = None) -> list[Prediction]:
     """Predict on samples of a config's test set.
 
     Args:
-        config (Config): Of a top-down heatmap model; crops are not rotated.
+        config (Config): Of a top-down heatmap model, or of a training that wraps it;
+            crops are not rotated.
         checkpoint (str): Path of the checkpoint.
-        samples (Sequence[int]): Indices into the test set.
+        samples (Sequence[int], optional): Indices into the test set; ``None``: all.
     """
-    config = config.copy()
-    config.model.test_cfg = dict(config.model.test_cfg, output_heatmaps=True)
-    model = init_model(config, str(checkpoint), device='cpu')
-    init_default_scope('mmpose')
+    model, config = load_network(config, str(checkpoint))
+    model.test_cfg = dict(model.test_cfg, output_heatmaps=True)
     dataset = DATASETS.build(config.test_dataloader.dataset)
-    batch = pseudo_collate([dataset[index] for index in samples])
+    batch = pseudo_collate([dataset[index] for index in (
+        range(len(dataset)) if samples is None else samples)])
     with torch.no_grad():
         results = model.test_step(batch)
 
@@ -84,7 +84,7 @@ def draw_predictions(predictions: dict[str, list[Prediction]], path: str,
                     layout='constrained')
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for row, (name, persons) in enumerate(rows.items()):
-        grid[row][0].set_ylabel(name)
+        grid[row][0].set_ylabel(textwrap.fill(name, 18))
         for axes, person in zip(grid[row], persons, strict=True):
             height, width = person.crop.shape[:2]
             if row and heatmaps:

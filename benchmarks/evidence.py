@@ -1,0 +1,109 @@
+"""What the studies say in five lines: for the demo's report, and for the README.
+
+Writes ``mmpose_wloss/apis/demo_evidence.json``, which is installed with the package.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mmpose_wloss.apis.demo_report import EVIDENCE
+
+import distillation
+import integral_pose3d
+import numpy as np
+import pose_density_weights
+import semi_supervised
+import sparse_heatmap
+from json_rows import RESULTS, write_rows
+from paired import difference
+
+LSPET = 'photos of sport, LSP-extended'
+# a claim needs so many pairs
+PAIRS = 3
+
+
+class Headline(NamedTuple):
+    """A comparison that stands for a study.
+
+    Args:
+        problem (str): Which of the report's problems.
+        name (str): The study's script.
+        baseline, method (str): Two of its configurations.
+        called (tuple[str, str]): What the report calls them.
+        key, figure (str): The figure's key in rows, and what it is called.
+        data (str): What was trained on and tested on.
+        lower (bool): Whether lower is better.
+    """
+    problem: str
+    name: str
+    baseline: str
+    method: str
+    called: tuple[str, str]
+    key: str
+    figure: str
+    data: str
+    lower: bool = False
+
+
+RARE = ('pose_density_weights', 'heatmap, no weights', 'heatmap, drawn, tempered',
+        ('drawn equally often', 'rare poses drawn more often'))
+HEADLINES = [
+    Headline(
+        'few_labels', 'semi_supervised', '300 labels, supervised',
+        '300 labels, PoseCons, 2 cutouts',
+        ('300 labels alone', 'and 6,000 images without labels, PoseCons'),
+        'PCK', 'PCK@0.1 of the box', LSPET),
+    Headline(
+        'fast_model', 'distillation', '300 labels, student, 16 images a step',
+        f'300 labels, {distillation.UNLABELED}',
+        ('300 labels alone', 'and a teacher, and 6,000 images without labels'),
+        'PCK@0.2', 'PCK@0.2', LSPET),
+    Headline('rare_poses', *RARE, 'rare/error',
+             'error of the rarest tenth, % of the box', LSPET, lower=True),
+    Headline('rare_poses', *RARE, 'PCK@0.2', 'PCK@0.2 of all people', LSPET),
+    Headline(
+        'losses_that_fight', 'integral_pose3d', 'Equal weights', 'Adaptive I1',
+        ('equal weights', 'adaptive balancing'), 'MPJPE', 'MPJPE, mm',
+        'rendered people', lower=True),
+    Headline(
+        'background', 'sparse_heatmap', 'MSE (stock)', 'focal γ=8 δ=1',
+        ('MSE', 'focal MSE, γ = 8'), 'found', 'joints found after 240 steps',
+        'drawn images, one small joint in 256 × 256'),
+]
+STUDIES = {module.STUDY.name: module.STUDY for module in (
+    semi_supervised, distillation, pose_density_weights, integral_pose3d)}
+
+
+def by_seed(study: str, configuration: str, key: str) -> Mapping[int, float]:
+    """The figure of a configuration's rows by seed."""
+    if study in STUDIES:
+        return STUDIES[study].by_seed(configuration, key)
+    rows = json.loads((RESULTS / f'{study}.json').read_text())['rows']
+    return {row['seed']: [*row['curve'].values()][-1] for row in rows
+            if row['loss'] == configuration}
+
+
+def evidence() -> list[dict]:
+    """The headlines that have pairs enough, as the report reads them."""
+    found = []
+    for each in HEADLINES:
+        values = [by_seed(each.name, name, each.key)
+                  for name in (each.baseline, each.method)]
+        of_pairs = difference(*reversed(values))
+        if of_pairs.pairs < PAIRS:
+            continue
+        found.append(dict(
+            problem=each.problem, baseline=each.called[0], method=each.called[1],
+            figure=each.figure, lower=each.lower, data=each.data,
+            values=[round(float(np.mean([*one.values()])), 4) for one in values],
+            difference=[round(value, 4) for value in of_pairs[:3]],
+            pairs=of_pairs.pairs, command=(
+                f'python benchmarks/reproduce.py {each.name}' if each.name in STUDIES
+                else f'python benchmarks/{sparse_heatmap.__name__}.py')))
+    return found
+
+
+if __name__ == '__main__':
+    write_rows(EVIDENCE, evidence(), levels=1)
+    print(f'written: {EVIDENCE}')
