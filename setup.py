@@ -119,7 +119,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*', 'annypose']),
     # says that the layout is flat, so that an editable install puts the
     # checkout on the path (see point_to_mim_folder)
-    package_data={PACKAGE: ['apis/demo_*.html', 'apis/demo_*.json']},
+    package_data={PACKAGE: ['apis/*.json', 'visualization/pages/*.html']},
     package_dir={'': '.'},
     entry_points={
         'console_scripts': ['mmpose-wloss = mmpose_wloss.__main__:main']},

@@ -1,23 +1,20 @@
 """The demo's page: what unbalanced training costs, and what helps against it."""
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from tabulate import tabulate
 
-from ..common.files import write_whole
 from ..trainings import Training
 from ..visualization import draw_curves, draw_predictions, predict
+from ..visualization.html_pages import write_page
 from ..visualization.predictions import Prediction
 
 # what the studies say, written by benchmarks/evidence.py
 EVIDENCE = Path(__file__).with_name('demo_evidence.json')
-TEMPLATE = Path(__file__).with_name('demo_report.html')
 # people in the picture of predictions
 COLUMNS = 8
 
@@ -149,23 +146,17 @@ def write_report(comparisons: Mapping[str, Comparison], folder: Path) -> Path:
     """
     trained = {}
     for name, each in comparisons.items():
+        curves, people = (folder / f'{name}_{kind}.png' for kind in ('curves', 'people'))
         draw_curves({
             label: [{epoch: figures[each.key] for epoch, figures
                      in training.validations().items()}]
             for label, training in zip((each.baseline, each.method), each.trainings,
                                        strict=True)},
-            folder / f'{name}_curves.png', PROBLEMS[name].title, each.figure)
-        better = draw_hard_people(each, folder / f'{name}_people.png') if (
-            each.heatmaps) else None
-        trained[name] = dict(each.row(), better=better, **{
-            kind: base64.b64encode(
-                (folder / f'{name}_{kind}.png').read_bytes()).decode()
-            for kind in (['people', 'curves'] if each.heatmaps else ['curves'])})
-    environment = Environment(autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(TEMPLATE.read_text()).render(
-        problems=PROBLEMS, trained=trained,
-        evidence=json.loads(EVIDENCE.read_text()))
+            curves, PROBLEMS[name].title, each.figure)
+        trained[name] = dict(
+            each.row(), curves=curves, people=people if each.heatmaps else None,
+            better=draw_hard_people(each, people) if each.heatmaps else None)
     report = folder / 'report.html'
-    write_whole(report, page.encode())
+    write_page(report, 'demo_report.html', problems=PROBLEMS, trained=trained,
+               evidence=json.loads(EVIDENCE.read_text()))
     return report

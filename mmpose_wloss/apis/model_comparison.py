@@ -33,6 +33,7 @@ from ..evaluation.functional.tables import (
     COUNTS,
     PARTS,
     markdown_table,
+    people_split_cells,
     people_split_table,
 )
 from ..models.wrapped_networks import (
@@ -43,6 +44,7 @@ from ..models.wrapped_networks import (
 )
 from ..preflight import check_files
 from ..visualization.accuracy_cost import ModelPoint, draw_accuracy_cost
+from ..visualization.html_pages import write_page
 
 FORMAT_VERSION = 1
 # those of MMEngine's operators that multiply and add; norms and interpolation
@@ -225,8 +227,8 @@ class ModelComparison:
                      speed=self.speeds['models'][each.digest])
                 for each in self.models]
 
-    def table(self) -> str:
-        """The comparison in Markdown, with the notes below."""
+    def cells(self) -> list[list[str]]:
+        """The comparison as rows of a table, the head first."""
         rows = self.rows
         # heading, part of a row, key, unit
         columns = [('parameters (M)', 'network', 'parameters', 1e6),
@@ -238,23 +240,30 @@ class ModelComparison:
                    ('PyTorch (images/s)', 'speed', 'pytorch', 1),
                    ('ONNX (images/s)', 'speed', 'onnx', 1)]
         columns = [one for one in columns if self.onnx or 'ONNX' not in one[0]]
-        cells = [['model', *(column[0] for column in columns)]] + [
+        return [['model', *(column[0] for column in columns)]] + [
             [row['name'], *(_written(row[part].get(key), unit)
                             for _, part, key, unit in columns)]
             for row in rows]
-        notes = ['Speed of the network alone, on the CPU: batch size '
-                 '{batch_size}, threads: {threads}.'.format(**self.settings),
-                 *self.notes,
-                 *(f'{row["name"]} has no ONNX file: {row["onnx"]["missing"]}.'
-                   for row in rows if self.onnx and 'missing' in row['onnx'])]
-        text = markdown_table(cells) + '\n\n' + '\n'.join(notes) + '\n'
-        for row in rows:
+
+    def remarks(self) -> list[str]:
+        """How speeds were measured, and what is missing."""
+        return ['Speed of the network alone, on the CPU: batch size '
+                '{batch_size}, threads: {threads}.'.format(**self.settings),
+                *self.notes,
+                *(f'{row["name"]} has no ONNX file: {row["onnx"]["missing"]}.'
+                  for row in self.rows if self.onnx and 'missing' in row['onnx'])]
+
+    def table(self) -> str:
+        """The comparison in Markdown, with the remarks below."""
+        text = markdown_table(self.cells()) + '\n\n' + '\n'.join(
+            self.remarks()) + '\n'
+        for row in self.rows:
             if split := people_split_table(row['figures']):
                 text += f'\n{row["name"]}:\n\n{split}\n'
         return text
 
     def write(self) -> list[Path]:
-        """Write table and picture beside the JSON file, and return the files.
+        """Write tables and picture beside the JSON file, and return the files.
 
         There is no picture where the models have no figure in common.
         """
@@ -270,7 +279,13 @@ class ModelComparison:
                 row['name'], row['figures'][main],
                 row['network'].get('gmacs', nan), **row['speed'])
                 for row in rows], files[-1], main)
-        return files
+        page = self.out / 'models.html'
+        splits = {row['name']: people_split_cells(row['figures']) for row in rows}
+        write_page(page, 'comparison.html', notes=self.remarks(), tables={
+            'Models compared': self.cells(),
+            **{name: cells for name, cells in splits.items() if cells}},
+            picture=files[2] if main is not None else None)
+        return [*files, page]
 
 
 def multiply_adds(model: nn.Module) -> int:

@@ -103,7 +103,11 @@ def test_the_table_holds_what_each_model_reaches_and_costs(models, tmp_path):
     comparison = compare([*models, f'{config}:{file}'], out,
                          ['stacks1', 'stacks2', 'file'])
     assert comparison.write() == [
-        out / 'models.md', out / 'models.json', out / 'models.png']
+        out / 'models.md', out / 'models.json', out / 'models.png',
+        out / 'models.html']
+    page = (out / 'models.html').read_text()
+    assert all(cell in page for row in comparison.cells() for cell in row)
+    assert 'data:image/png' in page and 'http' not in page
     table = (out / 'models.md').read_text()
     assert table == comparison.table()
     assert (out / 'models.png').stat().st_size > 5000

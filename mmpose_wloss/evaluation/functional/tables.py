@@ -24,6 +24,12 @@ def markdown_table(cells: list[list[str]]) -> str:
 
 
 def people_split_table(figures: Mapping[str, float]) -> str | None:
+    """:func:`people_split_cells` as a Markdown table."""
+    cells = people_split_cells(figures)
+    return cells and markdown_table(cells)
+
+
+def people_split_cells(figures: Mapping[str, float]) -> list[list[str]] | None:
     """Figures of images with one person and with several, side by side.
 
     Args:
@@ -31,7 +37,8 @@ def people_split_table(figures: Mapping[str, float]) -> str | None:
             computed, also among other figures.
 
     Returns:
-        str | None: A Markdown table; ``None`` where no figure is of a part.
+        list[list[str]] | None: Rows, the head first; ``None`` where no figure is of a
+        part.
     """
     parts = {label: {name.replace(f'{part}/', '', 1): value
                      for name, value in figures.items() if f'{part}/' in name}
@@ -48,4 +55,4 @@ def people_split_table(figures: Mapping[str, float]) -> str | None:
             '–' if name not in values else
             format(values[name], '.0f' if name in counts else '.4g')
             for name in columns)])
-    return markdown_table(cells)
+    return cells
