@@ -17,7 +17,7 @@ STUDIES = {
     'semi_supervised': ('lspet', 'ccp', 'weights', 'annypose'),
     'distillation': ('lspet', 'ccp', 'weights'),
     'heatmap_losses': ('lspet', 'weights'),
-    'pose_density_weights': ('lspet', 'weights'),
+    'pose_density_weights': ('lspet', 'weights', 'annypose'),
     'label_next': ('lspet', 'weights'),
     'integral_pose3d': ('weights', 'annypose_6000'),
 }

@@ -67,37 +67,35 @@ class Comparison(NamedTuple):
     Args:
         baseline, method (str): What they are called.
         trainings (tuple[Training, Training]): They, done.
-        key, figure (str): The metric's name and what it is called.
-        lower (bool): Whether lower is better.
+        figures (dict): By the metric's name what it is called, and whether lower is
+            better. The first one is drawn over time.
         heatmaps (bool): Whether networks predict heatmaps, so that predictions are
             drawn.
     """
     baseline: str
     method: str
     trainings: tuple[Training, Training]
-    key: str
-    figure: str
-    lower: bool = False
+    figures: dict[str, tuple[str, bool]]
     heatmaps: bool = True
 
-    def values(self) -> list[float]:
-        """The figure of both after their last epochs."""
-        return [training.validations()[training.epochs][self.key]
-                for training in self.trainings]
+    def rows(self) -> list[dict]:
+        """The figures after the last epochs, as those of the studies.
 
-    def row(self) -> dict:
-        """As the studies' rows are; of one seed, so without a difference."""
-        return dict(baseline=self.baseline, method=self.method, figure=self.figure,
-                    values=self.values(), lower=self.lower)
+        They are of one seed, so they have no difference.
+        """
+        last = [training.validations()[training.epochs] for training in self.trainings]
+        return [dict(baseline=self.baseline, method=self.method, figure=figure,
+                     values=[figures[key] for figures in last], lower=lower)
+                for key, (figure, lower) in self.figures.items()]
 
 
 def figures_table(comparisons: Mapping[str, Comparison]) -> str:
     """The figures after the last epochs, as Markdown."""
     return tabulate(
-        [[PROBLEMS[name].title, each.figure, *(
+        [[PROBLEMS[name].title, row['figure'], *(
             f'{label}: {value:.3f}' for label, value in zip(
-                (each.baseline, each.method), each.values(), strict=True))]
-         for name, each in comparisons.items()],
+                (each.baseline, each.method), row['values'], strict=True))]
+         for name, each in comparisons.items() for row in each.rows()],
         ['problem', 'figure', 'baseline', 'with'], tablefmt='github')
 
 
@@ -146,15 +144,17 @@ def write_report(comparisons: Mapping[str, Comparison], folder: Path) -> Path:
     """
     trained = {}
     for name, each in comparisons.items():
-        curves, people = (folder / f'{name}_{kind}.png' for kind in ('curves', 'people'))
+        curves, people = (folder / f'{name}_{kind}.png'
+                          for kind in ('curves', 'people'))
+        key, (figure, _) = next(iter(each.figures.items()))
         draw_curves({
-            label: [{epoch: figures[each.key] for epoch, figures
+            label: [{epoch: figures[key] for epoch, figures
                      in training.validations().items()}]
             for label, training in zip((each.baseline, each.method), each.trainings,
                                        strict=True)},
-            curves, PROBLEMS[name].title, each.figure)
+            curves, PROBLEMS[name].title, figure)
         trained[name] = dict(
-            each.row(), curves=curves, people=people if each.heatmaps else None,
+            rows=each.rows(), curves=curves, people=people if each.heatmaps else None,
             better=draw_hard_people(each, people) if each.heatmaps else None)
     report = folder / 'report.html'
     write_page(report, 'demo_report.html', problems=PROBLEMS, trained=trained,

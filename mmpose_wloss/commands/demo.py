@@ -7,44 +7,46 @@ from pathlib import Path
 from .. import register_all_modules
 from ..common.errors import MissingFile
 
-# of the baseline and of the method, in the demo
-FIRST = {
-    'few_labels': dict(
-        baseline='50 labels alone', method='and 800 images without labels',
-        configs=('few_labels_resnet18_annypose',
-                 'few_labels_posecons_resnet18_annypose'),
-        key='coco/AP', figure='AP'),
-}
 # rare poses are told apart in the test set
 DENSITY = 'work_dirs/pose_density/annypose_train.npz'
 RARITY = {'val_evaluator': [dict(
     type='PoseRarityMetric', file=DENSITY, metric=dict(
         type='CocoMetric', ann_file='data/annypose/annotations/'
         'person_keypoints_val.json'))]}
+SHORT = {**RARITY, 'train_cfg.max_epochs': 12, 'train_cfg.val_interval': 4,
+         'param_scheduler.1.end': 12}
 EQUAL = {'model.head.mode': 'manual', 'model.head.balancer': dict(
     type='ManualBalancer', ratios=dict(
         heatmap2d=1., heatmap3d=1., joint2d_from_volume=1., depth_from_volume=1.,
         joint2d_from_heatmap=1.))}
+AP = {'coco/AP': ('AP', False)}
+# of the baseline and of the method, in the demo
+FIRST = {
+    'rare_poses': dict(
+        baseline='all poses drawn equally often', method='rare poses drawn more often',
+        configs=('resnet18_mse_annypose', 'resnet18_drawn_annypose'),
+        options=(SHORT, SHORT), figures={
+            'rare/error': ('error of the rarest tenth, % of the box', True),
+            'common/error': ('error of the common half, % of the box', True),
+            'error': ('error of all, % of the box', True)}),
+}
 # and those that --full adds
 MORE = {
+    'few_labels': dict(
+        baseline='50 labels alone', method='and 800 images without labels',
+        configs=('few_labels_resnet18_annypose',
+                 'few_labels_posecons_resnet18_annypose'), figures=AP),
     'fast_model': dict(
         baseline='small network, labels alone', method='taught by a larger one',
         configs=('hourglass_mobile_s2_annypose', 'hourglass_mobile_s2_fpd_annypose'),
-        teacher='hourglass_s4_annypose', key='coco/AP', figure='AP'),
-    'rare_poses': dict(
-        baseline='all poses weigh the same', method='rare poses weigh more',
-        configs=('resnet18_mse_annypose', 'resnet18_wloss_annypose'),
-        options=(RARITY, RARITY), key='rare/error',
-        figure='error of the rarest tenth, % of the box', lower=True),
+        teacher='hourglass_s4_annypose', figures=AP),
     'losses_that_fight': dict(
         baseline='equal weights', method='adaptive balancing',
         configs=('integral3d_i1_d16_annypose', 'integral3d_i1_d16_annypose'),
-        options=(EQUAL, {}), key='MPJPE', figure='MPJPE, mm', lower=True,
-        heatmaps=False),
+        options=(EQUAL, {}), figures={'MPJPE': ('MPJPE, mm', True)}, heatmaps=False),
     'background': dict(
         baseline='MSE', method='focal MSE',
-        configs=('resnet18_mse_annypose', 'resnet18_fmse_annypose'),
-        options=(RARITY, RARITY), key='coco/AP', figure='AP'),
+        configs=('resnet18_mse_annypose', 'resnet18_fmse_annypose'), figures=AP),
 }
 
 
@@ -52,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train a comparison or all of them, and write a page."""
     parser = argparse.ArgumentParser(
         prog='mmpose_wloss demo', description='Train two small networks, one of '
-        'them with images without labels, and write a page that shows what '
+        'which sees rare poses more often, and write a page that shows what '
         'unbalanced training costs and what helps. Interrupted, the same command '
         'goes on from there.')
     parser.add_argument('--work-dir', default='work_dirs/demo',
@@ -72,8 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder, work_dir = demo_configs(), Path(args.work_dir)
     print('1/3 rendering 2,400 images, once')
     render.main(['dataset', '--workers', str(args.processes)])
-    if args.full and not Path(DENSITY).exists():
-        density.main(['fit', str(folder / 'resnet18_wloss_annypose.py')])
+    if not Path(DENSITY).exists():
+        density.main(['fit', str(folder / 'resnet18_drawn_annypose.py')])
     comparisons = comparisons_of(FIRST | MORE if args.full else FIRST, folder, work_dir)
     print('2/3 training')
     run_trainings([each for each in with_teachers(comparisons) if not each.done()],

@@ -1,5 +1,7 @@
 """``python -m mmpose_wloss train CONFIG``: train a model."""
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .. import register_all_modules
@@ -10,6 +12,10 @@ from .arguments import load_config, run_parser
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+# MMEngine's backends, by the package that each needs
+LOGGERS = dict(tensorboard='TensorboardVisBackend', wandb='WandbVisBackend',
+               mlflow='MLflowVisBackend')
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
                         help='evaluate no checkpoint')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale '
                         'the learning rate by the actual batch size')
+    parser.add_argument(
+        '--log-to', nargs='+', default=[], choices=LOGGERS, help='where losses and '
+        'figures of validations go beside the log of the work directory')
     args = parser.parse_args(arguments)
     check_config_path(args.config)
 
@@ -57,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {})['enable'] = True
     cfg.merge_from_dict(args.cfg_options)
+    log_to(cfg, args.log_to)
     if 'preprocess_cfg' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.preprocess_cfg)
 
@@ -69,6 +79,27 @@ def main(arguments: list[str] | None = None) -> int:
     Runner.from_cfg(cfg).train()
     end_process_groups()
     return 0
+
+
+def log_to(cfg: 'Config', names: Sequence[str]) -> None:
+    """Let the visualizer write to more backends.
+
+    Args:
+        cfg (Config): The config to change.
+        names (Sequence[str]): Of :data:`LOGGERS`.
+
+    Raises:
+        UserError: If a backend's package is not installed.
+    """
+    for name in names:
+        if find_spec(name) is None:
+            raise UserError(f'--log-to {name} needs the package: pip install {name}')
+        visualizer = cfg.setdefault('visualizer', dict(type='PoseLocalVisualizer'))
+        backends = visualizer.setdefault(
+            'vis_backends', [dict(type='LocalVisBackend')])
+        if not any(backend['type'] == LOGGERS[name] for backend in backends):
+            # other keys of the config may hold the same list
+            visualizer['vis_backends'] = [*backends, dict(type=LOGGERS[name])]
 
 
 def train_in_mixed_precision(cfg: 'Config') -> None:

@@ -18,7 +18,8 @@ from same_data import is_same
 from scipy import stats
 from study import Study
 
-STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED, *(
+STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED,
+           pose_density_weights.EMBEDDED, *(
     module.STUDY for module in (distillation, heatmap_losses, integral_pose3d,
                                 label_next, pose_density_weights))]
 OPTIONS = {'plain': {}, 'short': {'epochs': 3}}

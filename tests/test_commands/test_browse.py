@@ -2,8 +2,10 @@ from pathlib import Path
 
 from mmpose_wloss.commands import browse
 from mmpose_wloss.common.errors import MissingFile, UserError
+from mmpose_wloss.visualization import draw_hard_views
 
 import pytest
+from mmengine.config import Config
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 FILES = """
@@ -21,12 +23,18 @@ def test_hard_views_of_a_config_are_drawn(coco_root, tmp_path, capsys):
         'for one in train_dataloader.dataset.datasets:\n    one.update(files)\n')
     picture = tmp_path / 'new' / 'views.png'
     assert browse.main([str(config), '--out', str(picture), '--count', '2']) == 0
-    assert picture.stat().st_size and str(picture) in capsys.readouterr().out
+    views = picture.with_name('views_hard_views.png')
+    said = capsys.readouterr().out
+    for file in (picture, views):
+        assert file.stat().st_size > 5000 and str(file) in said
 
     config.write_text(f"_base_ = {str(DEMO / 'resnet18_mse_annypose.py')!r}" +
                       FILES.format(root=str(coco_root)) +
                       'train_dataloader.dataset.update(files)\n')
+    views.unlink()
+    assert browse.main([str(config), '--out', str(picture)]) == 0
+    assert not views.exists()
     with pytest.raises(UserError, match='TopdownPoseEstimator'):
-        browse.main([str(config), '--out', str(picture)])
+        draw_hard_views(Config.fromfile(config), picture)
     with pytest.raises(MissingFile, match='none.py'):
         browse.main(['none.py'])

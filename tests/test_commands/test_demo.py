@@ -14,7 +14,7 @@ from mmpose.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 PAIR = dict(baseline='plain <MSE>', method='focal', configs=('mse', 'fmse'),
-            key='PCK', figure='PCK@0.1')
+            figures={'PCK': ('PCK@0.1', False), 'rare/error': ('error', True)})
 
 
 @pytest.fixture
@@ -42,8 +42,7 @@ def trained(demo_configs, tmp_path, monkeypatch) -> list:
     monkeypatch.setattr(trainings, 'run_trainings', train)
     monkeypatch.setattr(demo, 'demo_configs', lambda: demo_configs['mse'].parent)
     monkeypatch.setattr(demo, 'FIRST', {'few_labels': PAIR})
-    monkeypatch.setattr(demo, 'MORE', {'background': PAIR | dict(
-        key='rare/error', figure='error', lower=True, heatmaps=False)})
+    monkeypatch.setattr(demo, 'MORE', {'background': PAIR | dict(heatmaps=False)})
     return names
 
 
@@ -53,7 +52,8 @@ def test_a_page_of_one_file_shows_both_networks(trained, tmp_path, capsys):
     assert demo.main(command) == 0
     # nothing is trained again
     assert [len(those) for those in trained] == [2, 0]
-    assert '0.250' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert '0.250' in said and '9.000' in said
     page = (tmp_path / 'work' / 'report.html').read_text()
     # names are no markup
     assert 'plain &lt;MSE&gt;' in page and '<MSE>' not in page
@@ -97,7 +97,7 @@ def test_hard_people_are_drawn_whoever_is_better(monkeypatch, tmp_path):
             self.config = config
 
     comparison = demo_report.Comparison(
-        'one', 'other', (Trained('a'), Trained('b')), 'PCK', 'PCK')
+        'one', 'other', (Trained('a'), Trained('b')), {})
     assert demo_report.draw_hard_people(comparison, tmp_path / 'p.png') == 1.
     # people 0 to 9 are the hardest quarter
     assert all(np.abs(each.keypoints - each.truth).max() == pytest.approx(8.)

@@ -7,18 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmpose_wloss.commands import train
 from mmpose_wloss.commands.arguments import (
     analyze_bad_cases,
     load_config,
     run_parser,
 )
+from mmpose_wloss.common.errors import UserError
 
 import mmpose
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
+from mmpose.registry import MODELS, VISUALIZERS
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools'
@@ -43,7 +45,27 @@ def test_the_arguments_are_those_of_mmpose(verb, tmp_path):
     ours, stock = (set(arguments.findall(run(
         sys.executable, folder / f'{verb}.py', '--help', cwd=tmp_path)))
         for folder in (TOOLS, STOCK))
-    assert ours == stock > {'--work-dir', '--cfg-options'}
+    assert ours - stock == ({'--log-to'} if verb == 'train' else set())
+    assert ours > stock > {'--work-dir', '--cfg-options'} or ours == stock
+
+
+def test_logs_go_to_more_backends(monkeypatch):
+    monkeypatch.setattr(train, 'find_spec', {'tensorboard': 1, 'wandb': None}.get)
+    shared = [dict(type='LocalVisBackend')]
+    config = Config(dict(vis_backends=shared, visualizer=dict(
+        type='Pose3DImageVisualizer', vis_backends=shared)))
+    for _ in range(2):  # a second time changes nothing
+        train.log_to(config, ['tensorboard'])
+    assert config.visualizer.type == 'Pose3DImageVisualizer'
+    assert [backend.type for backend in config.visualizer.vis_backends] == [
+        'LocalVisBackend', 'TensorboardVisBackend']
+    assert len(config.vis_backends) == 1
+    config = Config(dict())
+    train.log_to(config, ['tensorboard'])
+    assert VISUALIZERS.get(config.visualizer.type)
+    assert len(config.visualizer.vis_backends) == 2
+    with pytest.raises(UserError, match='pip install wandb'):
+        train.log_to(config, ['wandb'])
 
 
 def test_bad_cases_are_shown_by_their_own_hook(tmp_path):
