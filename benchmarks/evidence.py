@@ -34,6 +34,7 @@ class Headline(NamedTuple):
         key, figure (str): The figure's key in rows, and what it is called.
         data (str): What was trained on and tested on.
         lower (bool): Whether lower is better.
+        digits (int): How many decimals differences have.
     """
     problem: str
     name: str
@@ -44,6 +45,7 @@ class Headline(NamedTuple):
     figure: str
     data: str
     lower: bool = False
+    digits: int = 3
 
 
 RARE = ('pose_density_weights', 'heatmap, no weights', 'heatmap, drawn, tempered',
@@ -60,12 +62,12 @@ HEADLINES = [
         ('300 labels alone', 'and a teacher, and 6,000 images without labels'),
         'PCK@0.2', 'PCK@0.2', LSPET),
     Headline('rare_poses', *RARE, 'rare/error',
-             'error of the rarest tenth, % of the box', LSPET, lower=True),
+             'error of the rarest tenth, % of the box', LSPET, lower=True, digits=1),
     Headline('rare_poses', *RARE, 'PCK@0.2', 'PCK@0.2 of all people', LSPET),
     Headline(
         'losses_that_fight', 'integral_pose3d', 'Equal weights', 'Adaptive I1',
         ('equal weights', 'adaptive balancing'), 'MPJPE', 'MPJPE, mm',
-        'rendered people', lower=True),
+        'rendered people', lower=True, digits=1),
     Headline(
         'background', 'sparse_heatmap', 'MSE (stock)', 'focal γ=8 δ=1',
         ('MSE', 'focal MSE, γ = 8'), 'found', 'joints found after 240 steps',
@@ -97,7 +99,8 @@ def evidence() -> list[dict]:
             problem=each.problem, baseline=each.called[0], method=each.called[1],
             figure=each.figure, lower=each.lower, data=each.data,
             values=[round(float(np.mean([*one.values()])), 4) for one in values],
-            difference=[round(value, 4) for value in of_pairs[:3]],
+            difference='{:+.{digits}f} [{:+.{digits}f}, {:+.{digits}f}]'.format(
+                *of_pairs[:3], digits=each.digits).replace('-', '−'),
             pairs=of_pairs.pairs, command=(
                 f'python benchmarks/reproduce.py {each.name}' if each.name in STUDIES
                 else f'python benchmarks/{sparse_heatmap.__name__}.py')))

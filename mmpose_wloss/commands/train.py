@@ -94,7 +94,8 @@ def log_to(cfg: 'Config', names: Sequence[str]) -> None:
     for name in names:
         if find_spec(name) is None:
             raise UserError(f'--log-to {name} needs the package: pip install {name}')
-        visualizer = cfg.setdefault('visualizer', dict(type='PoseLocalVisualizer'))
+        cfg.setdefault('visualizer', dict(type='PoseLocalVisualizer'))
+        visualizer = cfg.visualizer
         backends = visualizer.setdefault(
             'vis_backends', [dict(type='LocalVisBackend')])
         if not any(backend['type'] == LOGGERS[name] for backend in backends):

@@ -54,8 +54,9 @@ def target_of(sample: PoseDataSample, size: tuple[int, int]) -> Target | None:
         # with offsets beside: a heatmap and two offsets a joint
         heatmaps = heatmaps[::len(heatmaps) // len(weights)]
         height, width = heatmaps.shape[1:]
-        rows, columns = np.divmod(heatmaps.reshape(len(heatmaps), -1).argmax(1), width)
-        joints = (np.stack([columns, rows], 1) + 0.5) / (width, height) * size
+        # the middle of a disk where offsets stand beside
+        peaks = [np.argwhere(each == each.max()).mean(0)[::-1] for each in heatmaps]
+        joints = (np.stack(peaks) + 0.5) / (width, height) * size
         return Target(joints, weights, heatmaps[weights > 0].max(
             0, initial=0.))
     if 'keypoint_x_labels' in labels:
