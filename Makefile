@@ -16,7 +16,7 @@ PYTEST = bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(TEST
 .PHONY: help demo test test-slow test-oldest test-compiled lint docs clean
 
 help:
-	@echo 'make demo           train two small networks, MSE and focal MSE, and compare them'
+	@echo 'make demo           train two small networks, and write a page that compares them'
 	@echo 'make test           run the tests (PROCESSES=2 at a time); another Python:'
 	@echo '                    make test PYTHON=python3.12 VENV=.venv-3.12'
 	@echo 'make test-slow      train the largest recipes, too, for some minutes'

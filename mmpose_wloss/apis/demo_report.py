@@ -109,7 +109,7 @@ def errors(people: list[Prediction]) -> np.ndarray:
 def draw_hard_people(comparison: Comparison, path: Path) -> float:
     """Draw what both networks predict of hard people of the test set.
 
-    These are spread over the quarter that both find hardest together, not chosen by
+    These are spread over the tenth that both find hardest together, not chosen by
     which network is better.
 
     Args:
@@ -126,7 +126,7 @@ def draw_hard_people(comparison: Comparison, path: Path) -> float:
                                   strict=True)}
     baseline, method = map(errors, found.values())
     hardest = np.argsort(np.nan_to_num(-(baseline + method)), kind='stable')
-    places = np.linspace(0, len(hardest) // 4, COLUMNS, endpoint=False).astype(int)
+    places = np.linspace(0, len(hardest) // 10, COLUMNS, endpoint=False).astype(int)
     chosen = sorted(set(hardest[places].tolist()))
     draw_predictions({
         label: [found[name][index] for index in chosen] for name, label in (

@@ -104,4 +104,4 @@ def draw_predictions(predictions: dict[str, list[Prediction]], path: str,
     if heatmaps:
         figure.colorbar(image, ax=grid[1:], shrink=0.7, label='heatmap value')
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=120)

@@ -70,14 +70,14 @@ def test_full_adds_comparisons_and_trains_each_network_once(trained, tmp_path):
     assert len(trained[0]) == 2
     page = (tmp_path / 'work' / 'report.html').read_text()
     assert page.count('trained here') == 2 and page.count('<img') == 3
-    assert '9.000' in page
+    assert '<b>9</b>' in page
 
 
 def test_hard_people_are_drawn_whoever_is_better(monkeypatch, tmp_path):
     random = np.random.default_rng(0)
-    truth = random.uniform(10, 50, (40, 5, 2))
-    # errors by person: the first ten are hard for both
-    sizes = np.where(np.arange(40) < 10, 8., 1.)[:, None, None]
+    truth = random.uniform(10, 50, (80, 5, 2))
+    # errors by person: the first eight are hard for both
+    sizes = np.where(np.arange(80) < 8, 8., 1.)[:, None, None]
 
     def people(factor):
         return [demo_report.Prediction(
@@ -99,7 +99,7 @@ def test_hard_people_are_drawn_whoever_is_better(monkeypatch, tmp_path):
     comparison = demo_report.Comparison(
         'one', 'other', (Trained('a'), Trained('b')), {})
     assert demo_report.draw_hard_people(comparison, tmp_path / 'p.png') == 1.
-    # people 0 to 9 are the hardest quarter
+    # people 0 to 7 are the hardest tenth
     assert all(np.abs(each.keypoints - each.truth).max() == pytest.approx(8.)
                for each in drawn['one'])
     assert len(drawn['other']) == len(drawn['one']) == 8
