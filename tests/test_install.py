@@ -65,6 +65,8 @@ def test_pip_install_and_mim_train(arguments, checkout, python, tmp_path):
     for name in ('configs/hrnet_fmse_coco.py', 'configs/metafile.yml',
                  'tools/train.py', 'tools/dist_train.sh', 'model-index.yml'):
         assert (package / '.mim' / name).is_file()
+    for name in ('apis/demo_evidence.json', 'visualization/pages/demo_report.html'):
+        assert (package / name).is_file()
 
     result = run(python, '-m', 'mim', 'train', 'mmpose_wloss',
                  'hrnet_fmse_coco.py', cwd=elsewhere, check=False)
