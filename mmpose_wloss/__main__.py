@@ -12,6 +12,7 @@ VERBS = dict(
     recipe='turn a stock config into one of this package',
     demo='train two small networks on the embedded data set and compare them',
     doctor='tell what is installed, what fits, and what mends the rest',
+    metainfo='write what MMPose asks to know of the joints of your labels',
     subset='write a part of the annotations, and the rest without labels',
     density='fit, compare and draw densities of poses, and the weights',
     browse='draw a batch of a training, and its hard views',

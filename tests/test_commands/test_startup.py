@@ -58,6 +58,7 @@ MISSING = (
     ['compare', 'none.py:x.pth'], ['curriculum', 'none.py'],
     ['convert', 'none.pth', 'x.pth'], ['export', 'none.py', 'x.pth', '--out', 'x.onnx'],
     ['density', 'fit', 'none.py'], ['density', 'fit', 'none.json'],
+    ['metainfo', 'none.json', '--out', 'x.py'],
     ['pose3d', 'none.py', 'x.pth', 'x.jpg'], ['subset', 'none.json', '--count', '3'],
     ['recipe', 'weigh', 'none.py', '--out', 'x.py'],
     ['video', 'none.py', 'x.pth', 'x.mp4'])
