@@ -20,6 +20,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS, MODELS, TRANSFORMS
 
 from .common.checks import one_of
@@ -37,6 +38,8 @@ from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
 from .pose_density import PoseDensity
 
 HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
+# of so many joints JointCutout hides 4, of fewer joints fewer
+BODY_JOINTS = 17
 # the easy view, which a teacher sees, hides nothing and needs no label
 TARGETS = ('GenerateTarget', 'DeviceTargets')
 NOT_OF_EASY_VIEWS = ('RandomHalfBody', 'Albumentation', *TARGETS,
@@ -68,7 +71,7 @@ TERMS = {
 
 def semi_supervised(cfg: Config, images: str | Path | Mapping,
                     method: str = 'PoseDual', labels: str | Path | None = None,
-                    hard_views: Sequence = HARD_VIEWS,
+                    hard_views: Sequence | None = None,
                     batch_size: int | None = None,
                     source_ratio: Sequence[float] = (1, 1),
                     **options) -> Config:
@@ -85,7 +88,9 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
         method (str): ``'PoseDual'``, ``'PoseCons'`` or ``'PoseTriple'``.
         labels (str, optional): Annotation file of the labeled subset, in the
             ``data_root`` of the base.
-        hard_views (list): As the model takes them.
+        hard_views (list, optional): As the model takes them. Defaults to
+            :class:`JointCutout`, of as large a share of few joints as of a body's,
+            and :class:`HardAffine`.
         batch_size (int, optional): Labeled and unlabeled images together.
             Defaults to that of the base.
         source_ratio (list): Labeled to unlabeled images in a batch.
@@ -98,6 +103,8 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
     cfg = _begin(cfg)
     _check_outputs(cfg, method)
     _check_options(method, options)
+    if hard_views is None:
+        hard_views = _hard_views(cfg.train_dataloader.dataset)
     cfg.model = dict(type=method, network=cfg.model,
                      hard_views=copy.deepcopy(list(hard_views)), **options)
     _mix(cfg, images, labels, batch_size, source_ratio)
@@ -453,7 +460,7 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
     if not is_of_class((labeled.get('pipeline') or [None])[-1], 'PackPoseInputs'):
         raise UserError('train_dataloader.dataset.pipeline must end in '
                         'PackPoseInputs')
-    metainfo = labeled.get('metainfo') or DATASETS.get(_type(labeled)).METAINFO
+    metainfo = _metainfo(labeled)
     if labels is not None:
         if 'ann_file' not in labeled:
             raise UserError(f'labels: a {_type(labeled)} has no ann_file')
@@ -471,6 +478,20 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
             source_ratio=list(source_ratio))
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or []
                         if 'switch_pipeline' not in hook]
+
+
+def _metainfo(dataset: dict) -> dict:
+    return dataset.get('metainfo') or DATASETS.get(_type(dataset)).METAINFO
+
+
+def _hard_views(dataset: dict) -> tuple[dict, dict]:
+    """The default ones for the joints of a data set, which others may wrap."""
+    _, dataset = next(data_sets(dataset))
+    joints = parse_pose_metainfo(_metainfo(dataset))['num_keypoints']
+    if joints >= BODY_JOINTS:
+        return HARD_VIEWS
+    count = max(1, round(4 * joints / BODY_JOINTS))
+    return dict(HARD_VIEWS[0], num_joints=count), HARD_VIEWS[1]
 
 
 def _unlabeled(images: str | Path | Mapping, labeled: dict,

@@ -247,3 +247,20 @@ def test_which_losses_weigh_samples_linearly(name):
         weights = weights[..., None].expand(-1, -1, 2)
     one, two = (float(loss(*inputs, scale * weights)) for scale in (1, 2))
     assert math.isclose(two, 2 * one, rel_tol=1e-4) is (name in LINEAR_LOSSES)
+
+
+def test_hard_views_hide_as_large_a_share_of_few_joints():
+    """Four of a body's 17, and less of less."""
+    for joints, hidden in ((17, {}), (21, {}), (14, dict(num_joints=3)),
+                           (5, dict(num_joints=1)), (2, dict(num_joints=1))):
+        base = load_base(TEACHER)
+        base.train_dataloader.dataset.metainfo = dict(
+            dataset_name='things', skeleton_info={}, sigmas=[.05] * joints,
+            joint_weights=[1.] * joints, keypoint_info={
+                index: dict(name=str(index), id=index, swap='')
+                for index in range(joints)})
+        config = semi_supervised(base, 'my/images')
+        assert config.model.hard_views[0] == dict(type='JointCutout', **hidden)
+        given = [dict(type='HardAffine')]
+        assert semi_supervised(base, 'my/images', hard_views=given
+                               ).model.hard_views == given

@@ -67,6 +67,8 @@ class BoxesFile:
 class PersonDetector:
     """People found by a detector of MMDetection, called with BGR frames.
 
+    Of a detector with one class, its objects are taken, whatever they are.
+
     Args:
         config (str): Its config.
         checkpoint (str): Its checkpoint.
@@ -75,7 +77,8 @@ class PersonDetector:
 
     Raises:
         MissingFile: If a file is not there.
-        UserError: If the checkpoint does not fit, or knows no people.
+        UserError: If the checkpoint does not fit, or knows several classes, none
+            of which is ``person``.
     """
 
     def __init__(self, config: str, checkpoint: str,
@@ -98,10 +101,10 @@ class PersonDetector:
         check_fits({key: given[key] for key in given if key in needed}, needed,
                    checkpoint, 'Take the config that it was trained with')
         classes = list(self.model.dataset_meta['classes'])
-        if 'person' not in classes:
+        if 'person' not in classes and len(classes) > 1:
             raise UserError(f'the detector {config} knows no class "person", but '
                             f'{", ".join(classes[:5])}')
-        self.label = classes.index('person')
+        self.label = classes.index('person') if 'person' in classes else 0
 
     def __call__(self, frames: Sequence[np.ndarray],
                  first: int = 0) -> list[np.ndarray]:

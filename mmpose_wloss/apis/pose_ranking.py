@@ -11,12 +11,14 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
+from mmengine.config import Config
 from scipy.stats import rankdata
 from tqdm import tqdm
 
+from ..common import configs
 from ..common.checks import one_of, whole, within
 from ..common.errors import UserError
-from ..common.files import digest_of_file, write_whole
+from ..common.files import digest_of_file, read_json, write_whole
 from ..datasets.datasets.unlabeled import UnlabeledPoseDataset
 from ..datasets.poses import Poses, annotation_files, joint_names
 from ..pose_density import PoseDensityArtifact
@@ -125,7 +127,8 @@ def rank_people(predictor: TopdownPredictor, artifact: PoseDensityArtifact,
 
 
 def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: str,
-                  out: str | Path, count: int = 100) -> None:
+                  out: str | Path, count: int = 100,
+                  category: dict | None = None) -> None:
     """Write a ranking for annotation tools, for eyes and for a training.
 
     - ``ranking.csv``: all people, in order.
@@ -140,6 +143,7 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
         images (str): The folder that names of images are relative to.
         out (str or Path): The folder to write; it is made.
         count (int): How many the first ones are.
+        category (dict, optional): As of :func:`coco_of`.
     """
     whole(count=count)
     out, poses, order = Path(out), ranking.poses, ranking.order
@@ -156,10 +160,10 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
                 ranking.log_density, ranking.confidence, ranking.scores))))
     write_whole(out / 'ranking.csv', table.getvalue())
     write_whole(out / 'to_label.json',
-                json.dumps(coco_of(ranking, order[:count], images)))
+                json.dumps(coco_of(ranking, order[:count], images, category)))
     everybody = out / 'people.json'
     write_whole(everybody, json.dumps(
-        coco_of(ranking, np.arange(len(order)), images)))
+        coco_of(ranking, np.arange(len(order)), images, category)))
     density = copy.copy(artifact.density)
     density.log_density = density.held_out = ranking.log_density
     density.weights, density.density_error = (
@@ -173,7 +177,28 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
         'label these next: predicted poses and their scores'), out / 'to_label.jpg')
 
 
-def coco_of(ranking: PoseRanking, rows: np.ndarray, images: str) -> dict:
+def labeled_category(config: Config, joints: tuple[str, ...]) -> dict | None:
+    """The category of a config's labels, for annotations that go with them.
+
+    Args:
+        config (Config): Its test set's annotation files are read.
+        joints (tuple[str]): Names of the joints that the category is to have.
+
+    Returns:
+        dict: ``id`` and ``name``; ``None`` where files are not there or no category
+        has these joints.
+    """
+    for file in configs.annotation_files(config.test_dataloader.dataset):
+        content = read_json(file) if file.is_file() and file.suffix == '.json' else None
+        for one in (content.get('categories') or () if isinstance(content, dict)
+                    else ()):
+            if tuple(one.get('keypoints') or ()) == joints:
+                return dict(id=one['id'], name=one['name'])
+    return None
+
+
+def coco_of(ranking: PoseRanking, rows: np.ndarray, images: str,
+            category: dict | None = None) -> dict:
     """Some of the people in COCO's format, in their order.
 
     Joints that are not visible are 0, 0, 0, as annotation tools expect.
@@ -182,8 +207,10 @@ def coco_of(ranking: PoseRanking, rows: np.ndarray, images: str) -> dict:
         ranking (PoseRanking): The ranking.
         rows (np.ndarray): Which people, in shape [M].
         images (str): The folder that names of images are relative to.
+        category (dict, optional): ``id`` and ``name`` of their category. Defaults to
+            1 and ``person``.
     """
-    poses = ranking.poses
+    poses, category = ranking.poses, category or dict(id=1, name='person')
     names = joint_names(poses.metainfo)
     files, annotations = {}, []
     for row in rows.tolist():
@@ -196,7 +223,8 @@ def coco_of(ranking: PoseRanking, rows: np.ndarray, images: str) -> dict:
         visible = poses.visible[row]
         joints = np.column_stack([poses.keypoints[row].round(2), 2 * visible])
         annotations.append(dict(
-            id=poses.ids[row].tolist(), image_id=image_id, category_id=1, iscrowd=0,
+            id=poses.ids[row].tolist(), image_id=image_id,
+            category_id=category['id'], iscrowd=0,
             bbox=[left, top, right - left, bottom - top],
             area=(right - left) * (bottom - top), num_keypoints=int(visible.sum()),
             keypoints=(joints * visible[:, None]).ravel().tolist(),
@@ -204,5 +232,5 @@ def coco_of(ranking: PoseRanking, rows: np.ndarray, images: str) -> dict:
     links = np.reshape(poses.metainfo.get('skeleton_links', []), (-1, 2)) + 1
     return dict(
         images=list(files.values()), annotations=annotations,
-        categories=[dict(id=1, name='person', keypoints=list(names),
+        categories=[dict(category, keypoints=list(names),
                          skeleton=links.astype(int).tolist())])

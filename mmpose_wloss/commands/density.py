@@ -206,7 +206,7 @@ def run_rank(args: argparse.Namespace) -> None:
     import numpy as np
 
     from ..apis import TopdownPredictor
-    from ..apis.pose_ranking import rank_people, write_ranking
+    from ..apis.pose_ranking import labeled_category, rank_people, write_ranking
     from ..datasets import UnlabeledPoseDataset
     from ..models.wrapped_networks import read_config
     from ..pose_density import PoseDensityArtifact
@@ -220,7 +220,8 @@ def run_rank(args: argparse.Namespace) -> None:
     people = UnlabeledPoseDataset(
         args.ann_file, args.bbox_file, data_prefix=dict(img=args.images))
     ranking = rank_people(predictor, artifact, people, args.by, args.kpt_thr)
-    write_ranking(ranking, artifact, args.images, args.out, args.count)
+    write_ranking(ranking, artifact, args.images, args.out, args.count,
+                  labeled_category(config, predictor.joints))
     known = ~np.isnan(ranking.log_density)
     rare = np.quantile(artifact.held_out[~np.isnan(artifact.held_out)], 0.1)
     print(f'{len(known)} people in {args.images}: '

@@ -87,7 +87,8 @@ class PoseDensity:
         min_joints (int, optional): A pose with fewer visible joints has no
             density and weight 1. ``None``: half of them.
         components (int or float): Number of axes, or, below 1, the share of
-            the variance that they explain.
+            the variance that they explain. By default 10, or the number of
+            coordinates where poses have fewer.
         kernel (str): ``'exponential'`` or ``'gaussian'``.
         bandwidth (float or str): In units of the normalized poses;
             ``'scott'``: :func:`scott_bandwidth`; ``'loo'``:
@@ -138,6 +139,7 @@ class PoseDensity:
             raise UserError(
                 f"weighting={options['weighting']!r} does not go with mode={mode!r}, "
                 f'which weighs by {weighting!r}: set the mode that has it')
+        self._fewer_axes = 'components' not in options
         self.options = options = {**MODES[mode], **options}
 
         by, missing = options['normalize'], options['missing']
@@ -263,6 +265,8 @@ class PoseDensity:
                 something needed is missing.
         """
         options = self.options
+        if self._fewer_axes:
+            options['components'] = min(options['components'], poses[0].size)
         if options['mirror'] and flip_indices is None:
             raise UserError('mirror=True needs flip_indices')
         self.flip_indices = flip_indices

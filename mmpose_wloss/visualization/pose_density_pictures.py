@@ -79,7 +79,7 @@ def draw_pictures(artifact: PoseDensityArtifact, folder: Path,
         folder / 'poses.png')
     if any(crops.values()):
         save_figure(draw_pose_sheet(
-            crops, skeleton, f'people of {name} with their weights',
+            crops, skeleton, f'{name}, in images and with weights',
             columns=CROPS), folder / 'crops.jpg')
     if missing:
         print(f'note: {len(missing)} people are not shown in their images, '

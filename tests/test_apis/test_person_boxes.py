@@ -111,6 +111,23 @@ def test_people_of_a_detector(detector_files):
     np.testing.assert_allclose(detector(noise[:1])[0], [[1, 2, 30, 40, .9]])
 
 
+def test_objects_of_a_detector_of_one_class(detector_files, tmp_path):
+    config, checkpoint = detector_files
+    text = Path(config).read_text().replace('num_classes=3', 'num_classes=1')
+    (tmp_path / 'lamps.py').write_text(text)
+    content, name = torch.load(checkpoint), 'bbox_head.retina_cls'
+    anchors = len(content['state_dict'][f'{name}.bias']) // 3
+    for key in ('weight', 'bias'):
+        content['state_dict'][f'{name}.{key}'] = content['state_dict'][
+            f'{name}.{key}'][:anchors]
+    torch.save(dict(content, meta=dict(dataset_meta=dict(classes=('lamp', )))),
+               tmp_path / 'lamps.pth')
+    noise = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
+    detector = PersonDetector(str(tmp_path / 'lamps.py'), str(tmp_path / 'lamps.pth'),
+                              'cpu', score_thr=0.)
+    assert len(detector(list(noise))[0])
+
+
 def test_wrong_detectors(detector_files, tmp_path):
     config, checkpoint = detector_files
     for files in (('none.py', checkpoint), (config, 'none.pth')):

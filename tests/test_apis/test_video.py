@@ -1,13 +1,18 @@
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from mmpose_wloss.__main__ import main
 from mmpose_wloss.apis import BoxesFile, predict_video, whole_frames
 from mmpose_wloss.apis.video_files import VideoReader, VideoWriter
+from mmpose_wloss.datasets.metainfo import metainfo_of_category
 
 import numpy as np
 import pytest
+from lamps import CATEGORY, KEYPOINTS
+from mmengine.structures import InstanceData
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 BOXES = {'0': [[0, 0, 60, 96]], '3': [[10, 10, 90, 90, 1], [30, 0, 128, 96, 0.5]],
          '4': [], '9': [[40, 10, 128, 90]]}
@@ -199,3 +204,30 @@ def test_the_command_names_what_is_wrong(
     error = capsys.readouterr().err
     assert error.startswith('error: ') and named in error
     assert not list(tmp_path.iterdir())
+
+
+def test_joints_of_any_object_are_drawn_in_their_colors(tmp_path):
+    metainfo = parse_pose_metainfo(metainfo_of_category(CATEGORY))
+    places = np.array([[20, 100], [20, 20], [70, 20], [110, 60], [110, 110]])
+
+    def predict(images, boxes):
+        return [InstanceData(
+            keypoints=places[None].astype(np.float32), keypoint_scores=np.ones((1, 5)),
+            bboxes=given[:, :4], bbox_scores=given[:, 4]) for given in boxes]
+
+    weights = tmp_path / 'weights.pth'
+    weights.touch()
+    write(tmp_path / 'gray.mp4', 2 * [np.full((128, 128, 3), 60, np.uint8)])
+    predictor = SimpleNamespace(
+        predict=predict, metainfo=metainfo, joints=KEYPOINTS, weights=weights,
+        flip_test=True, batch_size=2)
+    predict_video(predictor, str(tmp_path / 'gray.mp4'), str(tmp_path / 'out'))
+    frame = next(iter(VideoReader(str(tmp_path / 'out' / 'gray.mp4'))))[..., ::-1]
+    for joint, (x, y) in enumerate(places):
+        hue, drawn = (np.argsort(color) for color in (
+            metainfo['keypoint_colors'][joint].astype(int), frame[y, x].astype(int)))
+        # a codec keeps no color, but which channel is the strongest
+        assert hue[-1] == drawn[-1], KEYPOINTS[joint]
+    # links from base to elbow and between the ends of the shade
+    assert np.ptp(frame[60, 20].astype(int)) > 60 < np.ptp(frame[85, 110].astype(int))
+    assert np.ptp(frame[60, 60].astype(int)) < 30

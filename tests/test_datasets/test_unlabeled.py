@@ -250,6 +250,19 @@ def test_detected_boxes(coco_root, tmp_path):
     assert len({sample['id'] for sample in dataset}) == 3
 
 
+@pytest.mark.parametrize('categories, kept', [
+    ([], [1]), ([dict(id=7, name='lamp')], [7]),
+    ([dict(id=7, name='lamp'), dict(id=2, name='person')], [2])])
+def test_detections_are_of_the_categories_of_the_file(coco_root, tmp_path, categories,
+                                                      kept):
+    content = dict(images_only(coco_root), categories=categories)
+    boxes = [box(number, category_id=number) for number in (1, 2)] + [
+        box(3, category_id=7)]
+    dataset = unlabeled(coco_root, content, boxes, folder=tmp_path)
+    assert [sample['img_id'] for sample in dataset] == [
+        {1: 1, 2: 2, 7: 3}[number] for number in kept]
+
+
 @pytest.mark.parametrize('boxes, message', [
     (dict(a=1), 'list'), ([box(), dict(image_id=1)], 'entry 1'),
     ([dict(box(), bbox=[1, 2])], 'entry 0'), ([dict(box(), score=None)], 'entry 0'),

@@ -329,6 +329,13 @@ def test_wrong_options(options):
         PoseDensity(**options)
 
 
+def test_poses_of_few_joints_have_as_many_axes_as_coordinates(poses):
+    few = poses[:, :3]
+    density = PoseDensity().fit(few, ones(few), flip_indices=[0, 1, 2])
+    assert density.options['components'] == 6 == len(density.pca.components_)
+    assert np.isfinite(density.weights).all()
+
+
 def test_what_is_needed_is_asked_for(poses):
     visible = ones(poses)
     hidden = visible.copy()

@@ -89,7 +89,8 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
       ``filter_cfg['num_keypoints_thr']`` labeled joints and, where the file has a
       category ``person``, other categories are left out.
     - ``ann_file`` and ``bbox_file``: the boxes of a detector, in COCO's format of
-      results; those of category 1 that have an area.
+      results, that have an area; those of category ``person`` where ``ann_file`` has
+      it, else of its categories, or of category 1 where it lists none.
     - neither: each image in the folder ``data_prefix['img']`` and the folders in it,
       in the order of their names, with the whole image as the box. Hidden files are
       left out.
@@ -234,8 +235,7 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
     def _annotated_boxes(self, content: dict) -> list[dict]:
         annotations = content.get('annotations') or []
         fewest = (self.filter_cfg or {}).get('num_keypoints_thr', 0)
-        people = {category['id'] for category in content.get('categories') or ()
-                  if str(category.get('name')).lower() == 'person'}
+        people = _people(content)
         data_list = []
         for image, annotation in instances_of(dict(content, annotations=annotations)):
             if (annotation.get('iscrowd')
@@ -261,7 +261,9 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
                 raise UserError(
                     f'{self.bbox_file}: entry {index} is {str(box)[:80]}, but each '
                     'needs image_id, category_id, score and bbox (x, y, width, height)')
-        boxes = [box for box in boxes if box['category_id'] == 1]
+        wanted = _people(content) or {
+            category['id'] for category in content.get('categories') or ()} or {1}
+        boxes = [box for box in boxes if box['category_id'] in wanted]
         images = {image['id']: image for image in content['images']}
         unknown = {box['image_id'] for box in boxes} - images.keys()
         if unknown:
@@ -292,7 +294,8 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
         if not data_list:
             raise UserError(
                 f'no box is left of {self.bbox_file or self.ann_file}: each is of a '
-                'crowd, of no person (category 1 of detections), without an area in '
+                'crowd, of no person (of detections: of no category of ann_file, or '
+                'of category 1 where it lists none), without an area in '
                 f'its image, or left out by sample_interval={self.sample_interval} or '
                 f'filter_cfg={self.filter_cfg}. Without boxes, give a bbox_file of a '
                 'detector, or a folder without ann_file')
@@ -375,6 +378,12 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
             height, width = sample['ori_shape']
             sample['bbox'] = _whole(width, height)
         return sample
+
+
+def _people(content: dict) -> set:
+    """The numbers of the categories with the name ``person``."""
+    return {category['id'] for category in content.get('categories') or ()
+            if str(category.get('name')).lower() == 'person'}
 
 
 def _whole(width: int, height: int) -> np.ndarray:
