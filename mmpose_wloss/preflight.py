@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -27,8 +28,14 @@ from mmpose.registry import (
     VISUALIZERS,
 )
 
-from .common.configs import add_import, components
-from .common.errors import MissingFile
+from .common.configs import (
+    add_import,
+    components,
+    components_of_class,
+    data_sets,
+    is_of_class,
+)
+from .common.errors import MissingFile, UserError
 
 REGISTRIES = (DATA_SAMPLERS, DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS,
               MODELS, TRANSFORMS, VISUALIZERS)
@@ -73,6 +80,41 @@ def check_components(cfg: Config) -> None:
         check = getattr(class_of(component), 'check_config', None)
         if check is not None:
             check(component, key, cfg)
+    check_joints(cfg)
+
+
+def check_joints(cfg: Config) -> None:
+    """Check that a top-down 2D head has outputs for the joints of its training data.
+
+    Data sets whose pipelines convert joints are not looked at.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserError: If ``out_channels`` is no multiple of the number of joints.
+    """
+    model = cfg.get('model') or {}
+    network = model.get('network') or model.get('student') or model
+    head = network.get('head') or {}
+    head = head.get('head') or head
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+    if (not is_of_class(network, 'TopdownPoseEstimator') or not dataset
+            or not isinstance(head.get('out_channels'), int)
+            or any(components_of_class(dataset, 'KeypointConverter'))):
+        return
+    _, labeled = next(data_sets(dataset))
+    metainfo = (dataset.get('metainfo') or labeled.get('metainfo')
+                or getattr(class_of(labeled), 'METAINFO', None))
+    if not metainfo:
+        return
+    metainfo = parse_pose_metainfo(metainfo)
+    joints = metainfo['num_keypoints']
+    if head['out_channels'] % joints:
+        raise UserError(
+            f'the head has out_channels={head["out_channels"]}, but the data set '
+            f'{metainfo["dataset_name"]!r} has {joints} joints. Set out_channels, or, '
+            "for joints of your own, the data sets' metainfo")
 
 
 def check_files(cfg: Config, modes: Sequence[str]) -> None:

@@ -1,12 +1,17 @@
 """What a config needs is checked, and completed, before anything is built."""
 
+import copy
 import re
 from pathlib import Path
 
+from mmpose_wloss.commands.recipe import load_base
 from mmpose_wloss.common.errors import MissingFile, UserError
+from mmpose_wloss.datasets.metainfo import metainfo_of_category
 from mmpose_wloss.preflight import add_hooks, check_components, check_files
+from mmpose_wloss.recipes import semi_supervised
 
 import pytest
+from lamps import CATEGORY
 from mmengine.config import Config
 
 ROOT = Path(__file__).parents[1]
@@ -142,3 +147,23 @@ def test_hooks_that_components_ask_for_are_added_once():
     before = list(config.custom_hooks)
     add_hooks(config)
     assert config.custom_hooks == before
+
+
+def test_outputs_for_the_joints_of_the_data():
+    """COCO's 17 for five are the first mistake with joints of one's own."""
+    lamp = metainfo_of_category(CATEGORY)
+    base = load_base('mmpose::animal_2d_keypoint/topdown_heatmap/ap10k/'
+                     'td-hm_res50_8xb64-210e_ap10k-256x256.py')
+    check_components(base)
+    base.train_dataloader.dataset.metainfo = lamp
+    for config in (base, semi_supervised(base, 'my/images')):
+        with pytest.raises(UserError, match="out_channels=17.*'lamp' has 5 joints"):
+            check_components(config)
+    converted = copy.deepcopy(base)
+    converted.train_dataloader.dataset.pipeline.append(
+        dict(type='KeypointConverter', num_keypoints=17, mapping=[(0, 0)]))
+    check_components(converted)
+    # UDP's offsets have three outputs a joint
+    for outputs in (5, 15):
+        base.model.head.out_channels = outputs
+        check_components(base)
