@@ -488,10 +488,9 @@ def _hard_views(dataset: dict) -> tuple[dict, dict]:
     """The default ones for the joints of a data set, which others may wrap."""
     _, dataset = next(data_sets(dataset))
     joints = parse_pose_metainfo(_metainfo(dataset))['num_keypoints']
-    if joints >= BODY_JOINTS:
-        return HARD_VIEWS
     count = max(1, round(4 * joints / BODY_JOINTS))
-    return dict(HARD_VIEWS[0], num_joints=count), HARD_VIEWS[1]
+    return HARD_VIEWS if count >= 4 else (
+        dict(HARD_VIEWS[0], num_joints=count), HARD_VIEWS[1])
 
 
 def _unlabeled(images: str | Path | Mapping, labeled: dict,
