@@ -11,6 +11,7 @@ A registered class says by attributes what its config needs; all are optional:
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -103,18 +104,28 @@ def check_joints(cfg: Config) -> None:
             or not isinstance(head.get('out_channels'), int)
             or any(components_of_class(dataset, 'KeypointConverter'))):
         return
-    _, labeled = next(data_sets(dataset))
-    metainfo = (dataset.get('metainfo') or labeled.get('metainfo')
-                or getattr(class_of(labeled), 'METAINFO', None))
-    if not metainfo:
-        return
-    metainfo = parse_pose_metainfo(metainfo)
-    joints = metainfo['num_keypoints']
-    if head['out_channels'] % joints:
+    metainfo = metainfo_of(dataset)
+    if metainfo and head['out_channels'] % (joints := metainfo['num_keypoints']):
         raise UserError(
             f'the head has out_channels={head["out_channels"]}, but the data set '
             f'{metainfo["dataset_name"]!r} has {joints} joints. Set out_channels, or, '
             "for joints of your own, the data sets' metainfo")
+
+
+def metainfo_of(dataset: dict) -> dict | None:
+    """What MMPose knows of the joints of a data set's config, if anything.
+
+    Args:
+        dataset (dict): The config. Of those that wrap others and say nothing of
+            joints, the first one counts.
+    """
+    _, first = next(data_sets(dataset))
+    metainfo = (dataset.get('metainfo') or first.get('metainfo')
+                or getattr(class_of(first), 'METAINFO', None))
+    with warnings.catch_warnings():
+        # it warns of each file that it finds
+        warnings.simplefilter('ignore')
+        return parse_pose_metainfo(metainfo) if metainfo else None
 
 
 def check_files(cfg: Config, modes: Sequence[str]) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
-from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS, MODELS, TRANSFORMS
 
 from .common.checks import one_of
@@ -36,6 +35,7 @@ from .datasets import UnlabeledPoseDataset
 from .datasets.datasets.crop_caching import CropCaching
 from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
 from .pose_density import PoseDensity
+from .preflight import metainfo_of
 
 HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 # of so many joints JointCutout hides 4, of fewer joints fewer
@@ -460,7 +460,7 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
     if not is_of_class((labeled.get('pipeline') or [None])[-1], 'PackPoseInputs'):
         raise UserError('train_dataloader.dataset.pipeline must end in '
                         'PackPoseInputs')
-    metainfo = _metainfo(labeled)
+    metainfo = labeled.get('metainfo') or DATASETS.get(_type(labeled)).METAINFO
     if labels is not None:
         if 'ann_file' not in labeled:
             raise UserError(f'labels: a {_type(labeled)} has no ann_file')
@@ -480,15 +480,10 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
                         if 'switch_pipeline' not in hook]
 
 
-def _metainfo(dataset: dict) -> dict:
-    return dataset.get('metainfo') or DATASETS.get(_type(dataset)).METAINFO
-
-
 def _hard_views(dataset: dict) -> tuple[dict, dict]:
     """The default ones for the joints of a data set, which others may wrap."""
-    _, dataset = next(data_sets(dataset))
-    joints = parse_pose_metainfo(_metainfo(dataset))['num_keypoints']
-    count = max(1, round(4 * joints / BODY_JOINTS))
+    metainfo = metainfo_of(dataset) or dict(num_keypoints=BODY_JOINTS)
+    count = max(1, round(4 * metainfo['num_keypoints'] / BODY_JOINTS))
     return HARD_VIEWS if count >= 4 else (
         dict(HARD_VIEWS[0], num_joints=count), HARD_VIEWS[1])
 
