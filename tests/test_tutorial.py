@@ -57,8 +57,8 @@ def check(folder: Path) -> None:
     """All that the page promises is there, and of five joints."""
     assert Config.fromfile(folder / 'mine.py').model.hard_views[0] == dict(
         type='JointCutout', num_joints=1)
-    for file in ('batch.png', 'batch_hard_views.png', 'lamp.npz', 'lamp/crops.jpg', 'rank/to_label.jpg',
-                 'mine/first.pth'):
+    for file in ('batch.png', 'batch_hard_views.png', 'lamp.npz', 'lamp/crops.jpg',
+                 'rank/to_label.jpg', 'mine/first.pth'):
         assert (folder / 'work_dirs' / file).is_file()
     ranked = json.loads((folder / 'work_dirs/rank/to_label.json').read_text())
     category, = ranked['categories']
