@@ -14,7 +14,6 @@ import integral_pose3d
 import numpy as np
 import pose_density_weights
 import semi_supervised
-import sparse_heatmap
 from json_rows import RESULTS, write_rows
 from paired import difference
 
@@ -48,8 +47,10 @@ class Headline(NamedTuple):
     digits: int = 3
 
 
+DRAWN = ('drawn equally often', 'rare poses drawn more often')
 RARE = ('pose_density_weights', 'heatmap, no weights', 'heatmap, drawn, tempered',
-        ('drawn equally often', 'rare poses drawn more often'))
+        DRAWN)
+RENDERED = ('pose_density_weights_annypose', 'no weights', 'drawn, tempered', DRAWN)
 HEADLINES = [
     Headline(
         'few_labels', 'semi_supervised', '300 labels, supervised',
@@ -61,6 +62,11 @@ HEADLINES = [
         f'300 labels, {distillation.UNLABELED}',
         ('300 labels alone', 'and a teacher, and 6,000 images without labels'),
         'PCK@0.2', 'PCK@0.2', LSPET),
+    Headline('rare_poses', *RENDERED, 'rare/error',
+             'error of the rarest tenth, % of the box', 'rendered people', lower=True,
+             digits=1),
+    Headline('rare_poses', *RENDERED, 'coco/AP', 'AP of all people',
+             'rendered people'),
     Headline('rare_poses', *RARE, 'rare/error',
              'error of the rarest tenth, % of the box', LSPET, lower=True, digits=1),
     Headline('rare_poses', *RARE, 'PCK@0.2', 'PCK@0.2 of all people', LSPET),
@@ -73,8 +79,9 @@ HEADLINES = [
         ('MSE', 'focal MSE, γ = 8'), 'found', 'joints found after 240 steps',
         'drawn images, one small joint in 256 × 256'),
 ]
-STUDIES = {module.STUDY.name: module.STUDY for module in (
-    semi_supervised, distillation, pose_density_weights, integral_pose3d)}
+STUDIES = {study.name: study for study in (
+    semi_supervised.STUDY, distillation.STUDY, pose_density_weights.STUDY,
+    pose_density_weights.EMBEDDED, integral_pose3d.STUDY)}
 
 
 def by_seed(study: str, configuration: str, key: str) -> Mapping[int, float]:
@@ -84,6 +91,13 @@ def by_seed(study: str, configuration: str, key: str) -> Mapping[int, float]:
     rows = json.loads((RESULTS / f'{study}.json').read_text())['rows']
     return {row['seed']: [*row['curve'].values()][-1] for row in rows
             if row['loss'] == configuration}
+
+
+def command_of(study: str) -> str:
+    """What trains a study's rows, and prints them."""
+    script = study.removesuffix('_annypose')
+    return (f'python benchmarks/reproduce.py {script}' if study in STUDIES else
+            f'python benchmarks/{script}.py')
 
 
 def evidence() -> list[dict]:
@@ -101,9 +115,7 @@ def evidence() -> list[dict]:
             values=[round(float(np.mean([*one.values()])), 4) for one in values],
             difference='{:+.{digits}f} [{:+.{digits}f}, {:+.{digits}f}]'.format(
                 *of_pairs[:3], digits=each.digits).replace('-', '−'),
-            pairs=of_pairs.pairs, command=(
-                f'python benchmarks/reproduce.py {each.name}' if each.name in STUDIES
-                else f'python benchmarks/{sparse_heatmap.__name__}.py')))
+            pairs=of_pairs.pairs, command=command_of(each.name)))
     return found
 
 

@@ -28,7 +28,7 @@ FIRST = {
         options=(SHORT, SHORT), figures={
             'rare/error': ('error of the rarest tenth, % of the box', True),
             'common/error': ('error of the common half, % of the box', True),
-            'error': ('error of all, % of the box', True)}),
+            'error': ('error of all, % of the box', True), **AP}),
 }
 # and those that --full adds
 MORE = {
