@@ -57,12 +57,15 @@ def run(verb: str, arguments: list[str] | None = None) -> int:
         verb (str): One of ``VERBS``.
         arguments (List[str], optional): Those of the command line by default.
     """
-    from mmpose_wloss.common.errors import UserError
+    from mmpose_wloss.common.blame import sentence_for_user
     try:
         command = importlib.import_module(f'mmpose_wloss.commands.{verb}')
         return command.main(arguments)
-    except (UserError, OSError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
+    except Exception as error:
+        sentence = sentence_for_user(error)
+        if sentence is None or sys.flags.dev_mode:
+            raise
+        print(f'error: {sentence}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('\nInterrupted. The same command goes on from here where it '

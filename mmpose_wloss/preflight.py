@@ -10,6 +10,7 @@ A registered class says by attributes what its config needs; all are optional:
   :class:`UserError` where its config does not fit the rest.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ from mmpose.registry import (
     VISUALIZERS,
 )
 
+from .common.checks import whole
 from .common.configs import (
     add_import,
     components,
@@ -37,6 +39,7 @@ from .common.configs import (
     is_of_class,
 )
 from .common.errors import MissingFile, UserError
+from .common.files import read_json
 
 REGISTRIES = (DATA_SAMPLERS, DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS,
               MODELS, TRANSFORMS, VISUALIZERS)
@@ -54,6 +57,7 @@ SOURCES = {
 # names that the subset command gives
 SUBSET = re.compile(r'(.+)_(?:first|random)(\d+)(?:_seed(\d+))?(?:_by_(\w+?))?'
                     r'(?:_rest)?\.json')
+NOT_FINITE = re.compile(rb'"keypoints":\s*\[[^\]]*(?:NaN|Infinity)')
 DETECTIONS = (f"a detector's boxes are linked at {ZOO}; to evaluate on "
               'ground-truth boxes instead, add --cfg-options {}=None')
 
@@ -148,6 +152,51 @@ def check_files(cfg: Config, modes: Sequence[str]) -> None:
     raise_for_missing((file for key in keys
                        for file in named_files(cfg.get(key), key)),
                       cfg.filename)
+
+
+def check_finite(cfg: Config, modes: Sequence[str]) -> None:
+    """Check that no keypoint of an annotation file is NaN or infinite.
+
+    A training would leave such joints out, or learn nothing but NaN.
+
+    Args:
+        cfg (Config): The config, whose files are there.
+        modes (Sequence[str]): As of :func:`check_files`.
+
+    Raises:
+        UserError: Names the file, the first annotations and what to do.
+    """
+    for path in dict.fromkeys(
+            path for mode in modes
+            for key, path, _ in named_files(cfg.get(f'{mode}_dataloader'), mode)
+            if key.endswith('.ann_file') and path.suffix == '.json'
+            and path.is_file()):
+        # reading a large file as JSON takes long, and it is read once more
+        if not NOT_FINITE.search(path.read_bytes()):
+            continue
+        ids = [one.get('id') for one in read_json(path)['annotations']
+               if not all(map(math.isfinite, one.get('keypoints') or ()))]
+        raise UserError(f'{path}: keypoints of {len(ids)} annotations are NaN or '
+                        f'infinite, first of id {ids[0]}. A joint that is not '
+                        'annotated has the visibility 0 and zeros')
+
+
+def check_numbers(cfg: Config) -> None:
+    """Check counts that would end in a traceback, or in a training of nothing.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserError: Names the key and its range.
+    """
+    for key, least, names in (
+            ('train_cfg', 1, ('max_epochs', 'max_iters', 'val_interval')),
+            *((f'{mode}_dataloader', *one) for mode in ('train', 'val', 'test')
+              for one in ((1, ('batch_size',)), (0, ('num_workers',))))):
+        part = cfg.get(key) or {}
+        whole(least, **{f'{key}.{name}': part[name] for name in names
+                        if part.get(name) is not None})
 
 
 def named_files(config: dict, key: str

@@ -22,7 +22,7 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, MODELS, TRANSFORMS
 
-from .common.checks import one_of
+from .common.checks import one_of, whole
 from .common.configs import (
     add_import,
     components,
@@ -471,6 +471,8 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
         type='CombinedDataset', metainfo=metainfo,
         datasets=[cfg.labeled, cfg.unlabeled],
         pipeline=[dict(type='PackSemiSupervisedPoseInputs')])
+    if batch_size is not None:
+        whole(batch_size=batch_size)
     cfg.batch_size = loader.batch_size = batch_size or loader.batch_size
     if source_ratio is not None:
         loader.sampler = dict(

@@ -1,13 +1,20 @@
 """What a config needs is checked, and completed, before anything is built."""
 
 import copy
+import json
 import re
 from pathlib import Path
 
 from mmpose_wloss.commands.recipe import load_base
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.datasets.metainfo import metainfo_of_category
-from mmpose_wloss.preflight import add_hooks, check_components, check_files
+from mmpose_wloss.preflight import (
+    add_hooks,
+    check_components,
+    check_files,
+    check_finite,
+    check_numbers,
+)
 from mmpose_wloss.recipes import semi_supervised
 
 import pytest
@@ -167,3 +174,34 @@ def test_outputs_for_the_joints_of_the_data():
     for outputs in (5, 15):
         base.model.head.out_channels = outputs
         check_components(base)
+
+
+@pytest.mark.parametrize('key, value', [
+    ('train_cfg.max_epochs', -1), ('train_cfg.max_iters', 'many'),
+    ('train_dataloader.batch_size', 0), ('val_dataloader.batch_size', 1.5),
+    ('test_dataloader.num_workers', -1)])
+def test_counts(key, value):
+    config = Config(dict(
+        train_cfg=dict(max_epochs=1), train_dataloader=dict(batch_size=1),
+        val_dataloader=dict(num_workers=0), test_dataloader=dict()))
+    check_numbers(config)
+    config.merge_from_dict({key: value})
+    with pytest.raises(UserError, match=f'{key} .* {value!r}'):
+        check_numbers(config)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_keypoints_are_finite(tmp_path, value):
+    people = [dict(id=index, area=float('nan'), keypoints=[1., 2., 2.])
+              for index in (3, 4)]
+    file = tmp_path / 'people.json'
+    config = Config(dict(train_dataloader=dict(dataset=dict(dataset=dict(
+        type='CocoDataset', data_root=str(tmp_path), ann_file=file.name)))))
+    for indent in (None, 1):
+        people[1]['keypoints'][1] = 2.
+        file.write_text(json.dumps(dict(annotations=people), indent=indent))
+        check_finite(config, ['train', 'val'])
+        people[1]['keypoints'][1] = value
+        file.write_text(json.dumps(dict(annotations=people), indent=indent))
+        with pytest.raises(UserError, match=r'people\.json: .* id 4'):
+            check_finite(config, ['train', 'val'])

@@ -3,6 +3,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+import cv2
 import mmcv
 import numpy as np
 from mmengine.config import Config
@@ -159,7 +160,10 @@ class Pose3DImageInferencer(Pose2DInferencer):
         """
         name = (f'{index:06d}.jpg' if isinstance(input, np.ndarray)
                 else str(input))
-        image = mmcv.imread(input)
+        try:
+            image = mmcv.imread(input)
+        except cv2.error:  # of an empty file
+            image = None
         if image is None:
             raise UserError(f'{name} is broken, or no image')
         boxes = None if bboxes is None else check_boxes(bboxes, name)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from .. import register_all_modules
+from ..common.checks import whole
 from ..common.files import check_config_path
 
 
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     add('--seed', type=int, default=0, help='of the random draws')
     args = parser.parse_args(arguments)
     check_config_path(args.config)
+    whole(count=args.count)
 
     register_all_modules()
     from mmengine.config import Config

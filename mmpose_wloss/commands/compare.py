@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import register_all_modules
 from ..common.errors import UserError
-from ..common.files import check_config_path, existing_file
+from ..common.files import check_config_path, existing_checkpoint
 from .arguments import KeyValues
 
 
@@ -34,8 +34,7 @@ def parse_models(pairs: Sequence[str], names: Sequence[str] | None = None
             raise UserError(f'a model must be CONFIG.py:CHECKPOINT, but it is {pair}')
         config, checkpoint = match.groups()
         check_config_path(config)
-        if '://' not in checkpoint:
-            existing_file(checkpoint, 'checkpoint')
+        existing_checkpoint(checkpoint)
         files.append((config, checkpoint))
     stems = [Path(config).stem for config, _ in files]
     names = names or [

@@ -3,6 +3,7 @@
 import argparse
 
 from .. import register_all_modules
+from ..common.checks import whole
 from ..common.files import check_config_path
 from .arguments import KeyValues
 
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     add('--cfg-options', nargs='+', action=KeyValues, default={},
         metavar='KEY=VALUE', help='keys to change in every config')
     args = parser.parse_args(arguments)
+    whole(gpus=args.gpus, threads=args.threads)
     for config in args.configs:
         check_config_path(config)
 

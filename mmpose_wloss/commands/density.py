@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import register_all_modules
+from ..common.checks import whole
 from ..common.errors import UserError
 from ..common.files import check_config_path, existing_file
-from .arguments import KeyValues
+from .arguments import KeyValues, change_config, check_device
 
 FOLDER = Path('work_dirs', 'pose_density')
 SOURCE = ('a config (.py), of which the training data set is taken, or an '
@@ -114,8 +115,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_fit(args: argparse.Namespace) -> None:
     """Fit a density, write it and draw it."""
-    import torch
-
     from ..datasets.pose_sources import read_poses
     from ..datasets.poses import fit_pose_density
     from ..pose_density import PoseDensity
@@ -129,11 +128,7 @@ def run_fit(args: argparse.Namespace) -> None:
     PoseDensity(**options)
     if out.suffix != '.npz':
         raise UserError(f'out must end in .npz, but it is {out}')
-    try:
-        torch.zeros(1, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f'device {args.device!r} cannot be used: '
-                        f'{str(error).splitlines()[0]}') from None
+    check_device(args.device)
     print(f'fitting to {source.key}', flush=True)
     poses = read_poses(source)
     with warnings.catch_warnings(record=True) as caught:
@@ -184,6 +179,7 @@ def run_compare(args: argparse.Namespace) -> None:
     from ..visualization.pose_density_figures import draw_density_comparison
     from ..visualization.pose_density_pictures import save_figure
 
+    whole(count=args.count)
     first, second = (PoseDensityArtifact.load(file) for file in args.files)
     comparison = compare(first, second)
     print(summarize_comparison(comparison, args.count))
@@ -211,9 +207,11 @@ def run_rank(args: argparse.Namespace) -> None:
     from ..models.wrapped_networks import read_config
     from ..pose_density import PoseDensityArtifact
 
+    check_device(args.device)
+    whole(count=args.count)
     artifact = PoseDensityArtifact.load(args.file)
     config = read_config(args.config, args.checkpoint)
-    config.merge_from_dict(args.cfg_options)
+    change_config(config, args.cfg_options)
     predictor = TopdownPredictor(
         config, args.checkpoint, device=args.device, batch_size=args.batch_size,
         network=args.network, flip_test=not args.no_flip)

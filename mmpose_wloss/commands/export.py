@@ -7,7 +7,7 @@ from .. import register_all_modules
 from ..common.checks import whole
 from ..common.errors import UserError
 from ..common.files import check_config_path
-from .arguments import KeyValues
+from .arguments import KeyValues, change_config
 
 COMPARED_IMAGES = 100
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ..models.wrapped_networks import export_network, read_config
 
     config = read_config(args.config, args.checkpoint)
-    config.merge_from_dict(args.cfg_options)
+    change_config(config, args.cfg_options)
     if suffix == '.onnx':
         _export_onnx(config, args)
     else:

@@ -5,7 +5,7 @@ import argparse
 from .. import register_all_modules
 from ..common.checks import whole
 from ..common.files import check_config_path
-from .arguments import KeyValues
+from .arguments import KeyValues, change_config, check_device
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,8 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     from ..apis.pose3d_predictions import predict_images, predict_samples
     from ..preflight import check_files
 
+    check_device(args.device)
     config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
+    change_config(config, args.cfg_options)
     if args.dataset is not None:
         check_files(config, ['test'])
     inferencer = Pose3DImageInferencer(config, args.checkpoint, args.device)

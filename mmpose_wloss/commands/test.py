@@ -3,8 +3,13 @@
 from .. import register_all_modules
 from ..common.configs import is_of_class
 from ..common.errors import UserError
-from ..common.files import check_config_path, replaced_whole
-from .arguments import analyze_bad_cases, load_config, run_parser
+from ..common.files import check_config_path, existing_checkpoint, replaced_whole
+from .arguments import (
+    analyze_bad_cases,
+    change_config,
+    load_config,
+    run_parser,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
                         help='draw the samples with the highest losses')
     args = parser.parse_args(arguments)
     check_config_path(args.config)
+    existing_checkpoint(args.checkpoint)
     if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
         raise UserError(f'--dump must end in .pkl, but it is {args.dump}')
 
@@ -35,8 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     from ..compat.process_groups import end_process_groups, start_cpu_processes
     from ..deploy import with_onnx_file
+    from ..engine.hooks import WholeCheckpointHook
     from ..models.wrapped_networks import TRAINING_KEYS
-    from ..preflight import check_components, check_files
+    from ..preflight import check_components, check_files, check_numbers
 
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
@@ -50,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         cfg.test_evaluator = [
             *(metrics if isinstance(metrics, (list, tuple)) else [metrics]),
             dict(type='DumpResults', out_file_path=args.dump)]
-    cfg.merge_from_dict(args.cfg_options)
+    change_config(cfg, args.cfg_options)
     if args.checkpoint.endswith('.onnx'):
         cfg = with_onnx_file(cfg, args.checkpoint)
 
@@ -58,8 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     check_components(Config({key: value for key, value in cfg.items()
                              if key not in TRAINING_KEYS}))
     check_files(cfg, ['test'])
+    check_numbers(cfg)
     start_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
+    runner.register_hook(WholeCheckpointHook(args.checkpoint))
     figures = runner.test()
     if args.out and is_main_process():
         with replaced_whole(args.out) as partial:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from .. import register_all_modules
 from ..common.errors import UserError
-from ..common.files import check_config_path
+from ..common.files import check_config_path, existing_checkpoint
 from ..compat.freed_memory import keep_freed_memory
-from .arguments import load_config, run_parser
+from .arguments import change_config, load_config, run_parser
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -47,13 +47,22 @@ def main(arguments: list[str] | None = None) -> int:
         'figures of validations go beside the log of the work directory')
     args = parser.parse_args(arguments)
     check_config_path(args.config)
+    if args.resume not in (None, 'auto'):
+        existing_checkpoint(args.resume)
 
     register_all_modules()
     from mmengine.device import get_device
     from mmengine.runner import Runner
 
     from ..compat.process_groups import end_process_groups, start_cpu_processes
-    from ..preflight import add_hooks, check_components, check_files
+    from ..engine.hooks import WholeCheckpointHook
+    from ..preflight import (
+        add_hooks,
+        check_components,
+        check_files,
+        check_finite,
+        check_numbers,
+    )
 
     cfg = load_config(args)
     if args.no_validate:
@@ -65,18 +74,26 @@ def main(arguments: list[str] | None = None) -> int:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {})['enable'] = True
-    cfg.merge_from_dict(args.cfg_options)
+    change_config(cfg, args.cfg_options)
     log_to(cfg, args.log_to)
     if 'preprocess_cfg' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.preprocess_cfg)
 
     check_components(cfg)
     check_files(cfg, ['train', 'val'])
+    check_numbers(cfg)
+    check_finite(cfg, ['train', 'val'])
+    if cfg.get('load_from'):
+        existing_checkpoint(cfg.load_from)
     add_hooks(cfg)
     start_cpu_processes(cfg)
     if get_device() == 'cpu':
         keep_freed_memory()
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('resume'):
+        runner.register_hook(WholeCheckpointHook(
+            cfg.get('load_from') or f'the last checkpoint of {cfg.work_dir}'))
+    runner.train()
     end_process_groups()
     return 0
 

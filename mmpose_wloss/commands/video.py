@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import register_all_modules
 from ..common.files import check_config_path, existing_file
 from ..compat.freed_memory import keep_freed_memory
-from .arguments import KeyValues
+from .arguments import KeyValues, change_config, check_device
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,10 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     from ..apis import TopdownPredictor, person_boxes, predict_video
     from ..models.wrapped_networks import read_config
 
+    check_device(args.device)
     if (args.device or get_device()) == 'cpu':
         keep_freed_memory()
     config = read_config(args.config, args.weights)
-    config.merge_from_dict(args.cfg_options)
+    change_config(config, args.cfg_options)
     onnx = Path(args.weights).suffix == '.onnx'
     boxes = person_boxes(args.boxes, args.det_checkpoint, args.device, args.det_thr)
     predictor = TopdownPredictor(

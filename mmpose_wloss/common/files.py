@@ -38,6 +38,10 @@ def replaced_whole(*paths: str | Path) -> Iterator[Path | list[Path]]:
         for partial, path in zip(partials, paths, strict=True):
             if partial.exists():
                 os.replace(partial, path)
+    except OSError as error:
+        # a full disk names no file
+        error.filename = error.filename or str(paths[0])
+        raise
     finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
@@ -147,6 +151,16 @@ def check_config_path(path: str) -> None:
         f'There is no config {path}.' +
         (f' Did you mean:{suggestion}' if near else
          f' The configs of mmpose_wloss are in {CONFIGS}/.'))
+
+
+def existing_checkpoint(path: str) -> None:
+    """Check that a checkpoint is there, unless it is a URL.
+
+    Raises:
+        MissingFile: If it is not there.
+    """
+    if '://' not in path:
+        existing_file(path, 'checkpoint')
 
 
 def read_json(path: str | Path, what: str = 'file') -> Any:

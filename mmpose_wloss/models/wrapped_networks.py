@@ -22,7 +22,7 @@ from ..common.configs import (
     without_cache,
 )
 from ..common.errors import UserError
-from ..common.files import check_config_path, existing_file, replaced_whole
+from ..common.files import check_config_path, existing_checkpoint, replaced_whole
 from ..common.hooks import model_of
 from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
@@ -145,8 +145,7 @@ def read_config(config: str | Config | None, checkpoint: str) -> Config:
 
 
 def _read(checkpoint: str) -> dict:
-    if '://' not in str(checkpoint):
-        existing_file(checkpoint, 'checkpoint')
+    existing_checkpoint(str(checkpoint))
     try:
         return CheckpointLoader.load_checkpoint(
             str(checkpoint), map_location='cpu')

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+from mmpose_wloss import __main__
 from mmpose_wloss.commands import train
 from mmpose_wloss.commands.arguments import (
     analyze_bad_cases,
@@ -101,6 +103,32 @@ def test_an_error_that_a_user_can_mend_has_no_traceback(tmp_path):
     text = run(sys.executable, '-m', 'mmpose_wloss', 'trian', cwd=tmp_path,
                status=2)
     assert 'curriculum' in text
+
+
+def test_a_checkpoint_of_another_model_is_not_evaluated(tmp_path, demo_configs):
+    torch.save(dict(state_dict=dict(a=torch.zeros(1))), tmp_path / 'x.pth')
+    text = run(sys.executable, '-m', 'mmpose_wloss', 'test', demo_configs['mse'],
+               'x.pth', cwd=tmp_path, status=1)
+    assert 'error: x.pth is of another model' in text.splitlines()[-1]
+    assert 'Traceback' not in text
+
+
+@pytest.mark.parametrize('error, dev_mode, caught', [
+    (UserError('mend it'), False, True), (UserError('mend it'), True, False),
+    (OSError('full'), False, True), (RuntimeError('a bug'), False, False)])
+def test_development_mode_shows_where(monkeypatch, capsys, error, dev_mode, caught):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(train, 'main', fail)
+    monkeypatch.setattr(__main__, 'sys', SimpleNamespace(
+        flags=SimpleNamespace(dev_mode=dev_mode), stderr=sys.stderr))
+    if caught:
+        assert __main__.run('train', []) == 1
+        assert capsys.readouterr().err == f'error: {error}\n'
+    else:
+        with pytest.raises(type(error)):
+            __main__.run('train', [])
 
 
 def test_two_processes_train_and_test(tmp_path, demo_configs, free_port):

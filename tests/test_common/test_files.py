@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -99,3 +100,12 @@ def test_a_config_that_is_no_python(content, tmp_path):
         check_config_path(str(config))
     config.write_bytes(b'x = 1')
     check_config_path(str(config))
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match='x.json') as error:
+        with replaced_whole(tmp_path / 'x.json') as partial:
+            partial.symlink_to('/dev/full')
+            partial.write_text('new')
+    assert error.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())

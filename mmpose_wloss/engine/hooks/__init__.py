@@ -6,9 +6,10 @@ from .pose_density_hook import PoseDensityHook
 from .resumable_randomness_hook import ResumableRandomnessHook
 from .sigma_decay_hook import SigmaDecayHook
 from .unreadable_images_hook import UnreadableImagesHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'ChannelsLastHook', 'DeviceTargetsHook', 'DistillationHook', 'DualNetworkHook',
     'PoseDensityHook', 'ResumableRandomnessHook', 'SigmaDecayHook',
-    'UnreadableImagesHook'
+    'UnreadableImagesHook', 'WholeCheckpointHook'
 ]

@@ -1,0 +1,47 @@
+from mmengine.hooks import Hook
+from mmpose.registry import HOOKS
+
+from ...common.errors import UserError
+from ...common.hooks import model_of
+
+SHOWN = 5
+
+
+@HOOKS.register_module()
+class WholeCheckpointHook(Hook):
+    """Refuse a checkpoint that lacks parameters of the model.
+
+    MMEngine loads what fits, and evaluates or resumes with random numbers for the
+    rest. What a checkpoint holds beside the model is left out, as MMEngine does.
+    ``test`` and ``train --resume`` of the command line add it.
+
+    Args:
+        source (str): What the error calls the checkpoint.
+    """
+
+    # others may prepare the checkpoint
+    priority = 'LOWEST'
+
+    def __init__(self, source: str = 'the checkpoint'):
+        self.source = source
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Load it once before MMEngine does.
+
+        Raises:
+            UserError: If parameters are missing or have other shapes.
+        """
+        model, state = model_of(runner), checkpoint.get('state_dict', checkpoint)
+        state = {key.removeprefix('module.'): value for key, value in state.items()}
+        try:
+            missing = set(model.load_state_dict(state, strict=False).missing_keys)
+        except RuntimeError as error:  # which lists the shapes that differ
+            lacking = [line.strip() for line in str(error).splitlines()[1:]]
+        else:
+            lacking = [name for name, _ in model.named_parameters() if name in missing]
+        if lacking:
+            raise UserError(
+                f'{self.source} is of another model: it does not fit '
+                f'{len(lacking)} parameters, first '
+                f'{"; ".join(lacking[:SHOWN])}. Give the config that it was trained '
+                'with, or another checkpoint')

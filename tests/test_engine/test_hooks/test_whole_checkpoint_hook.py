@@ -1,0 +1,39 @@
+"""MMEngine would evaluate what a checkpoint lacks with random numbers."""
+
+from types import SimpleNamespace
+
+from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.engine.hooks import WholeCheckpointHook
+
+import pytest
+import torch
+from torch import nn
+
+
+def load(state):
+    runner = SimpleNamespace(model=nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    WholeCheckpointHook('x.pth').after_load_checkpoint(runner, state)
+    return runner.model
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_a_checkpoint_that_fits(prefix, wrapped):
+    state = {prefix + key: value + 1 for key, value in load({
+        **nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).state_dict()
+    }).state_dict().items()}
+    del state[f'{prefix}1.num_batches_tracked']  # checkpoints of old versions
+    more = {**state, f'{prefix}teacher.weight': torch.zeros(1)}
+    load(dict(state_dict=more) if wrapped else more)
+
+
+@pytest.mark.parametrize('change, part', [
+    (lambda state: state.pop('0.weight'), '0.weight'),
+    (lambda state: state.update({'0.bias': torch.zeros(4)}), '0.bias')])
+def test_a_checkpoint_of_another_model(change, part):
+    state = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).state_dict()
+    change(state)
+    with pytest.raises(UserError) as error:
+        load(dict(state_dict=state))
+    assert 'x.pth' in str(error.value) and part in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
