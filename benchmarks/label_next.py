@@ -8,7 +8,7 @@ these 300 and 300 more in as many steps: random ones, or the first ones of a ran
 import json
 from pathlib import Path
 
-from mmpose_wloss.apis.pose_ranking import rank_people
+from mmpose_wloss.apis.pose_ranking import rank_people, shares
 from mmpose_wloss.apis.topdown_predictor import TopdownPredictor
 from mmpose_wloss.common.configs import data_sets
 from mmpose_wloss.common.files import write_whole
@@ -89,10 +89,11 @@ def ranked(training: Training) -> dict[str, list[int]]:
         **{key: labeled[key] for key in (
             'data_root', 'metainfo', 'data_prefix', 'ann_file')}))
     predictor = TopdownPredictor(training.config, str(training.checkpoint()[1]))
-    return {
-        by: [others[row] for row in rank_people(
-            predictor, density, people, by=by).order.tolist()]
-        for by in ('both', 'rarity', 'uncertainty')}
+    ranking = rank_people(predictor, density, people)
+    scores = dict(both=ranking.scores, rarity=shares(ranking.log_density),
+                  uncertainty=shares(ranking.confidence))
+    return {by: [others[row] for row in np.argsort(-each, kind='stable').tolist()]
+            for by, each in scores.items()}
 
 
 STUDY = LabelNextStudy(
