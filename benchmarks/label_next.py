@@ -17,7 +17,6 @@ from mmpose_wloss.trainings import Training, run_trainings
 
 import numpy as np
 import semi_supervised
-from figures import draw_differences
 from lspet import REFERENCES, exit_without
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
@@ -120,5 +119,3 @@ if __name__ == '__main__':
     write_densities()
     STUDY.main()
     print(f'\n{REFERENCES}\n')
-    draw_differences(STUDY.differences(), ROOT / 'docs/images/label_next.png',
-                     'Whom to label next, on photos of LSP-extended')
