@@ -125,7 +125,7 @@ def test_several_processes_train_together(config, tmp_path, trainer):
 
 def test_a_training_that_fails_is_told_with_its_log(config, tmp_path):
     """By the process that trains indeed."""
-    with pytest.raises(TrainingFailed, match="KeyError: 'model'"):
+    with pytest.raises(TrainingFailed, match="has no 'model'"):
         run_trainings([Training(config, tmp_path)])
 
 
