@@ -13,8 +13,8 @@ RARITY = {'val_evaluator': [dict(
     type='PoseRarityMetric', file=DENSITY, metric=dict(
         type='CocoMetric', ann_file='data/annypose/annotations/'
         'person_keypoints_val.json'))]}
-SHORT = {**RARITY, 'train_cfg.max_epochs': 12, 'train_cfg.val_interval': 4,
-         'param_scheduler.1.end': 12}
+SHORT = {**RARITY, 'train_cfg.max_epochs': 8, 'train_cfg.val_interval': 2,
+         'param_scheduler.1.end': 8}
 EQUAL = {'model.head.mode': 'manual', 'model.head.balancer': dict(
     type='ManualBalancer', ratios=dict(
         heatmap2d=1., heatmap3d=1., joint2d_from_volume=1., depth_from_volume=1.,
