@@ -39,20 +39,22 @@ PROBLEMS = {
         'Few labels, many images',
         'Labels cost hours and images nothing, so most images go unused.',
         'python -m mmpose_wloss recipe semi BASE.py --images my/images '
-        '--method PoseCons', 'semi_supervised'),
+        '--method PoseCons --out mine.py', 'semi_supervised'),
     'fast_model': Problem(
         'A good model that is too slow',
         'The network that fits a phone learns less from the same labels.',
-        'python -m mmpose_wloss recipe distill BASE.py --teacher TEACHER.py',
-        'distillation'),
+        'python -m mmpose_wloss recipe distill BASE.py --teacher TEACHER.py '
+        '--checkpoint teacher.pth --out mine.py', 'distillation'),
     'rare_poses': Problem(
         'Common poses drown rare ones',
         'Networks fail at handstands, and a mean over people hardly tells.',
-        'python -m mmpose_wloss recipe draw BASE.py', 'pose_density'),
+        'python -m mmpose_wloss recipe draw BASE.py --out mine.py',
+        'pose_density'),
     'losses_that_fight': Problem(
         'Losses that fight',
         'Of 2D, volume and coordinate losses, the one of the largest scale wins.',
-        'python -m mmpose_wloss recipe balance BASE.py', 'loss_balancers'),
+        'python -m mmpose_wloss recipe balance BASE.py --out mine.py',
+        'loss_balancers'),
     'background': Problem(
         'Background drowns joints',
         'A small joint covers a ten-thousandth of its heatmap: a flat one costs '

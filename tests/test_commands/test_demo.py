@@ -126,5 +126,12 @@ def test_comparisons_name_configs_that_are_there(name, tmp_path, monkeypatch):
     assert (second.after is not None) == ('teacher' in described)
 
 
+def test_remedies_are_commands_that_write_a_config():
+    for problem in demo_report.PROBLEMS.values():
+        assert problem.remedy.startswith('model = ') or (
+            problem.remedy.endswith(' --out mine.py'))
+        assert (ROOT / 'docs' / f'{problem.page}.md').is_file()
+
+
 def test_configs_of_a_checkout():
     assert demo.demo_configs() == ROOT / 'configs' / 'demo'
