@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import sys
 
 from mmpose_wloss.version import __version__
@@ -58,6 +59,8 @@ def run(verb: str, arguments: list[str] | None = None) -> int:
         arguments (List[str], optional): Those of the command line by default.
     """
     from mmpose_wloss.common.blame import sentence_for_user
+    # a log that a full disk cuts short is no traceback for each line
+    logging.raiseExceptions = bool(sys.flags.dev_mode)
     try:
         command = importlib.import_module(f'mmpose_wloss.commands.{verb}')
         return command.main(arguments)

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
-from .common.configs import annotation_files
+from .common.configs import annotation_files, change_config
 from .common.errors import UserError
 
 # A training ends with whoever started it: two that write into one folder would
@@ -65,7 +65,7 @@ class Training:
                  name: str | None = None, after: 'Training | None' = None,
                  processes: int = 1, checkpoint_key: str = 'load_from'):
         self.config = Config.fromfile(str(config))
-        self.config.merge_from_dict(dict(options or {}))
+        change_config(self.config, options)
         self.epochs = (self.config.get('train_cfg') or {}).get('max_epochs')
         if not self.epochs:
             raise UserError(f'{config}: train_cfg must have max_epochs, by '

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
+from tqdm import tqdm
 
 from ..trainings import Training
 from ..visualization import draw_curves, draw_predictions, predict
@@ -145,7 +146,7 @@ def write_report(comparisons: Mapping[str, Comparison], folder: Path) -> Path:
         folder (Path): Where it goes.
     """
     trained = {}
-    for name, each in comparisons.items():
+    for name, each in tqdm(comparisons.items(), 'drawing', delay=5):
         curves, people = (folder / f'{name}_{kind}.png'
                           for kind in ('curves', 'people'))
         key, (figure, _) = next(iter(each.figures.items()))

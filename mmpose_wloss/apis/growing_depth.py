@@ -10,7 +10,7 @@ from mmpose.registry import MODELS
 from tabulate import tabulate
 from torch import nn
 
-from ..common.configs import is_of_class
+from ..common.configs import change_config, is_of_class
 from ..common.errors import UserError
 from ..common.files import check_config_path, write_whole
 from ..common.state_dicts import check_fits
@@ -53,7 +53,7 @@ def make_stages(configs: Sequence[str], work_dir: str,
     for number, path in enumerate(configs, start=1):
         check_config_path(path)
         config = Config.fromfile(path)
-        config.merge_from_dict(dict(options or {}))
+        change_config(config, options)
         head = (config.get('model') or {}).get('head') or {}
         if not is_of_class(head, 'IntegralPose3DHead'):
             raise UserError(f'{path}: model.head is {head.get("type")}, but the '

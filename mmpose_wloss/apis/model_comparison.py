@@ -22,7 +22,7 @@ from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
 from ..common.checks import positive, whole
-from ..common.configs import annotation_files
+from ..common.configs import annotation_files, change_config
 from ..common.errors import UserError
 from ..common.files import digest_of_file, read_json, write_whole
 from ..deploy import export_onnx, with_onnx_file
@@ -68,7 +68,7 @@ class _Model:
         self.name, self.config_file, self.checkpoint = name, config, checkpoint
         self.is_onnx = self.checkpoint.endswith('.onnx')
         self.config = Config.fromfile(self.config_file)
-        self.config.merge_from_dict(dict(options))
+        change_config(self.config, options)
         for key in ('test_dataloader', 'test_evaluator'):
             if not self.config.get(key):
                 raise UserError(f'{self.config_file} has no {key}: there is '

@@ -1,7 +1,6 @@
 """MMPose's arguments that ``train`` and ``test`` share, and what they change."""
 
 import argparse
-import difflib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,36 +94,6 @@ def check_device(device: str | None) -> None:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f'device {device!r} cannot be used: '
                         f'{str(error).splitlines()[0]}') from None
-
-
-def change_config(cfg: 'Config', options: dict) -> None:
-    """Change keys of a config, as ``--cfg-options`` says.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        options (dict): Values by keys, which are joined by dots. A new key of a part
-            is left to who is built of it.
-
-    Raises:
-        UserError: If the config lacks a part, but has one with nearly this name; or
-            if a key leads into what is no part.
-    """
-    for key, value in options.items():
-        part, names = cfg, key.split('.')
-        for name in names[:-1] or names:
-            known = list(part.keys()) if hasattr(part, 'keys') else [name]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            if near and name not in known:
-                raise UserError(f'--cfg-options {key}: the config has no {name!r} '
-                                f'there. Did you mean {near[0]!r}?')
-            if name not in known or not hasattr(part, 'keys'):
-                break
-            part = part[name]
-        try:
-            cfg.merge_from_dict({key: value})
-        except (AttributeError, LookupError, TypeError) as error:
-            raise UserError(f'--cfg-options {key} does not fit the config: '
-                            f'{error}') from error
 
 
 def analyze_bad_cases(cfg: 'Config', args: argparse.Namespace) -> None:

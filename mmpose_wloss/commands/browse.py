@@ -32,11 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     config = Config.fromfile(args.config)
     check_files(config, ['train'])
-    draw_batch(config, args.out, args.count, args.seed)
-    print(f'drawn: {args.out}')
+    out = Path(args.out)
     if 'hard_views' in config.model:
-        out = Path(args.out)
+        # first, as a checkpoint may not fit
         views = out.with_stem(f'{out.stem}_hard_views')
         draw_hard_views(config, views, args.checkpoint, args.count, args.seed)
         print(f'drawn: {views}')
+    draw_batch(config, args.out, args.count, args.seed)
+    print(f'drawn: {out}')
     return 0

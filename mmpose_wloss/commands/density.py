@@ -9,9 +9,10 @@ from pathlib import Path
 
 from .. import register_all_modules
 from ..common.checks import whole
+from ..common.configs import change_config
 from ..common.errors import UserError
 from ..common.files import check_config_path, existing_file
-from .arguments import KeyValues, change_config, check_device
+from .arguments import KeyValues, check_device
 
 FOLDER = Path('work_dirs', 'pose_density')
 SOURCE = ('a config (.py), of which the training data set is taken, or an '

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from .. import register_all_modules
 from ..common.checks import whole
+from ..common.configs import change_config
 from ..common.errors import UserError
 from ..common.files import check_config_path
-from .arguments import KeyValues, change_config
+from .arguments import KeyValues
 
 COMPARED_IMAGES = 100
 

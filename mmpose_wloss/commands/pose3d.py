@@ -4,8 +4,9 @@ import argparse
 
 from .. import register_all_modules
 from ..common.checks import whole
+from ..common.configs import change_config
 from ..common.files import check_config_path
-from .arguments import KeyValues, change_config, check_device
+from .arguments import KeyValues, check_device
 
 
 def main(arguments: list[str] | None = None) -> int:

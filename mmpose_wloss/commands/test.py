@@ -1,15 +1,10 @@
 """``python -m mmpose_wloss test CONFIG CHECKPOINT``: evaluate a model."""
 
 from .. import register_all_modules
-from ..common.configs import is_of_class
+from ..common.configs import change_config, is_of_class
 from ..common.errors import UserError
 from ..common.files import check_config_path, existing_checkpoint, replaced_whole
-from .arguments import (
-    analyze_bad_cases,
-    change_config,
-    load_config,
-    run_parser,
-)
+from .arguments import analyze_bad_cases, load_config, run_parser
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,10 +5,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .. import register_all_modules
+from ..common.configs import change_config
 from ..common.errors import UserError
 from ..common.files import check_config_path, existing_checkpoint
 from ..compat.freed_memory import keep_freed_memory
-from .arguments import change_config, load_config, run_parser
+from .arguments import load_config, run_parser
 
 if TYPE_CHECKING:
     from mmengine.config import Config

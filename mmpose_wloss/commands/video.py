@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from .. import register_all_modules
+from ..common.configs import change_config
 from ..common.files import check_config_path, existing_file
 from ..compat.freed_memory import keep_freed_memory
-from .arguments import KeyValues, change_config, check_device
+from .arguments import KeyValues, check_device
 
 
 def main(arguments: list[str] | None = None) -> int:

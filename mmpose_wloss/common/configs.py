@@ -1,8 +1,14 @@
 """What a config names: its components, its data sets, their files."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 # keys of a data set under which annotation files may stand
 ANNOTATION_KEYS = ('ann_file', 'extended_ann_file')
@@ -96,3 +102,33 @@ def add_import(cfg: dict) -> None:
     names = [names] if isinstance(names, str) else list(names)
     if 'mmpose_wloss' not in names:
         cfg['custom_imports'] = dict(imports, imports=[*names, 'mmpose_wloss'])
+
+
+def change_config(cfg: 'Config', options: Mapping[str, Any] | None) -> None:
+    """Change keys of a config, as ``--cfg-options`` says.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        options (Mapping, optional): Values by keys, which are joined by dots. A new
+            key of a part is left to who is built of it.
+
+    Raises:
+        UserError: If the config lacks a part, but has one with nearly this name; or
+            if a key leads into what is no part.
+    """
+    for key, value in (options or {}).items():
+        part, names = cfg, key.split('.')
+        for name in names[:-1] or names:
+            known = list(part.keys()) if hasattr(part, 'keys') else [name]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            if near and name not in known:
+                raise UserError(f'option {key}: the config has no {name!r} '
+                                f'there. Did you mean {near[0]!r}?')
+            if name not in known or not hasattr(part, 'keys'):
+                break
+            part = part[name]
+        try:
+            cfg.merge_from_dict({key: value})
+        except (AttributeError, LookupError, TypeError) as error:
+            raise UserError(f'option {key} does not fit the config: '
+                            f'{error}') from error

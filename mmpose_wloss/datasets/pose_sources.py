@@ -12,7 +12,12 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 from tqdm import tqdm
 
-from ..common.configs import components_of_class, data_sets, without_cache
+from ..common.configs import (
+    change_config,
+    components_of_class,
+    data_sets,
+    without_cache,
+)
 from ..common.errors import UserError
 from ..preflight import class_of, named_files, raise_for_missing
 from .datasets.unlabeled import UnlabeledPoseDataset
@@ -57,7 +62,7 @@ def config_source(path: str, dataset: str | None = None,
         UserError: If there is no such data set, or several; names them.
     """
     config = Config.fromfile(path)
-    config.merge_from_dict(dict(options or {}))
+    change_config(config, options)
     init_default_scope(config.get('default_scope') or 'mmpose')
     loader = config.get('train_dataloader') or {}
     if not loader.get('dataset'):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ..common.errors import UserError
 from ..common.files import replaced_whole
@@ -19,6 +20,8 @@ from .export import OutputNetwork
 from .network import OnnxNetwork, import_package
 
 IN_FLOAT = ('Add', 'BatchNormalization')
+# seconds after which a progress bar shows
+DELAY = 5
 
 
 def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
@@ -60,7 +63,7 @@ def quantize_onnx(file: str, out: str, images: Iterable[Tensor]) -> Path:
     for image in images:
         network.check_size(image)
     inputs = ({network.input_name: image.contiguous().numpy()}
-              for image in images)
+              for image in tqdm(images, 'calibrating', unit='image', delay=DELAY))
     with tempfile.TemporaryDirectory() as folder, _quiet(), \
             replaced_whole(out) as partial:
         prepared = str(Path(folder, 'prepared.onnx'))
@@ -105,7 +108,9 @@ def joint_distance(model: nn.Module, file: str,
     """
     with evaluation(model):
         one, other = (
-            np.concatenate([people.keypoints[..., :2] for image in images
+            np.concatenate([people.keypoints[..., :2]
+                            for image in tqdm(images, 'comparing', unit='image',
+                                              delay=DELAY)
                             for people in model.head.decode(network(image))])
             for network in (OutputNetwork(model), OnnxNetwork(file)))
     return float(np.median(np.linalg.norm(one - other, axis=-1)))

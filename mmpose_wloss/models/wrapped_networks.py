@@ -138,13 +138,22 @@ def read_config(config: str | Config | None, checkpoint: str) -> Config:
     if config is not None:
         check_config_path(config)
         return Config.fromfile(config)
-    meta = _read(checkpoint).get('meta') or {}
+    meta = read_checkpoint(checkpoint).get('meta') or {}
     if 'cfg' not in meta:
         raise UserError(f'{checkpoint} does not hold its config: name that too')
     return Config.fromstring(meta['cfg'], '.py')
 
 
-def _read(checkpoint: str) -> dict:
+def read_checkpoint(checkpoint: str) -> dict:
+    """What a checkpoint holds.
+
+    Args:
+        checkpoint (str): Path or URL.
+
+    Raises:
+        MissingFile: If it is not there.
+        UserError: If it is none.
+    """
     existing_checkpoint(str(checkpoint))
     try:
         return CheckpointLoader.load_checkpoint(
@@ -175,7 +184,7 @@ def load_network(config: str | Config | None, checkpoint: str,
         UserError: If the checkpoint lacks the network or the config, or does not fit.
     """
     config = stock_config(read_config(config, checkpoint))
-    content = _read(checkpoint)
+    content = read_checkpoint(checkpoint)
     state = content.get('state_dict', content)
     name = name or next(iter(networks_in(state)), None)
     if name is not None:

@@ -5,13 +5,14 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmpose.registry import DATASETS, MODELS
 from torch import Tensor
 
 from ..common.configs import without_cache
 from ..common.errors import UserError
+from ..common.state_dicts import load_strictly
 from ..models.hard_views import HardView
+from ..models.wrapped_networks import read_checkpoint
 
 
 def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
@@ -26,11 +27,12 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
         path (str): The picture's path.
         checkpoint (str, optional): Checkpoint of the training; without one the
             teachers have not learned anything.
-        count (int): How many images.
+        count (int): How many images at most.
         seed (int): Seed of what is drawn at random.
 
     Raises:
-        UserError: If the config's model makes no hard views.
+        UserError: If the config's model makes no hard views, or the checkpoint is of
+            another one.
     """
     if 'hard_views' not in config.model:
         raise UserError(f'the model {config.model.type} makes no hard views: only '
@@ -38,11 +40,14 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
     init_default_scope(config.get('default_scope', 'mmpose'))
     torch.manual_seed(seed)
     dataset = DATASETS.build(without_cache(config.train_dataloader.dataset))
-    first = len(dataset) - len(dataset.datasets[-1])
+    unlabeled = len(dataset.datasets[-1])
+    first, count = len(dataset) - unlabeled, min(count, unlabeled)
     batch = pseudo_collate([dataset[first + index] for index in range(count)])
     model = MODELS.build(config.model).eval()
     if checkpoint:
-        load_checkpoint(model, str(checkpoint), map_location='cpu')
+        content = read_checkpoint(checkpoint)
+        load_strictly(model, content.get('state_dict', content), checkpoint,
+                      'Give a checkpoint of this training')
     data = model.data_preprocessor(batch, False)
     _, _, easy = model.teach(data['inputs'], data['data_samples'])
     rows = {'easy view': easy}

@@ -5,7 +5,9 @@ from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.visualization import draw_hard_views
 
 import pytest
+import torch
 from mmengine.config import Config
+from torch import nn
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 FILES = """
@@ -27,6 +29,14 @@ def test_hard_views_of_a_config_are_drawn(coco_root, tmp_path, capsys):
     said = capsys.readouterr().out
     for file in (picture, views):
         assert file.stat().st_size > 5000 and str(file) in said
+
+    # of another model: there is no picture of half of it
+    other = tmp_path / 'other.pth'
+    torch.save(dict(state_dict=nn.Linear(2, 3).state_dict()), other)
+    nowhere = tmp_path / 'other' / 'views.png'
+    with pytest.raises(UserError, match='other.pth'):
+        browse.main([str(config), '--out', str(nowhere), '--checkpoint', str(other)])
+    assert not nowhere.exists()
 
     config.write_text(f"_base_ = {str(DEMO / 'resnet18_mse_annypose.py')!r}" +
                       FILES.format(root=str(coco_root)) +

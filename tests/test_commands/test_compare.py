@@ -257,6 +257,8 @@ def test_what_does_not_fit_is_refused(models, tmp_path):
     with pytest.raises(MissingFile, match='test_dataloader.dataset.ann_file'):
         compare(models, out, options={
             'test_dataloader.dataset.ann_file': 'nowhere.json'})
+    with pytest.raises(UserError, match='test_dataloader'):
+        compare(models, out, options={'test_dataloder.batch_size': 2})
     lacking = tmp_path / 'lacking.py'
     lacking.write_text("model = dict(type='TopdownPoseEstimator')\n")
     with pytest.raises(UserError, match='lacking.py has no test_dataloader'):

@@ -176,6 +176,8 @@ def test_stages_that_do_not_fit(configs, options, tmp_path, name, base, more, na
 def test_missing_files_are_told_before_anything_trains(configs, options, tmp_path):
     with pytest.raises(MissingFile, match='none.py'):
         make_stages([configs[0], 'none.py'], str(tmp_path), options)
+    with pytest.raises(UserError, match='train_cfg'):
+        make_stages(configs, str(tmp_path), options | {'trian_cfg.max_epochs': 1})
     root = {'train_dataloader.dataset.data_root': str(tmp_path / 'none')}
     with pytest.raises(MissingFile, match='none/annotations'):
         make_stages(configs, str(tmp_path), options | root)

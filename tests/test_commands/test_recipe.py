@@ -134,6 +134,13 @@ def test_it_says_what_else_changes(tmp_path, capsys):
     assert 'data_prefix.img: my\n' in printed
 
 
+def test_a_folder_without_images_is_told_before_it_trains(tmp_path, capsys):
+    images = tmp_path / 'images'
+    images.mkdir()
+    main(['semi', STOCK, '--images', str(images), '--out', str(tmp_path / 'mine.py')])
+    assert f'Before it can train: {images} has no image' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('base', ['none.py', 'mmpose::body_2d_keypoint/none.py'])
 def test_a_base_that_is_not_there_is_named(base, tmp_path):
     with pytest.raises((UserError, OSError), match='none'):

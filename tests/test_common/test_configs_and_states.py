@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmpose_wloss.common.configs import (
     annotation_files,
+    change_config,
     components_of_class,
     data_sets,
     is_of_class,
@@ -13,6 +14,7 @@ from mmpose_wloss.common.state_dicts import check_fits, differences, load_strict
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 LSP = dict(type='LSPDataset', data_root='lsp', ann_file='joints.mat',
@@ -38,6 +40,39 @@ def test_components_are_found_by_class_or_name():
     assert not is_of_class(None, 'Linear')
     assert [key for key, _ in components_of_class(NESTED, 'LSPDataset', 'x')
             ] == ['x.dataset.datasets.0', 'x.dataset.datasets.2']
+
+
+def config():
+    return Config(dict(
+        train_cfg=dict(max_epochs=1), model=dict(backbone=dict(depth=18)),
+        pipeline=[dict(type='A')]))
+
+
+def test_options_change_a_config():
+    changed = config()
+    change_config(changed, {
+        'train_cfg.max_epochs': 2, 'model.backbone.deep': True, 'model.neck.a': 1,
+        'val_cfg.b': 3, 'resume': True, 'pipeline.0.type': 'B'})
+    assert changed.train_cfg.max_epochs == 2 and changed.resume
+    assert changed.model == dict(backbone=dict(depth=18, deep=True), neck=dict(a=1))
+    assert changed.val_cfg.b == 3 and changed.pipeline[0].type == 'B'
+
+
+@pytest.mark.parametrize('key, near', [
+    ('trian_cfg.max_epochs', 'train_cfg'), ('model.bakbone.depth', 'backbone'),
+    ('pipelin', 'pipeline')])
+def test_a_part_that_a_config_has_by_nearly_this_name(key, near):
+    changed = config()
+    with pytest.raises(UserError) as error:
+        change_config(changed, {key: 2})
+    assert key in str(error.value) and repr(near) in str(error.value)
+    assert changed.to_dict() == config().to_dict()
+
+
+@pytest.mark.parametrize('key', ['pipeline.7.type', 'train_cfg.max_epochs.x'])
+def test_an_option_that_leads_nowhere(key):
+    with pytest.raises(UserError, match=key):
+        change_config(config(), {key: 2})
 
 
 def test_states_that_do_not_fit_are_told_by_key_and_shape():
