@@ -70,6 +70,9 @@ def _about(frame: FrameType, error: BaseException) -> Iterator[str]:
         yield f'{local["f"]} is cut off or no checkpoint: {_reason(error)}'
     elif (module, name) == ('torch.serialization', 'save'):
         yield f'{local["f"]} cannot be written; is the disk full? {_reason(error)}'
+    elif module == 'mmengine.fileio.backends.local_backend' and name.startswith('put'):
+        yield (f'{local["filepath"]} cannot be written; is the disk full? '
+               f'{_reason(error)}')
     elif (module, name) == ('matplotlib.figure', 'savefig'):
         yield f'{local["fname"]} cannot be written: {_reason(error)}'
     elif module == 'mmengine.registry.build_functions' and 'obj_type' in local:

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.runner.checkpoint import CheckpointLoader, save_checkpoint
 from mmpose.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
@@ -59,8 +59,10 @@ def test_what_is_no_checkpoint(tmp_path, content):
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path):
     (tmp_path / 'x.pth').symlink_to('/dev/full')
-    sentence = sentence_of(torch.save, torch.zeros(100_000), tmp_path / 'x.pth')
-    assert str(tmp_path / 'x.pth') in sentence
+    for save in torch.save, save_checkpoint:
+        sentence = sentence_of(save, dict(x=torch.zeros(100_000)),
+                               str(tmp_path / 'x.pth'))
+        assert str(tmp_path / 'x.pth') in sentence
 
 
 @pytest.mark.parametrize('config, parts', [
