@@ -91,9 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
     if get_device() == 'cpu':
         keep_freed_memory()
     runner = Runner.from_cfg(cfg)
-    if cfg.get('resume'):
-        runner.register_hook(WholeCheckpointHook(
-            cfg.get('load_from') or f'the last checkpoint of {cfg.work_dir}'))
+    runner.register_hook(WholeCheckpointHook(
+        cfg.get('load_from') or f'the last checkpoint of {cfg.work_dir}',
+        part=not cfg.get('resume')))
     runner.train()
     end_process_groups()
     return 0

@@ -13,23 +13,27 @@ class WholeCheckpointHook(Hook):
 
     MMEngine loads what fits, and evaluates or resumes with random numbers for the
     rest. What a checkpoint holds beside the model is left out, as MMEngine does.
-    ``test`` and ``train --resume`` of the command line add it.
+    ``test`` and ``train`` of the command line add it.
 
     Args:
         source (str): What the error calls the checkpoint.
+        part (bool): Whether a part is enough, as for ``load_from``: then only a
+            checkpoint of which no parameter fits is refused.
     """
 
     # others may prepare the checkpoint
     priority = 'LOWEST'
 
-    def __init__(self, source: str = 'the checkpoint'):
+    def __init__(self, source: str = 'the checkpoint', part: bool = False):
         self.source = source
+        self.part = part
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Load it once before MMEngine does.
 
         Raises:
-            UserError: If parameters are missing or have other shapes.
+            UserError: If parameters are missing or have other shapes; with ``part``,
+                if all are missing.
         """
         model, state = model_of(runner), checkpoint.get('state_dict', checkpoint)
         state = {key.removeprefix('module.'): value for key, value in state.items()}
@@ -37,9 +41,12 @@ class WholeCheckpointHook(Hook):
             missing = set(model.load_state_dict(state, strict=False).missing_keys)
         except RuntimeError as error:  # which lists the shapes that differ
             lacking = [line.strip() for line in str(error).splitlines()[1:]]
+            fits = self.part
         else:
-            lacking = [name for name, _ in model.named_parameters() if name in missing]
-        if lacking:
+            names = [name for name, _ in model.named_parameters()]
+            lacking = [name for name in names if name in missing]
+            fits = len(lacking) < len(names) if self.part else not lacking
+        if not fits:
             raise UserError(
                 f'{self.source} is of another model: it does not fit '
                 f'{len(lacking)} parameters, first '

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 
-def load(state):
+def load(state, **options):
     runner = SimpleNamespace(model=nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
-    WholeCheckpointHook('x.pth').after_load_checkpoint(runner, state)
+    WholeCheckpointHook('x.pth', **options).after_load_checkpoint(runner, state)
     return runner.model
 
 
@@ -37,3 +37,11 @@ def test_a_checkpoint_of_another_model(change, part):
         load(dict(state_dict=state))
     assert 'x.pth' in str(error.value) and part in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+    load(dict(state_dict=state), part=True)
+
+
+def test_a_checkpoint_of_which_nothing_fits():
+    state = {f'backbone.{key}': value
+             for key, value in nn.Linear(2, 3).state_dict().items()}
+    with pytest.raises(UserError, match='0.weight'):
+        load(dict(state_dict=state), part=True)
