@@ -77,4 +77,7 @@ def run(verb: str, arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+    # processes that are spawned import a program's file, and so this package, but
+    # no package's __main__ that they know by its name
+    __spec__ = None
     sys.exit(main())

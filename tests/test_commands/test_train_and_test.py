@@ -113,6 +113,14 @@ def test_a_checkpoint_of_another_model_is_not_evaluated(tmp_path, demo_configs):
     assert 'Traceback' not in text
 
 
+def test_processes_that_are_spawned_load_data(tmp_path, demo_configs):
+    run(sys.executable, '-m', 'mmpose_wloss', 'train', demo_configs['mse'],
+        '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1',
+        'train_dataloader.num_workers=1', 'env_cfg.mp_cfg.mp_start_method=spawn',
+        cwd=tmp_path)
+    assert list(tmp_path.glob('work_dirs/mse/epoch_1.pth'))
+
+
 @pytest.mark.parametrize('error, dev_mode, caught', [
     (UserError('mend it'), False, True), (UserError('mend it'), True, False),
     (OSError('full'), False, True), (RuntimeError('a bug'), False, False)])
