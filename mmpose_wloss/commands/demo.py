@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--processes', type=int, default=2,
                         help='processes that render and train')
     parser.add_argument('--full', action='store_true',
-                        help='train all five comparisons')
+                        help='train all five comparisons: half an hour on two cores')
     args = parser.parse_args(arguments)
 
     register_all_modules()
