@@ -321,7 +321,8 @@ class Study:
             spread = (f', seeds of the lower one ± {np.std(bounds[0], ddof=1):.3f}'
                       if len(bounds[0]) > 1 else '')
             lines.append(
-                f'{prefix or "all"}: from {np.mean(bounds[0]):.3f} ({lower}) to '
+                f'{prefix.rstrip(", ") or "all"}: '
+                f'from {np.mean(bounds[0]):.3f} ({lower}) to '
                 f'{np.mean(bounds[1]):.3f} ({upper}): headroom '
                 f'{np.mean(bounds[1]) - np.mean(bounds[0]):.3f}{spread}')
         return lines
@@ -343,7 +344,9 @@ class Study:
             line = [name, baseline, self.figures[key], each.pairs, str(each)]
             if self.headrooms:
                 headroom = self.headroom(name, key)
-                line.append(f'{each.mean / headroom.mean:.0%}' if headroom else '-')
+                # a share of what may be nothing says nothing
+                line.append(f'{each.mean / headroom.mean:.0%}'
+                            if headroom and headroom.significant else '-')
             lines.append(line)
         headings = ['configuration', 'compared with', 'in', 'pairs',
                     'difference [95 %]', *['of the headroom'] * bool(self.headrooms)]

@@ -168,6 +168,13 @@ def test_differences_are_paired_and_shares_of_the_headroom(study):
     assert '0.300' in line and '0.500' in line and '± 0.100' in line
     assert '2 of them take about 1 minutes' in study.duration(
         [('few', 0), ('all', 0), ('new', 0)], 2)
+    # a headroom that may be none has no shares
+    study.add(dict(configuration='all', options={}, seed=3, epochs=10, figures={
+        'coco/AP': 0., 'PCK': 0.}, curve={}, inputs=study.inputs, seconds=60.))
+    study.seeds['few'] = study.seeds['all'] = 4
+    study.add(dict(configuration='few', options={}, seed=3, epochs=10, figures={
+        'coco/AP': .9, 'PCK': .9}, curve={}, inputs=study.inputs, seconds=60.))
+    assert '%' not in study.table_of_differences().partition('\n')[2]
 
 
 def test_a_report_stands_between_two_comments_of_its_page(study, tmp_path):
