@@ -60,7 +60,7 @@ HEADLINES = [
     Headline(
         'fast_model', 'distillation', '300 labels, student, 16 images a step',
         f'300 labels, {distillation.UNLABELED}',
-        ('300 labels alone', 'and a teacher, and 6,000 images without labels'),
+        ('300 labels alone', 'and a teacher, and 8,000 images without labels'),
         'PCK@0.2', 'PCK@0.2', LSPET),
     Headline('rare_poses', *RENDERED, 'rare/error',
              'error of the rarest tenth, % of the box', 'rendered people', lower=True,
