@@ -20,8 +20,9 @@ def balanced_mse_loss(output: Tensor,
         L = -\frac{2 \sigma^2}{B} \sum_i \log \frac{e^{-d_{ii}}}{\sum_j e^{-d_{ij}}},
         \qquad d_{ij} = \frac{1}{2 \sigma^2} \sum_k w_{ik} |p_{ik} - y_{jk}|^2
 
-    over the poses of the batch: a pose has to be nearer to its own target than to the
-    others', where common ones crowd. So what is predicted is pushed away from them.
+    over the poses of the batch with a visible joint: a pose has to be nearer to its own
+    target than to the others', where common ones crowd. So what is predicted is pushed
+    away from them.
     From `Ren et al. 2022 <https://arxiv.org/abs/2203.16427>`_, equation 8 with section
     3.3, where a target is one vector of all coordinates. A joint that pose j lacks is
     as far away as the own one, so it speaks neither for nor against j.
@@ -60,10 +61,13 @@ def balanced_mse_loss(output: Tensor,
     own = (output - target).square()
     others = (output[:, None] - target[None]).square()
     squares = torch.where(visible[None], others, own[:, None])
-    distances = (weights[:, None] * squares).sum(-1)
+    known = visible.any(1)
+    # a pose without a joint is no other target
+    itself = torch.eye(len(output), dtype=torch.bool, device=output.device)
+    distances = (weights[:, None] * squares).sum(-1).masked_fill(
+        ~(known | itself), math.inf)
     scale = 2 * sigma**2
     losses = torch.logsumexp(-distances / scale, 1) + distances.diagonal() / scale
-    known = visible.any(1)
     if isinstance(scale, Tensor):
         scale = scale.detach()  # which only keeps the unit of a squared distance
     return scale * (losses * known).sum() / known.sum().clamp(min=1)

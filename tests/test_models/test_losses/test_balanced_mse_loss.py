@@ -31,14 +31,16 @@ def slow_reference(output, target, visible, sigma):
     for i, seen in enumerate(visible.bool()):
         if not seen.any():
             continue
-        exponents = []
+        exponents = {}
         for j, there in enumerate(visible.bool()):
+            if not there.any():
+                continue
             distance = 0.
             for k in torch.where(seen)[0].tolist():
                 of = j if there[k] else i
                 distance += float(((output[i, k] - target[of, k])**2).sum())
-            exponents.append(math.exp(-distance / (2 * sigma**2)))
-        losses.append(-math.log(exponents[i] / sum(exponents)))
+            exponents[j] = math.exp(-distance / (2 * sigma**2))
+        losses.append(-math.log(exponents[i] / sum(exponents.values())))
     return 2 * sigma**2 * sum(losses) / len(losses)
 
 
@@ -123,6 +125,19 @@ def test_what_an_invisible_joint_holds_does_not_count(nothing):
         results.append((loss.detach(), *torch.autograd.grad(loss, output)))
     torch.testing.assert_close(*results)
     assert (results[0][1][0, 0] == 0).all()
+
+
+def test_people_without_a_joint_are_no_others():
+    output, target, visible = coordinates()
+    output.requires_grad_()
+    alone = balanced_mse_loss(output, target, visible, 1.)
+    gradient, = torch.autograd.grad(alone, output)
+    nobody = torch.zeros_like(visible)
+    beside = balanced_mse_loss(
+        torch.cat([output, output]), torch.cat([target, target]),
+        torch.cat([visible, nobody]), 1.)
+    torch.testing.assert_close(beside, alone)
+    torch.testing.assert_close(torch.autograd.grad(beside, output)[0], gradient)
 
 
 def test_nobody_and_one_pose():

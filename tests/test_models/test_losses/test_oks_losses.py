@@ -107,6 +107,10 @@ def test_half_precision_agrees_with_float32(normalization, dtype):
     assert half[0].dtype == torch.float32 and half[1].dtype == dtype
     torch.testing.assert_close(half[0], full[0])
     torch.testing.assert_close(half[1].float(), full[1], rtol=0.01, atol=1e-4)
+    with torch.autocast('cpu', torch.bfloat16):
+        same = loss(output.float(), target.float(), weights.float())
+    assert same.dtype == torch.float32
+    torch.testing.assert_close(same, full[0])
 
 
 @both
