@@ -114,11 +114,12 @@ def test_joints_of_other_names(config, tmp_path, teacher, mapping):
         train(config, tmp_path)
 
 
-def test_starting_from_a_stock_student(config, tmp_path):
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_starting_from_a_stock_student(config, tmp_path, wrapped):
     config.train_cfg.max_epochs = 1
     config.optim_wrapper.optimizer.lr = 0.
     stock = MODELS.build(config.model.student).state_dict()
-    torch.save(dict(state_dict=stock), tmp_path / 'stock.pth')
+    torch.save(dict(state_dict=stock) if wrapped else stock, tmp_path / 'stock.pth')
     started = train(config, tmp_path / 'out',
                     load_from=str(tmp_path / 'stock.pth'))
     assert all(torch.equal(value, stock[name]) for name, value in

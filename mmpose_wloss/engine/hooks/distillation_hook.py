@@ -84,7 +84,7 @@ class DistillationHook(Hook):
         A training may start from a stock checkpoint of the student, too.
         """
         if not is_resuming(runner):
-            state = checkpoint.get('state_dict', {})
+            state = checkpoint.get('state_dict', checkpoint)
             if not any(key.startswith('student.') for key in state):
                 checkpoint['state_dict'] = {
                     f'student.{key}': value for key, value in state.items()}

@@ -290,7 +290,7 @@ class FastPoseDistiller(BaseModel):
         else:
             output = at_least_float32(
                 self.student(inputs, None, mode='tensor'))
-            if not taught:
+            if not self.unlabeled_weight:
                 # something to go back from, as in other processes
                 losses['loss_distill_unlabeled'] = 0. * sum(
                     part.sum() for part in (

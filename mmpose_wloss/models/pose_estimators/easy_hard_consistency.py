@@ -567,6 +567,7 @@ def neighboring_frames(data_samples: SampleList) -> Tensor:
 
 
 def keypoint_weights(data_samples: SampleList) -> Tensor:
-    """Weights of a batch's joints in shape [B, K]."""
-    return torch.cat([sample.gt_instance_labels.keypoint_weights
-                      for sample in data_samples])
+    """Weights of a batch's joints in shape [B, K], of several levels the last ones."""
+    return torch.stack([
+        sample.gt_instance_labels.keypoint_weights.flatten(0, -2)[-1]
+        for sample in data_samples])

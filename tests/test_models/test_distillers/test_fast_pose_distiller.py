@@ -271,8 +271,9 @@ def test_joints_without_a_label_can_be_taught(tmp_path):
 
 
 @pytest.mark.parametrize('arguments', [
-    dict(), dict(alpha=0., unlabeled_weight=0., teacher_checkpoint='none')],
-    ids=['nobody has a label', 'no weight'])
+    dict(), dict(alpha=0., unlabeled_weight=0., teacher_checkpoint='none'),
+    dict(unlabeled_weight=0.)],
+    ids=['nobody has a label', 'no weight', 'no weight of the unlabeled'])
 def test_where_nothing_is_learned_gradients_are_0(arguments, tmp_path):
     config = heatmap_network()
     model = distiller(config, config, tmp_path, **arguments)

@@ -7,12 +7,15 @@ from mmpose_wloss.models.hard_views.hard_affine import affine_about_center
 from mmpose_wloss.models.hard_views.hard_view import invert, move
 from mmpose_wloss.models.losses import heatmap_consistency_loss
 from mmpose_wloss.models.module_contexts import recorded
+from mmpose_wloss.models.pose_estimators.easy_hard_consistency import keypoint_weights
 
 import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmengine.structures import InstanceData
 from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.structures import PoseDataSample
 from small_networks import (
     INPUT,
     KEYPOINTS,
@@ -477,3 +480,10 @@ def test_a_batch_of_one_kind():
     for labeled, unlabeled, missing in ((4, 0, 'unlabeled'), (0, 4, 'labeled')):
         with pytest.raises(UserError, match=f' {missing}'):
             losses_of(build(), batch_for(heatmap_network(), labeled, unlabeled))
+
+
+def test_weights_of_several_levels_are_one_for_each_joint():
+    samples = [PoseDataSample(gt_instance_labels=InstanceData(
+        keypoint_weights=torch.full(shape, float(index))))
+        for index, shape in enumerate([(1, 3), (2, 1, 3)])]
+    assert keypoint_weights(samples).tolist() == [[0.] * 3, [1.] * 3]
