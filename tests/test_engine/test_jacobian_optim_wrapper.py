@@ -3,7 +3,9 @@
 import copy
 
 from mmpose_wloss.commands.train import train_in_mixed_precision
+from mmpose_wloss.common.awaited_losses import PATIENCE
 from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.engine.optim_wrappers import jacobian_optim_wrapper
 
 import pytest
 import torch
@@ -223,10 +225,31 @@ def test_wrong_arguments(arguments, message):
         wrapper(Vector([1.]), **arguments)
 
 
+def test_processes_whose_losses_differ(monkeypatch):
+    monkeypatch.setattr(jacobian_optim_wrapper, 'all_gather_object',
+                        lambda rows: [rows, ['loss_1']])
+    model = Vector([1.], [2.])
+    with pytest.raises(UserError, match="'loss_0', 'loss_1'.*terms"):
+        model.train_step(ONES, wrapper(model))
+
+
 def test_a_typo():
     model = Vector([1.], [2.])
-    with pytest.raises(UserError, match=r"'loss_0', 'loss_1'.*\['loss_x'\]"):
-        model.train_step(ONES, wrapper(model, terms=['loss_x']))
+    optimizer = wrapper(model, terms=['loss_0', 'loss_x'])
+    with pytest.raises(UserError, match=r"\['loss_x'\].*'loss_0', 'loss_1'"):
+        for _ in range(PATIENCE):
+            model.train_step(ONES, optimizer)
+    assert optimizer.awaited.steps == PATIENCE
+
+
+def test_a_term_that_the_first_batch_lacks():
+    model = Vector([1., 0.], [-1., 1.])
+    model.left_out = (1, )
+    optimizer = wrapper(model, terms=['loss_0', 'loss_1'])
+    model.train_step(ONES, optimizer)
+    model.left_out = ()
+    for _ in range(2 * PATIENCE):
+        model.train_step(ONES, optimizer)
 
 
 def test_a_step_that_goes_past_it():

@@ -2,7 +2,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from mmengine.dist import all_reduce_params, get_world_size
+from mmengine.dist import all_gather_object, all_reduce_params, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -10,6 +10,7 @@ from mmpose.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
 from ...common import checks
+from ...common.awaited_losses import AwaitedLosses
 from ...common.errors import UserError
 from ...common.torchjd import build_torchjd
 from ...models.module_contexts import recorded
@@ -49,7 +50,8 @@ class JacobianOptimWrapper(OptimWrapper):
             the order of the losses.
         terms (list[str], optional): Names of the losses, in order. What else the
             model adds up is one more, ``others``. By default, all that it returns in
-            the first step. A loss that is missing in a batch has the gradient 0.
+            the first step. A loss that is missing in a batch has the gradient 0; one
+            that is missing in 100 steps is an error.
         parallel_chunk_size (int, optional): How many losses to go back from at once,
             by ``torch.vmap``; ``None``: from all. That takes more memory, and not every
             operation can.
@@ -81,6 +83,7 @@ class JacobianOptimWrapper(OptimWrapper):
             checks.whole(1, parallel_chunk_size=parallel_chunk_size)
         self.aggregator = build_torchjd('aggregator', aggregator, terms or ())
         self.terms = terms and list(terms)
+        self.awaited = AwaitedLosses(terms or (), 'JacobianOptimWrapper')
         self.parallel_chunk_size = parallel_chunk_size
         # names of the Jacobian's rows, known from the first step on
         self.rows = None
@@ -156,14 +159,15 @@ class JacobianOptimWrapper(OptimWrapper):
         _, values = self.model.parse_losses(returned[-1])
         losses = {name: self.scale_loss(values[name]) for name in returned[-1]
                   if 'loss' in name}
+        self.awaited.look_for(losses, type(self.model).__name__)
         others = [name for name in losses if name not in (self.terms or losses)]
         if self.rows is None:
             self.rows = [*(self.terms or losses), *[OTHERS] * bool(others)]
-            absent = set(self.terms or ()) - losses.keys()
-            if absent:
+            if any(rows != self.rows for rows in all_gather_object(self.rows)):
                 raise UserError(
-                    f'terms of JacobianOptimWrapper: a {type(self.model).__name__} '
-                    f'returns {sorted(losses)}, but not {sorted(absent)}')
+                    'processes have different losses in the first step, as '
+                    f'{self.rows}: name those that the model may return in terms of '
+                    'JacobianOptimWrapper')
         if others:
             losses[OTHERS] = sum(losses.pop(name) for name in others)
         unknown = losses.keys() - set(self.rows)

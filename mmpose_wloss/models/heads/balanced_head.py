@@ -1,26 +1,23 @@
 """Any head of several losses, with a balancer between them."""
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmpose.models.losses import MultipleLossWrapper
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, Features
 from torch import Tensor
 
+from ...common.awaited_losses import AwaitedLosses
 from ...common.errors import UserError
 from ...compat.private_api import leaves
 from ..losses.loss_balancers.loss_balancer import eager_for_gradient_norms
 from ..module_contexts import recorded
 
-# training steps in which a head may go without a loss that it never returned
-PATIENCE = 100
 # one of the losses that a head adds up
 PART = re.compile(r'.+\[\d+\]')
 
@@ -95,8 +92,8 @@ class BalancedHead(BaseModule):
         # the sum of losses that is taken apart
         self.sum = min(sums, default=None)
         # what the head was not seen to return yet, and for how many steps
-        self.awaited = {*self.terms.values(), *self.kpis.values()}
-        self.awaited_steps = 0
+        self.awaited = AwaitedLosses(
+            (*self.terms.values(), *self.kpis.values()), 'BalancedHead')
         self.head = MODELS.build(head)
         if hasattr(self.head, 'balancer'):
             raise UserError(f'a {type(self.head).__name__} has a balancer of '
@@ -173,7 +170,8 @@ class BalancedHead(BaseModule):
         """
         values = (self._taken_apart if self.sum else self.head.loss)(
             feats, *args, **kwargs)
-        self._check_returned(values)
+        self.awaited.look_for(values, type(self.head).__name__,
+                              self.balancer.learning)
         shared = []
         if self.balancer.measures_gradients:
             shared = (self.head.get_submodule(self.shared_layer).parameters()
@@ -222,21 +220,6 @@ class BalancedHead(BaseModule):
         parts = dict(zip(names, _as_counted(parts, values[self.sum]), strict=True))
         return {name: value for key, each in values.items() for name, value in (
             parts if key == self.sum else {key: each}).items()}
-
-    def _check_returned(self, values: Mapping) -> None:
-        self.awaited.difference_update(values)
-        if not self.awaited or not self.balancer.learning:
-            return
-        self.awaited_steps += 1
-        message = (f'BalancedHead looks for {sorted(self.awaited)}, but a '
-                   f'{type(self.head).__name__} returns {sorted(values)}')
-        if self.awaited_steps >= PATIENCE:
-            raise UserError(f'{message}, and so in {PATIENCE} training steps: '
-                            'is it a typo?')
-        if self.awaited_steps == 1:
-            print_log(f'{message}; it counts as a loss of a batch without '
-                      f'people, but is an error after {PATIENCE} training '
-                      'steps', 'current', logging.WARNING)
 
     def _zero(self, feats: Features) -> Tensor:
         """A loss of 0, with a gradient of 0 for what the head depends on.

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-from mmpose_wloss.models.heads import balanced_head
+from mmpose_wloss.common import awaited_losses
 from mmpose_wloss.models.module_contexts import recorded
 
 import pytest
@@ -407,7 +407,7 @@ def test_wrong_arguments(several, arguments, message):
 def test_a_typo(several, arguments, monkeypatch):
     """A warning in the first training step, an error in the last of 100."""
     lines = []
-    monkeypatch.setattr(balanced_head, 'print_log',
+    monkeypatch.setattr(awaited_losses, 'print_log',
                         lambda line, *_: lines.append(line))
     model = balanced(several(two_losses), balancer='AdaptiveBalancer',
                      **arguments)
