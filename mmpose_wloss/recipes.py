@@ -17,7 +17,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS, MODELS, TRANSFORMS
@@ -146,6 +146,7 @@ def distill(cfg: Config, teacher: str | Mapping, checkpoint: str | None = None,
                      teacher_checkpoint=checkpoint or _zoo_checkpoint(teacher),
                      student=cfg.model, alpha=alpha, **options)
     if images is None:
+        _of_labels(cfg.train_dataloader, labels, batch_size)
         return _complete(cfg, 'DistillationHook')
     _mix(cfg, images, labels, batch_size, source_ratio)
     return _complete(cfg, 'DistillationHook', 'UnreadableImagesHook')
@@ -219,6 +220,9 @@ def draw_rare_poses(cfg: Config, file: str | Path | None = None,
         sampler['densities'] = [
             None if _type(source) == 'UnlabeledPoseDataset' else file
             for source in loader.dataset.datasets]
+    elif any(components_of_class(loader, 'UnlabeledPoseDataset')):
+        raise UserError(f'draw_rare_poses: a {_type(sampler)} mixes labeled and '
+                        'unlabeled images. Take an EpochMultiSourceSampler')
     elif _type(sampler) == 'DefaultSampler':
         loader['sampler'] = dict(type='PoseDensitySampler', file=file)
     else:
@@ -453,33 +457,41 @@ def _mix(cfg: Config, images: str | Path | Mapping, labels: str | Path | None,
          batch_size: int | None, source_ratio: Sequence[float] | None) -> None:
     """Mix unlabeled samples into the batches."""
     loader = cfg.train_dataloader
-    labeled = loader.dataset
     # the sampler repeats what is short
-    while is_of_class(labeled, 'RepeatDataset'):
-        labeled = labeled.dataset
+    labeled = _of_labels(loader, labels, batch_size)
     if not is_of_class((labeled.get('pipeline') or [None])[-1], 'PackPoseInputs'):
         raise UserError('train_dataloader.dataset.pipeline must end in '
                         'PackPoseInputs')
     metainfo = labeled.get('metainfo') or DATASETS.get(_type(labeled)).METAINFO
-    if labels is not None:
-        if 'ann_file' not in labeled:
-            raise UserError(f'labels: a {_type(labeled)} has no ann_file')
-        labeled.ann_file = _below(labeled.get('data_root'), labels)
     cfg.unlabeled = _unlabeled(images, labeled, metainfo)
     cfg.labeled = dict(labeled, pipeline=labeled.pipeline[:-1])
     loader.dataset = dict(
         type='CombinedDataset', metainfo=metainfo,
         datasets=[cfg.labeled, cfg.unlabeled],
         pipeline=[dict(type='PackSemiSupervisedPoseInputs')])
-    if batch_size is not None:
-        whole(batch_size=batch_size)
-    cfg.batch_size = loader.batch_size = batch_size or loader.batch_size
+    cfg.batch_size = loader.batch_size
     if source_ratio is not None:
         loader.sampler = dict(
             type='EpochMultiSourceSampler', batch_size=cfg.batch_size,
             source_ratio=list(source_ratio))
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or []
                         if 'switch_pipeline' not in hook]
+
+
+def _of_labels(loader: ConfigDict, labels: str | Path | None,
+               batch_size: int | None) -> ConfigDict:
+    """Give a loader an annotation file and a batch size; returns the labeled set."""
+    labeled = loader.dataset
+    while is_of_class(labeled, 'RepeatDataset'):
+        labeled = labeled.dataset
+    if labels is not None:
+        if 'ann_file' not in labeled:
+            raise UserError(f'labels: a {_type(labeled)} has no ann_file')
+        labeled.ann_file = _below(labeled.get('data_root'), labels)
+    if batch_size is not None:
+        whole(batch_size=batch_size)
+        loader.batch_size = batch_size
+    return labeled
 
 
 def _hard_views(dataset: dict) -> tuple[dict, dict]:

@@ -135,6 +135,9 @@ def made(args: argparse.Namespace) -> 'Config':
     options = nested.to_dict()
     boxes, folder = given.pop('boxes', None), given.pop('image_folder', None)
     if boxes or folder:
+        if 'images' not in given:
+            raise UserError('--boxes and --image-folder are of --images, which is '
+                            'missing')
         given['images'] = dict(ann_file=given['images'])
         if boxes:
             given['images']['bbox_file'] = boxes

@@ -9,9 +9,13 @@ from ..common.checks import positive
 from ..common.errors import UserError
 from .datasets.unlabeled import read_coco
 
-# a word, a letter between others that are none, or a capital at a word's end
-SIDE = re.compile('left|right|Left|Right|LEFT|RIGHT|(?<![A-Za-z])[lrLR](?![A-Za-z])'
-                  '|(?<=[a-z])[LR](?![A-Za-z])')
+# how names have sides, the surest first: a word; a letter alone, or a capital at a
+# word's end; a letter before or behind capitals; one at the beginning
+SIDES = [re.compile(pattern) for pattern in (
+    'left|right|Left|Right|LEFT|RIGHT|(?<![A-Za-z])[lrLR](?![A-Za-z])'
+    '|(?<=[a-z])[LR](?![A-Za-z])',
+    '(?<![A-Za-z])[lrLR](?=[A-Z])|(?<=[A-Z])[LR](?![A-Za-z])',
+    '^[lr](?=[a-z])')]
 OTHER = dict(left='right', Left='Right', LEFT='RIGHT', l='r', L='R')
 OTHER |= {right: left for left, right in OTHER.items()}
 
@@ -46,8 +50,11 @@ def other_side(name: str, names: Sequence[str]) -> str:
 
     Its name has right for left, R for L, and the like.
     """
-    mirrored = SIDE.sub(lambda match: OTHER[match[0]], name)
-    return mirrored if mirrored != name and mirrored in names else ''
+    for side in SIDES:
+        mirrored = side.sub(lambda match: OTHER[match[0]], name)
+        if mirrored != name and mirrored in names:
+            return mirrored
+    return ''
 
 
 def metainfo_of_category(category: dict, sigma: float = 0.05) -> dict:

@@ -28,24 +28,31 @@ def pose_weights(dataset: Sized, file: str) -> np.ndarray:
 
     Raises:
         MissingFile: If there is no such file.
-        UserError: If it is of other annotations or joints, or lacks a sample.
+        UserError: If it is of other annotations or joints, or lacks a sample; or if a
+            data set reads a folder.
     """
     artifact = PoseDensityArtifact.load(file)
     for each in walk_datasets(dataset):
         if not wrapped_by(each):
             artifact.check_joints(joint_names(each.metainfo),
                                   f'the data set {each.metainfo["dataset_name"]}')
+            if not all(annotation_files(each)):
+                raise UserError(
+                    f'{file} has weights by the ids of annotations, but a '
+                    f'{type(each).__name__} of {each.data_prefix} has no ann_file: '
+                    'give it the one that the density is of')
             artifact.check_annotations(annotation_files(each))
     weights = artifact.by_id()
     # a sample of several people has several
-    ids = np.array([dataset.get_data_info(index)['id']
-                    for index in range(len(dataset))])
-    if ids.ndim > 1 or not weights.keys() >= set(ids.tolist()):
+    ids = [np.asarray(dataset.get_data_info(index)['id'])
+           for index in range(len(dataset))]
+    if any(each.ndim for each in ids) or not (
+            weights.keys() >= {each.item() for each in ids}):
         raise UserError(
             f'{file} has no weights for all samples of '
             f'{type(dataset).__name__}: fit a density to the people that are trained '
             'on, one a sample')
-    return np.array([weights[each] for each in ids.tolist()])
+    return np.array([weights[each.item()] for each in ids])
 
 
 def draw_by_weights(weights: np.ndarray, count: int,
@@ -255,6 +262,12 @@ class EpochMultiSourceSampler(MultiSourceSampler):
                             f'so it does not go with densities={densities}')
         self.weights = [pose_weights(each, file) if file else None
                         for each, file in zip(dataset.datasets, densities, strict=True)]
+        for source, weights in enumerate(self.weights):
+            if weights is not None and len(weights) != self.lengths[source]:
+                raise UserError(
+                    f'densities: source {source} of the CombinedDataset has '
+                    f'{len(weights)} samples, but counts {self.lengths[source]} by its '
+                    'sample_ratio_factor: leave that out')
 
     def __iter__(self) -> Iterator[int]:
         """The indices of this rank's samples in the epoch."""

@@ -165,6 +165,13 @@ def test_which_data_set_of_a_config(run, tmp_path, people):
         write_config(config, *datasets)
         out, _ = fit(run, config, *arguments)
         assert f'{KEY}.1' in out and f'written: {file}' in out
+    # what a sampler draws by
+    for sampler in (f'file={WEIGHTS["file"]!r}, type="PoseDensitySampler"',
+                    f'densities=[None, {WEIGHTS["file"]!r}]'):
+        write_config(config, unlabeled, plain)
+        with config.open('a') as text:
+            text.write(f'\ntrain_dataloader["sampler"] = dict({sampler})\n')
+        assert f'written: {WEIGHTS["file"]}' in fit(run, config)[0]
     config.write_text('model = dict()')
     assert 'train_dataloader' in run('fit', config)[2]
 

@@ -32,6 +32,9 @@ COMMANDS = {
         semi_supervised(cfg, BOXES, 'PoseCons', 'few.json', teacher='eval'),
     f'distill {STOCK} --teacher teacher.py --checkpoint t.pth': lambda cfg:
         distill(cfg, 'teacher.py', 't.pth'),
+    f'distill {STOCK} --teacher teacher.py --checkpoint t.pth --labels few.json '
+    '--batch-size 7': lambda cfg: distill(
+        cfg, 'teacher.py', 't.pth', labels='few.json', batch_size=7),
     f'weigh {STOCK} --file w.npz --options bandwidth=0.6': lambda cfg:
         weigh_poses(cfg, 'w.npz', bandwidth=0.6),
     f'draw {STOCK} --options mode=repeat_factor': lambda cfg:
@@ -102,7 +105,10 @@ def test_a_file_is_overwritten_by_force_only(tmp_path):
     (f'balance {DEKR} --device-targets', 'SPR'),
     (f'balance {DEKR} --cache ram', 'top-down'),
     (f'balance {DEKR} --balancer Adaptive', 'AdaptiveBalancer'),
-    (f'focus {STOCK} --loss FocusMSE', 'FocusMSELoss')])
+    (f'focus {STOCK} --loss FocusMSE', 'FocusMSELoss'),
+    (f'distill {STOCK} --teacher t.py --checkpoint t.pth --boxes b.json', '--images'),
+    (f'distill {STOCK} --teacher t.py --checkpoint t.pth --batch-size 0',
+     'batch_size')])
 def test_what_a_recipe_does_not_take_is_named(command, named, tmp_path):
     with pytest.raises(UserError, match=named):
         main([*command.split(), '--out', str(tmp_path / 'mine.py')])

@@ -40,7 +40,9 @@ def ann_file(tmp_path):
 @pytest.mark.parametrize('left, right', [
     ('left_eye', 'right_eye'), ('eye left', 'eye right'), ('leftear', 'rightear'),
     ('Left-Ear', 'Right-Ear'), ('PAW_LEFT', 'PAW_RIGHT'), ('l_hip', 'r_hip'),
-    ('L_F_Paw', 'R_F_Paw'), ('pawL', 'pawR'), ('thumb.l', 'thumb.r')])
+    ('L_F_Paw', 'R_F_Paw'), ('pawL', 'pawR'), ('thumb.l', 'thumb.r'),
+    ('LEye', 'REye'), ('lShoulder', 'rShoulder'), ('lhip', 'rhip'), ('EYEL', 'EYER'),
+    ('left_rear', 'right_rear')])
 def test_other_sides(left, right):
     names = [left, 'tail', 'l', right]
     assert (other_side(left, names), other_side(right, names)) == (right, left)

@@ -371,6 +371,25 @@ def test_a_source_is_drawn_by_its_density(people):
             EpochMultiSourceSampler(both, 4, [3, 1], densities=densities, **arguments)
 
 
+def test_sources_of_another_length_than_their_people(people):
+    dataset, file, _ = people
+    both = combined(3, 2, sample_ratio_factor=[2., 1.])
+    both.datasets[0], both._lens[0] = dataset, 2 * len(dataset)
+    with pytest.raises(UserError, match=f'{len(dataset)} samples.*{2 * len(dataset)}'):
+        EpochMultiSourceSampler(both, 4, [3, 1], densities=[file, None])
+
+
+def test_people_without_ids_have_no_weights(people):
+    dataset, file, _ = people
+    # images of several people
+    dataset.get_data_info = lambda index: dict(id=list(range(1 + index % 2)))
+    with pytest.raises(UserError, match='one a sample'):
+        PoseDensitySampler(dataset, file)
+    dataset.ann_file = ''
+    with pytest.raises(UserError, match='CocoDataset.*ann_file'):
+        PoseDensitySampler(dataset, file)
+
+
 def test_a_density_of_other_people_is_refused(people, coco_root):
     dataset, file, _ = people
     others = DATASETS.build(dict(
