@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmpose.codecs import MSRAHeatmap, UDPHeatmap
+from mmpose.codecs.base import BaseKeypointCodec
+from mmpose.registry import KEYPOINT_CODECS
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
@@ -15,6 +18,7 @@ from ..common.configs import components_of_class, without_cache
 from ..common.errors import UserError
 from ..datasets.transforms.device_targets import draw_device_targets
 from ..datasets.transforms.pose_density_weights import multiply_pose_weights
+from ..models.wrapped_networks import stock_config
 
 
 class Target(NamedTuple):
@@ -32,12 +36,23 @@ class Target(NamedTuple):
     heatmap: np.ndarray | None
 
 
-def target_of(sample: PoseDataSample, size: tuple[int, int]) -> Target | None:
+def codec_of(config: Config) -> BaseKeypointCodec | None:
+    """What encodes the targets of a training, of several levels the last one's."""
+    head = stock_config(config).model.get('head') or {}
+    decoder = (head.get('head') or head).get('decoder')
+    return decoder and KEYPOINT_CODECS.build(
+        decoder[-1] if isinstance(decoder, list) else decoder)
+
+
+def target_of(sample: PoseDataSample, size: tuple[int, int],
+              codec: BaseKeypointCodec | None = None) -> Target | None:
     """Read a sample's target: heatmaps, SimCC or coordinates.
 
     Args:
         sample (PoseDataSample): A sample of a batch.
         size (tuple[int, int]): Width and height of its input.
+        codec (BaseKeypointCodec, optional): What encoded it. Without it, joints are
+            right to half a pixel of the heatmap.
 
     Returns:
         Target: ``None`` where it has no target of these kinds, as without labels.
@@ -56,12 +71,15 @@ def target_of(sample: PoseDataSample, size: tuple[int, int]) -> Target | None:
         height, width = heatmaps.shape[1:]
         # the middle of a disk where offsets stand beside
         peaks = [np.argwhere(each == each.max()).mean(0)[::-1] for each in heatmaps]
-        joints = (np.stack(peaks) + 0.5) / (width, height) * size
+        # where pixel 0 lies on the input: others round down and decode to the middle
+        middle = not isinstance(codec, (MSRAHeatmap, UDPHeatmap))
+        joints = (np.stack(peaks) + 0.5 * middle) * getattr(
+            codec, 'scale_factor', size / (width, height))
         return Target(joints, weights, heatmaps[weights > 0].max(
             0, initial=0.))
     if 'keypoint_x_labels' in labels:
         axes = [labels[f'keypoint_{axis}_labels'][0].numpy() for axis in 'xy']
-        joints = np.stack([(each.argmax(1) + 0.5) / each.shape[1] for each in axes], 1)
+        joints = np.stack([each.argmax(1) / each.shape[1] for each in axes], 1)
         return Target(joints * size, weights, None)
     if 'keypoint_labels' in labels:
         joints = labels.keypoint_labels[0].numpy()[:, :2]
@@ -87,6 +105,8 @@ def draw_batch(config: Config, path: str, count: int = 8, seed: int = 0) -> None
     init_default_scope(config.get('default_scope', 'mmpose'))
     loader = dict(config.train_dataloader, num_workers=0, persistent_workers=False,
                   dataset=without_cache(config.train_dataloader.dataset))
+    for key in ('prefetch_factor', 'multiprocessing_context'):  # of workers
+        loader.pop(key, None)
     np.random.seed(seed)
     batch = next(iter(Runner.build_dataloader(loader, seed=seed)))
     samples = batch['data_samples']
@@ -97,7 +117,8 @@ def draw_batch(config: Config, path: str, count: int = 8, seed: int = 0) -> None
         'PoseDensityHook')]
     multiply_pose_weights(samples, float(any(weighs)))
     draw_device_targets(samples, 'cpu')
-    people = [(image, target_of(sample, (image.shape[2], image.shape[1])))
+    codec = codec_of(config)
+    people = [(image, target_of(sample, (image.shape[2], image.shape[1]), codec))
               for image, sample in zip(batch['inputs'], samples, strict=True)]
     labeled = [each for each in people if each[1] is not None][:count]
     if not labeled:

@@ -1,3 +1,4 @@
+from mmpose_wloss.codecs import HourglassHeatmap
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.visualization import batch_sheet
 
@@ -5,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
-from mmpose.codecs import MSRAHeatmap, RegressionLabel, SimCCLabel, UDPHeatmap
+from mmpose.codecs import (
+    MegviiHeatmap,
+    MSRAHeatmap,
+    RegressionLabel,
+    SimCCLabel,
+    UDPHeatmap,
+)
 from mmpose.structures import MultilevelPixelData, PoseDataSample
 
 SIZE = (64, 48)
@@ -30,19 +37,26 @@ def plain(maps):
 
 @pytest.mark.parametrize('codec, fields', [
     (MSRAHeatmap(**HEATMAPS), plain), (UDPHeatmap(**HEATMAPS), plain),
+    (MSRAHeatmap(SIZE, (16, 12), sigma=1.), plain),
+    (UDPHeatmap(SIZE, (16, 12), sigma=1.), plain),
+    (MegviiHeatmap(SIZE, (16, 12), kernel_size=5), plain),
+    (HourglassHeatmap(SIZE, (16, 12), sigma=1.), plain),
     (UDPHeatmap((64, 48), (64, 48), heatmap_type='combined'), plain),
     (MSRAHeatmap(**HEATMAPS), lambda maps: MultilevelPixelData(
         heatmaps=[maps[:, ::4, ::4], maps])),
     (SimCCLabel(SIZE, sigma=2., simcc_split_ratio=2.), None),
     (RegressionLabel(SIZE), None)])
 def test_a_target_tells_where_joints_are(codec, fields):
-    target = batch_sheet.target_of(sample_of(codec, fields), SIZE)
+    target = batch_sheet.target_of(sample_of(codec, fields), SIZE, codec)
     assert target.weights.tolist() == [1, 1, 0]
     # half a pixel is the grid's
-    assert np.abs(target.joints - JOINTS[0])[:2].max() <= 1.5
+    step = np.array(getattr(codec, 'scale_factor', 1))
+    assert (np.abs(target.joints - JOINTS[0])[:2] <= 0.5 * step + 1e-5).all()
     if fields:
         # of who is weighted alone
-        assert target.heatmap[20, 10] > 0.5 > target.heatmap[5, 60]
+        y, x = (JOINTS[0, 0] / step).round().astype(int)[::-1]
+        assert target.heatmap[y, x] > 0.5 > target.heatmap[
+            tuple((JOINTS[0, 2] / step).astype(int)[::-1])]
     else:
         assert target.heatmap is None
 
@@ -58,6 +72,7 @@ def test_a_batch_without_known_targets_is_told(monkeypatch, tmp_path):
         PoseDataSample(gt_instance_labels=InstanceData())])
     monkeypatch.setattr(batch_sheet.Runner, 'build_dataloader',
                         lambda loader, seed: [batch])
-    config = batch_sheet.Config(dict(train_dataloader=dict(dataset=dict(type='any'))))
+    config = batch_sheet.Config(dict(
+        model={}, train_dataloader=dict(dataset=dict(type='any'), prefetch_factor=2)))
     with pytest.raises(UserError, match='gt_instance_labels'):
         batch_sheet.draw_batch(config, tmp_path / 'a.png')
