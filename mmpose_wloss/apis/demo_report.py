@@ -45,7 +45,7 @@ PROBLEMS = {
         'A good model that is too slow',
         'The network that fits a phone learns less from the same labels.',
         'python -m mmpose_wloss recipe distill BASE.py --teacher TEACHER.py '
-        '--checkpoint teacher.pth --out mine.py', 'distillation'),
+        '--checkpoint teacher.pth --images my/images --out mine.py', 'distillation'),
     'rare_poses': Problem(
         'Common poses drown rare ones',
         'Networks fail at handstands, and a mean over people hardly tells.',
