@@ -61,7 +61,8 @@ def load_config(args: argparse.Namespace) -> 'Config':
         args (argparse.Namespace): What the parser gave.
 
     Raises:
-        UserError: If it has no hook that draws and pictures are asked for.
+        UserError: If it has no hook that draws and pictures are asked for, or the
+            work directory is a file.
     """
     from mmengine.config import Config
 
@@ -70,6 +71,8 @@ def load_config(args: argparse.Namespace) -> 'Config':
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(
         Path('work_dirs', Path(args.config).stem))
+    if Path(cfg.work_dir).is_file():
+        raise UserError(f'--work-dir {cfg.work_dir} is a file: name a folder')
     # bad cases are shown by a hook of their own
     show = args.show and not getattr(args, 'badcase', False)
     if show or args.show_dir:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from .errors import UserError
 from .hooks import model_of
 
-SHOWN = 5
+SHOWN = 3
 
 
 def differences(state: Mapping[str, Tensor],
@@ -43,10 +43,9 @@ def check_fits(state: Mapping[str, Tensor], needed: Mapping[str, Tensor],
     """
     differing = differences(state, needed)
     if differing:
-        lines = '\n'.join(f'  {line}' for line in differing[:SHOWN])
         raise UserError(
-            f'{source} is of another model: {len(differing)} of its '
-            f'parameters differ, first\n{lines}\n{advice}')
+            f'{source} is of another model: {len(differing)} of its parameters '
+            f'differ, first {"; ".join(differing[:SHOWN])}. {advice}')
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str,

@@ -105,6 +105,14 @@ def test_an_error_that_a_user_can_mend_has_no_traceback(tmp_path):
     assert 'curriculum' in text
 
 
+def test_a_work_directory_that_is_a_file(tmp_path, demo_configs):
+    (tmp_path / 'work').touch()
+    parser = run_parser('train', '')
+    with pytest.raises(UserError, match='work is a file'):
+        load_config(parser.parse_args([
+            str(demo_configs['mse']), '--work-dir', str(tmp_path / 'work')]))
+
+
 def test_a_checkpoint_of_another_model_is_not_evaluated(tmp_path, demo_configs):
     torch.save(dict(state_dict=dict(a=torch.zeros(1))), tmp_path / 'x.pth')
     text = run(sys.executable, '-m', 'mmpose_wloss', 'test', demo_configs['mse'],
