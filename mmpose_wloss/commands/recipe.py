@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import register_all_modules
 from ..common.errors import MissingFile, UserError
-from ..common.files import check_config_path, write_whole
+from ..common.files import check_config_path, list_images, write_whole
 from .arguments import KeyValues
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
     for line in [*([FIT] if args.recipe in ('weigh', 'draw') else []), TRAIN]:
         print(f'  {line.format(out)}')
     try:
+        images = getattr(args, 'images', None)
+        if images and Path(images).is_dir():
+            list_images(images, recursive=True)
         check_components(cfg)
         check_files(cfg, ['train', 'val'])
     except UserError as error:

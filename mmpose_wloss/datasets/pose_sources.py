@@ -16,7 +16,6 @@ from ..common.configs import (
     change_config,
     components_of_class,
     data_sets,
-    is_of_class,
     without_cache,
 )
 from ..common.errors import UserError
@@ -84,12 +83,10 @@ def config_source(path: str, dataset: str | None = None,
         raise UserError(f'{path} has {what}. Choose one by --dataset:{choices}')
     density = dict(config.get('pose_density') or {})
     sampler = loader.get('sampler') or {}
-    trained_on = tuple(dict.fromkeys([
+    trained_on = tuple(dict.fromkeys(filter(None, [
         *(step['file'] for _, step in components_of_class(
             loader, 'PoseDensityWeights')),
-        *(each for each in (sampler.get('file') if is_of_class(
-            sampler, 'PoseDensitySampler') else None, *(
-                sampler.get('densities') or ())) if each)]))
+        sampler.get('file'), *(sampler.get('densities') or ())])))
     file = density.pop('file', None) or (
         trained_on[0] if len(trained_on) == 1 else None)
     return PoseSource(keys[0], datasets[keys[0]], file, trained_on, density)

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmpose.codecs import MSRAHeatmap, UDPHeatmap
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
+from ..codecs import pixel_origin
 from ..common.configs import components_of_class, without_cache
 from ..common.errors import UserError
 from ..datasets.transforms.device_targets import draw_device_targets
@@ -71,10 +71,10 @@ def target_of(sample: PoseDataSample, size: tuple[int, int],
         height, width = heatmaps.shape[1:]
         # the middle of a disk where offsets stand beside
         peaks = [np.argwhere(each == each.max()).mean(0)[::-1] for each in heatmaps]
-        # where pixel 0 lies on the input: others round down and decode to the middle
-        middle = not isinstance(codec, (MSRAHeatmap, UDPHeatmap))
-        joints = (np.stack(peaks) + 0.5 * middle) * getattr(
-            codec, 'scale_factor', size / (width, height))
+        origin, scale = (
+            (pixel_origin(codec), codec.scale_factor) if hasattr(codec, 'scale_factor')
+            else (0.5, size / (width, height)))
+        joints = (np.stack(peaks) + origin) * scale
         return Target(joints, weights, heatmaps[weights > 0].max(
             0, initial=0.))
     if 'keypoint_x_labels' in labels:

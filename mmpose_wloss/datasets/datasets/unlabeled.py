@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config
 from mmengine.dataset import force_full_init
 from mmengine.fileio import get_local_path, isdir
 from mmpose.datasets.datasets import CocoDataset
@@ -146,14 +145,6 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
     hooks = ('UnreadableImagesHook', )
     # whether the hook tells of unreadable images
     reported = False
-
-    @classmethod
-    def check_config(cls, component: dict, key: str, cfg: Config) -> None:
-        """Check that a folder of images without ``ann_file`` has images."""
-        prefix = component.get('data_prefix') or {}
-        folder = Path(component.get('data_root') or '', prefix.get('img') or '')
-        if prefix.get('img') and not component.get('ann_file') and folder.is_dir():
-            list_images(folder, True)
 
     def __init__(self, ann_file: str = '', bbox_file: str | None = None,
                  data_mode: str = 'topdown', test_mode: bool = False,

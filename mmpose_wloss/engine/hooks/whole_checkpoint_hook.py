@@ -18,7 +18,7 @@ class WholeCheckpointHook(Hook):
     Args:
         source (str): What the error calls the checkpoint.
         part (bool): Whether a part is enough, as for ``load_from``: then only a
-            checkpoint of which no parameter fits is refused.
+            checkpoint that has no parameter of the model is refused.
     """
 
     # others may prepare the checkpoint

@@ -1,8 +1,7 @@
 import torch
-from mmpose.codecs import MegviiHeatmap
 from torch import Tensor, nn
 
-from ....codecs import HourglassHeatmap
+from ....codecs import pixel_origin
 from ...hard_views.hard_view import rescale, warp
 from ...losses.consistency_losses import heatmap_consistency_loss
 from ..soft_argmax import soft_argmax
@@ -22,10 +21,7 @@ class HeatmapOutputs(KeypointOutputs):
     def __init__(self, head: nn.Module):
         super().__init__(head)
         self.scale = tuple(float(x) for x in self.decoder.scale_factor)
-        # where a heatmap's pixel 0 lies on the input, in its own pixels:
-        # these round down and decode to the middle
-        self.origin = 0.5 if isinstance(
-            self.decoder, (MegviiHeatmap, HourglassHeatmap)) else 0.
+        self.origin = pixel_origin(self.decoder)
 
     def stages(self, output: Output) -> list[Tensor]:
         """The heatmaps of each stage."""
