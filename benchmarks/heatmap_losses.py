@@ -44,7 +44,6 @@ LOSSES = {
     # the linear one is focal γ=1 δ=1
     'HWL, power': loss('HeatmapWeightingMSELoss', function='power'),
     'Rank & Sort': loss('RankSortLoss'),
-    'Rank & Sort, spatial': loss('RankSortLoss', instance_weight=0.),
     'expected OKS': loss('ExpectedOKSLoss', sigmas=LSPDataset.METAINFO['sigmas']),
 }
 # four times the pixels, and a joint still covers as many
@@ -54,8 +53,7 @@ LARGE = {
     'model.head.decoder.heatmap_size': [48, 48],
     'train_dataloader.dataset.dataset.pipeline.5.encoder.heatmap_size': [48, 48],
 }
-IN_LARGE = ('MSE', 'focal γ=1 δ=1', 'AdaptiveWing', 'focal γ=2 δ=0.1', 'Rank & Sort',
-            'expected OKS')
+IN_LARGE = ('MSE', 'focal γ=1 δ=1', 'AdaptiveWing', 'Rank & Sort')
 SETTINGS = {
     '24 × 24': LOSSES,
     '48 × 48': {name: {**LARGE, **LOSSES[name]} for name in IN_LARGE},

@@ -47,12 +47,13 @@ WEIGHTS = {
     'no weights': {},
     "the source's": dict(weights='source'),
     'tempered': dict(weights='tempered'),
-    'leave-one-out': dict(weights='leave-one-out'),
+}
+# of heatmaps alone
+MORE_WEIGHTS = {
+    **{name: dict(weights=name)
+       for name in ('leave-one-out', 'smoothed', 'denseweight')},
     'tempered, second half': dict(weights='tempered', begin=EPOCHS // 2),
 }
-
-# they come last
-MORE_WEIGHTS = {name: dict(weights=name) for name in ('smoothed', 'denseweight')}
 DRAWN = ('tempered', 'repeat factors', 'effective numbers')
 BALANCED = 'DeepPose, balanced MSE'
 
@@ -103,13 +104,14 @@ CONFIGURATIONS = {
     **{f'{network}, {FEWER}': {**options(network), 'labels': 2000}
        for network in NETWORKS},
     f'heatmap, {SPECIALIST}': {**COMMON, **EVALUATION, **SPECIALIST_DATA},
-    **{f'{network}, drawn, {name}': drawn(network, name)
-       for name in DRAWN for network in NETWORKS},
+    **{f'{network}, drawn, tempered': drawn(network, 'tempered')
+       for network in NETWORKS},
+    **{f'heatmap, drawn, {name}': drawn('heatmap', name) for name in DRAWN[1:]},
     BALANCED: {
         **COMMON, **EVALUATION,
         'config': 'configs/lspet/deeppose_efficientnet_lite0_balanced_lspet.py'},
-    **{f'{network}, {name}': options(network, **MORE_WEIGHTS[name])
-       for name in MORE_WEIGHTS for network in NETWORKS},
+    **{f'heatmap, {name}': options('heatmap', **weights)
+       for name, weights in MORE_WEIGHTS.items()},
 }
 # their differences tell whom weights help, and who pays
 OF_BINS = ('rare/PCK@0.2', 'rare/error', 'middle/error', 'common/error', 'slope')
