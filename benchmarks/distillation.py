@@ -117,11 +117,10 @@ STUDY = Study(
 def measure_costs() -> None:
     """Speeds of teacher and students beside their accuracy, in one run.
 
-    Of the first seeds, if they were trained on this machine.
+    Of the first seeds with all labels, if they were trained on this machine.
     """
     trainings = {name: STUDY.training(name, 0) for name in (
-        f'{labels}, {kind}' for labels in LABELS
-        for kind in ('teacher', 'student', UNLABELED))}
+        f'{ALL}, {kind}' for kind in ('teacher', LARGER, UNLABELED))}
     if not all(each.done() for each in trainings.values()):
         return
     register_all_modules()

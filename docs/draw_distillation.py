@@ -1,11 +1,9 @@
-"""Draw docs/images/distillation_heatmaps.png and distillation_alpha.png.
+"""Draw docs/images/distillation_heatmaps.png.
 
-The former shows networks of the embedded data set, which are trained first where
-they are not there (python -m mmpose_wloss render dataset --out data/annypose); the
-latter the rows of the study: python benchmarks/distillation.py
+It shows networks of the embedded data set, which are trained first where they are not
+there. Before: python -m mmpose_wloss render dataset --out data/annypose
 """
 
-import sys
 from pathlib import Path
 
 from mmpose_wloss.trainings import Training, run_trainings
@@ -16,12 +14,7 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / 'benchmarks'))
-
-from distillation import ALL, ALPHAS, STUDY  # noqa: E402
-from figures import draw_comparison  # noqa: E402
-
-IMAGES = ROOT / 'docs' / 'images'
+PICTURE = ROOT / 'docs' / 'images' / 'distillation_heatmaps.png'
 
 
 def one_of_each_class(dataset: BaseDataset, count: int) -> list[int]:
@@ -59,28 +52,9 @@ def draw_heatmaps() -> None:
     predictions = {
         name: predict(training.config, training.checkpoint()[1], samples)
         for name, training in trainings.items()}
-    draw_predictions(predictions, IMAGES / 'distillation_heatmaps.png',
-                     heatmaps=True)
-
-
-def draw_alphas() -> None:
-    """PCK of the student by alpha, a dot a seed."""
-    rows = STUDY.by_configuration()
-    names = {'0: labels alone': f'{ALL}, student',
-             **{f'{alpha:g}': f'{ALL}, distilled, alpha {alpha:g}'
-                for alpha in sorted(ALPHAS)},
-             'the teacher itself': f'{ALL}, teacher'}
-    draw_comparison(
-        {label: {text: {'seeds': [row['figures'][figure]
-                                  for row in rows.get(name, ())]}
-                 for text, name in names.items()}
-         for figure, label in STUDY.figures.items()},
-        IMAGES / 'distillation_alpha.png',
-        'A student of LSP-extended, by alpha', 'test')
+    draw_predictions(predictions, PICTURE, heatmaps=True)
+    print(f'drawn: {PICTURE.relative_to(ROOT)}')
 
 
 if __name__ == '__main__':
     draw_heatmaps()
-    draw_alphas()
-    print(f'drawn: {IMAGES / "distillation_heatmaps.png"}, '
-          f'{IMAGES / "distillation_alpha.png"}')
