@@ -33,7 +33,7 @@ def person(number, density=50., error=5., image=None, visible=None, joints=17,
     flat = np.concatenate([keypoints[0], 2 * shown[0, :, None]], 1).ravel()
     sample = PoseDataSample(metainfo=dict(
         id=number, img_id=image, img_path=f'data/images/{image:03d}.jpg',
-        ori_shape=(100, 120), category_id=1, raw_ann_info=dict(
+        ori_shape=(100, 120), category_id=np.array(1), raw_ann_info=dict(
             id=number, image_id=image, category_id=1, iscrowd=0, area=8000.,
             bbox=[0., 0., 100., 80.], num_keypoints=int(shown.sum()),
             keypoints=flat.tolist(), **annotation)))

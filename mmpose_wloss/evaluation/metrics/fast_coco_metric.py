@@ -80,7 +80,9 @@ class FastCocoMetric(CocoMetric):
                            for one in of_image]
 
     def _result(self, instance: dict) -> dict:
-        result = dict(image_id=instance['img_id'], category_id=instance['category_id'],
+        # which stock data sets hold as an array
+        category = int(instance['category_id'])
+        result = dict(image_id=instance['img_id'], category_id=category,
                       keypoints=instance['keypoints'].ravel().tolist(),
                       score=float(instance['score']))
         if 'bbox' in instance:
