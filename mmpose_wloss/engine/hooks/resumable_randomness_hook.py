@@ -23,7 +23,7 @@ class ResumableRandomnessHook(Hook):
     Iteration-based loops replay their data loader when they resume; they need a seed
     in the config, workers (``num_workers`` above 0), and this hook for what the
     training process draws, which it seeds with each iteration. A ``worker_init_fn``
-    of the config's own is left to seed as it does.
+    of the config's own is left to seed as it does, and a sampler to its ``seed``.
     """
 
     priority = 'VERY_HIGH'
@@ -37,6 +37,9 @@ class ResumableRandomnessHook(Hook):
         self.seed = seeds[0]
         if self.seeds_epochs:
             loader = runner.train_dataloader
+            config = runner.cfg.get('train_dataloader', {}).get('sampler', {})
+            if config.get('seed') is not None:
+                return
             for sampler in (loader.sampler,
                             getattr(loader.batch_sampler, 'sampler', None)):
                 if hasattr(sampler, 'seed'):

@@ -85,6 +85,16 @@ def test_epochs_and_seeds_draw_anew(config, tmp_path, workers):
     assert not set(images) & set(other)
 
 
+def test_a_samplers_own_seed_counts(config, tmp_path):
+    config.train_dataloader.sampler.seed = 5
+    first, other = (drawn(config, tmp_path / name, randomness=dict(seed=seed))
+                    for seed, name in enumerate(('first', 'other')))
+    assert [each[:2] for each in first] == [each[:2] for each in other]
+    config.train_dataloader.sampler.seed = 6
+    changed = drawn(config, tmp_path / 'changed', randomness=dict(seed=0))
+    assert [each[:2] for each in changed] != [each[:2] for each in first]
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_a_repeated_sample_is_augmented_anew(config, tmp_path, workers):
     loader = config.train_dataloader
