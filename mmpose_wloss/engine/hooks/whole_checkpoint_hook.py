@@ -1,3 +1,5 @@
+import re
+
 from mmengine.hooks import Hook
 from mmpose.registry import HOOKS
 
@@ -5,6 +7,8 @@ from ...common.errors import UserError
 from ...common.hooks import model_of
 
 SHOWN = 5
+# a line of torch's error
+SHAPES = re.compile(r'size mismatch for ([^:\s]+):.*')
 
 
 @HOOKS.register_module()
@@ -37,16 +41,22 @@ class WholeCheckpointHook(Hook):
         """
         model, state = model_of(runner), checkpoint.get('state_dict', checkpoint)
         state = {key.removeprefix('module.'): value for key, value in state.items()}
+        missing, differing = set(), {}
+        handle = model.register_load_state_dict_post_hook(
+            lambda _, keys: missing.update(keys.missing_keys))
         try:
-            missing = set(model.load_state_dict(state, strict=False).missing_keys)
-        except RuntimeError as error:  # which lists the shapes that differ
-            lacking = [line.strip() for line in str(error).splitlines()[1:]]
-            fits = self.part
-        else:
-            names = [name for name, _ in model.named_parameters()]
-            lacking = [name for name in names if name in missing]
-            fits = len(lacking) < len(names) if self.part else not lacking
-        if not fits:
+            model.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            differing = {line[1]: line[0].rstrip('.')
+                         for line in SHAPES.finditer(str(error))}
+            if not differing:
+                raise
+        finally:
+            handle.remove()
+        # buffers are not among them: checkpoints of old versions lack some
+        names = [name for name, _ in model.named_parameters()]
+        lacking = [*differing.values(), *(name for name in names if name in missing)]
+        if lacking and (not self.part or missing.union(differing).issuperset(names)):
             raise UserError(
                 f'{self.source} is of another model: it does not fit '
                 f'{len(lacking)} parameters, first '
