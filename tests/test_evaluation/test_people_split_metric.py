@@ -53,6 +53,17 @@ def test_coco_metric_counts_in_its_file(tmp_path):
         2, 3, 1, 3]
 
 
+def test_other_categories_are_no_people(tmp_path):
+    file = write_coco(tmp_path / 'val.json', people(17), dict(category_id=2))
+    content = json.loads(Path(file).read_text())
+    content['categories'].append(dict(id=2, name='ball'))
+    Path(file).write_text(json.dumps(content))
+    for files in (None, file):
+        result = evaluate(split(dict(COCO, ann_file=file), people_files=files),
+                          people(17))
+        assert result['single_person/samples'] == 5
+
+
 def test_people_are_counted_in_files_of_each_format(tmp_path):
     mpii = [dict(image=f'{image:03d}.jpg', center=[number, 1.], scale=2.,
                  joints=[], joints_vis=[])

@@ -101,10 +101,12 @@ class PeopleSplitMetric(MetricWrapper):
             return counts
         for metric in self.metrics:
             if isinstance(metric, CocoMetric) and metric.coco is not None:
+                person = metric.coco.getCatIds(catNms=['person'])
                 # a crowd is of several
                 return {record['image']: sum(
                     1 + bool(one.get('iscrowd'))
-                    for one in metric.coco.imgToAnns[record['img_id']])
+                    for one in metric.coco.imgToAnns[record['img_id']]
+                    if not person or one['category_id'] in person)
                     for record in records}
         if not any(evaluated.values()):
             raise UserError(
