@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.dataset import BaseDataset
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
@@ -92,3 +93,11 @@ def keep_module_versions(part: OrderedDict, state: Mapping[str, Tensor],
         (key[len(place):], value)
         for key, value in getattr(state, '_metadata', {}).items()
         if f'{key}.'.startswith(place))
+
+
+def place_in_sources(dataset: BaseDataset, index: int) -> tuple[int, int]:
+    """The data set of a ``CombinedDataset`` that has a sample, and its index there.
+
+    mmpose has no public way to it without the sample's image.
+    """
+    return dataset._get_subset_index(index)

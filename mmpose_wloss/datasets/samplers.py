@@ -13,7 +13,7 @@ from ..common.errors import UserError
 from ..pose_density import PoseDensityArtifact, effective_sample_size
 from .poses import annotation_files, joint_names
 from .transforms.quick_transforms import share_metainfo
-from .wrapped_datasets import walk_datasets, wrapped_by
+from .wrapped_datasets import annotation_id, walk_datasets, wrapped_by
 
 
 def pose_weights(dataset: Sized, file: str) -> np.ndarray:
@@ -29,7 +29,7 @@ def pose_weights(dataset: Sized, file: str) -> np.ndarray:
     Raises:
         MissingFile: If there is no such file.
         UserError: If it is of other annotations or joints, or lacks a sample; or if a
-            data set reads a folder.
+            data set reads a folder, or draws its samples at random.
     """
     artifact = PoseDensityArtifact.load(file)
     for each in walk_datasets(dataset):
@@ -44,8 +44,7 @@ def pose_weights(dataset: Sized, file: str) -> np.ndarray:
             artifact.check_annotations(annotation_files(each))
     weights = artifact.by_id()
     # a sample of several people has several
-    ids = [np.asarray(dataset.get_data_info(index)['id'])
-           for index in range(len(dataset))]
+    ids = [np.asarray(annotation_id(dataset, index)) for index in range(len(dataset))]
     if any(each.ndim for each in ids) or not (
             weights.keys() >= {each.item() for each in ids}):
         raise UserError(

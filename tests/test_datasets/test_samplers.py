@@ -402,3 +402,22 @@ def test_a_density_of_other_people_is_refused(people, coco_root):
         PoseDensitySampler(dataset, file)
     with pytest.raises(UserError, match='density fit'):
         PoseDensitySampler(dataset, file + '.no')
+
+
+def test_weights_need_no_images(people):
+    dataset, file, weights = people
+
+    def combined_people(**arguments):
+        # its pipeline would read images, which are not there
+        config = dict(type='CocoDataset', data_root=dataset.data_root,
+                      ann_file='annotations/person_keypoints_train2017.json',
+                      data_prefix=dict(img='nowhere/'),
+                      pipeline=[dict(type='LoadImage')])
+        return DATASETS.build(dict(
+            type='CombinedDataset', datasets=[config, config],
+            metainfo=dict(from_file='configs/_base_/datasets/coco.py'), **arguments))
+
+    sampler = PoseDensitySampler(combined_people(), file)
+    np.testing.assert_array_equal(sampler.weights, [*weights, *weights])
+    with pytest.raises(UserError, match='sample_ratio_factor'):
+        PoseDensitySampler(combined_people(sample_ratio_factor=[2., 1.]), file)
