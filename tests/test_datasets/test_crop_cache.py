@@ -2,10 +2,11 @@ import json
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets import CropStore, UnlabeledPoseDataset, reach_of
-from mmpose_wloss.datasets.crop_cache import build
+from mmpose_wloss.datasets.crop_cache import build, cache
 from mmpose_wloss.datasets.crop_cache.plan import plan
 from mmpose_wloss.datasets.crop_cache.reach import Reach
 from mmpose_wloss.datasets.crop_cache.store import IN_FILE, STORED, TO_DO
@@ -537,3 +538,30 @@ def test_memory_is_given_back(coco_root, tmp_path):
     assert os.path.exists(path)
     del crops
     assert not os.path.exists(path)
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    _, content = cv2.imencode('.png', np.random.default_rng(0).integers(
+        0, 255, (60, 40, 3), np.uint8))
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b'/caf\xe9.png')).write_bytes(content)
+    except OSError:
+        pytest.skip('this file system has names in UTF-8 alone')
+    config = dict(type='UnlabeledPoseDataset', data_root=str(folder),
+                  data_prefix=dict(img=''), pipeline=pipeline(box=BOX[:1])[:-1],
+                  metainfo=dict(from_file='configs/_base_/datasets/coco.py'))
+    crops = cached(config, tmp_path / 'crops')
+    assert store_of(crops).entries['state'].tolist() == [STORED]
+    expected, image = (each[0]['img'].astype(int)
+                       for each in (DATASETS.build(config), crops))
+    assert np.abs(expected - image).mean() < 2
+
+
+def test_without_locks_of_files(tmp_path, monkeypatch):
+    """As on Windows, where no folder can be opened."""
+    monkeypatch.setattr(cache, 'fcntl', None)
+    monkeypatch.setattr(os, 'open', None)
+    with cache._lock(tmp_path):
+        pass

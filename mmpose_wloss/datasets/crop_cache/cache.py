@@ -172,7 +172,7 @@ def _digest(paths: Sequence[str], root: str, boxes: np.ndarray) -> str:
     sizes = {path: os.path.getsize(path) if os.path.isfile(path) else -1
              for path in dict.fromkeys(paths)}
     names = (f'{path.removeprefix(root)} {sizes[path]}' for path in paths)
-    return hashlib.sha256('\n'.join(names).encode() + boxes.tobytes()).hexdigest()
+    return hashlib.sha256(os.fsencode('\n'.join(names)) + boxes.tobytes()).hexdigest()
 
 
 def _name(dataset: BaseDataset) -> str:
@@ -183,14 +183,16 @@ def _name(dataset: BaseDataset) -> str:
 @contextmanager
 def _lock(path: str | Path) -> Iterator[None]:
     """Be the only process that has this file or folder locked."""
+    if fcntl is None:
+        yield
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print_log(f'Another process makes crops in {path}', 'current')
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print_log(f'Another process makes crops in {path}', 'current')
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -122,7 +122,7 @@ class CropStore:
 
 def digest_of_name(path: str, root: str) -> int:
     """A number that tells images apart, wherever they are."""
-    return zlib.crc32(path.removeprefix(root).encode())
+    return zlib.crc32(os.fsencode(path.removeprefix(root)))
 
 
 def _padded(size: int) -> int:
