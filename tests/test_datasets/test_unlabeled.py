@@ -529,3 +529,14 @@ def test_arguments_that_do_not_fit(coco_root, tmp_path, arguments, error,
 def test_annotation_files_that_do_not_fit(coco_root, tmp_path, change, message):
     with pytest.raises(UserError, match=f'annotations.json.*{message}'):
         unlabeled(coco_root, change(annotations_of(coco_root)), folder=tmp_path)
+
+
+def test_intervals_count_ids_that_are_numbers(coco_root, tmp_path):
+    content = json.loads((coco_root / ANN_FILE).read_text())
+    for each in (*content['images'], *content['annotations']):
+        key = 'image_id' if 'image_id' in each else 'id'
+        each[key] = f'a{each[key]}'
+    samples = unlabeled(coco_root, content, folder=tmp_path)
+    assert [samples[index]['img_id'] for index in range(2)] == ['a1', 'a2']
+    with pytest.raises(UserError, match='sample_interval=2.*annotations.json.*a1'):
+        unlabeled(coco_root, content, folder=tmp_path, sample_interval=2)

@@ -215,8 +215,14 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
         else:
             raise UserError('there is nothing to load: give an ann_file, or as '
                             "data_prefix['img'] a folder to take every image of")
-        data_list = [sample for sample in data_list if self.sample_interval == 1
-                     or sample['img_id'] % self.sample_interval == 0]
+        if self.sample_interval > 1:
+            try:
+                data_list = [sample for sample in data_list
+                             if int(sample['img_id']) % self.sample_interval == 0]
+            except ValueError as error:
+                raise UserError(
+                    f'sample_interval={self.sample_interval} counts image ids, but '
+                    f'those of {self.ann_file} are no whole numbers: {error}') from None
         return data_list if self.clip_length == 1 else self._clips(data_list)
 
     def _clips(self, data_list: list[dict]) -> list[dict]:
