@@ -119,3 +119,11 @@ def test_keypoints_without_depth_or_in_meters_are_refused():
     flat = pose.copy()
     flat[..., 2] = np.nan
     assert np.isnan(codec().encode(flat)['keypoint_labels'][..., 2]).all()
+
+
+def test_a_few_joints_may_be_as_deep_as_the_root():
+    pose = random_pose(5)
+    pose[..., 2] = np.nan
+    pose[..., 11:13, 2] = -1.2, 1.2
+    labels = codec().encode(pose)['keypoint_labels'][..., 2]
+    np.testing.assert_allclose(labels[..., 11:13], [[.4994, .5006]], atol=1e-5)

@@ -161,8 +161,8 @@ def scaled(factor: float):
     (every('keypoints_3d', lambda pose: None), "'keypoints_3d'"),
     (one('camera', lambda camera: None), 'annotation 3 .*image 3 '),
     (every('keypoints_3d', lambda pose: [[None] * 3] * 17), r'\(11, 12\)'),
-    (every('keypoints_3d', scaled(.001)), 'millimeters.* 1000$'),
-    (every('keypoints_3d', scaled(.1)), 'millimeters.* 10$'),
+    (every('keypoints_3d', scaled(.001)), ' 1000;.*check_unit'),
+    (every('keypoints_3d', scaled(.1)), ' 10;.*check_unit'),
     (one('keypoints_3d', moved([2000, 0, 0])),
      r'1 of 6 .*: annotation 3 by \d+ px'),
     (every('keypoints_3d', moved([0, 0, -9000])),
@@ -177,3 +177,14 @@ def test_annotations_that_do_not_fit(content, write, change, named):
     change(content)
     with pytest.raises(UserError, match=f'train2017.json.*{named}'):
         dataset(write(content))
+
+
+@pytest.mark.parametrize('factor', [.1, .01])
+def test_what_is_smaller_than_people(coco_root, content, write, factor):
+    people = dataset(coco_root)
+    every('keypoints_3d', scaled(factor))(content)
+    for small, info in zip(dataset(write(content), check_unit=False), people,
+                           strict=True):
+        np.testing.assert_allclose(
+            small['lifting_target'], factor * info['lifting_target'], rtol=1e-4,
+            atol=1e-3)

@@ -55,6 +55,8 @@ class CocoStyle3DDataset(CropCaching, CocoDataset):
     Args:
         root_joints (Sequence[int]): The joints whose mean is the root; by
             default the hips of COCO.
+        check_unit (bool): Refuse poses that are smaller than people, as if they were
+            in meters or centimeters. Poses of hands or faces need ``False``.
         **kwargs: As in ``CocoDataset``, except ``data_mode='bottomup'`` and
             ``bbox_file``.
 
@@ -64,8 +66,9 @@ class CocoStyle3DDataset(CropCaching, CocoDataset):
     """
 
     def __init__(self, *args, root_joints: Sequence[int] = (11, 12),
-                 **kwargs) -> None:
+                 check_unit: bool = True, **kwargs) -> None:
         self.root_joints = tuple(root_joints)
+        self.check_unit = check_unit
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -92,10 +95,12 @@ class CocoStyle3DDataset(CropCaching, CocoDataset):
         targets, visible, boxes = (
             np.concatenate([sample[key] for sample in annotated])
             for key in ('lifting_target', 'lifting_target_visible', 'bbox'))
-        where = f"{self.ann_file}: 'keypoints_3d'"
-        if millimeters_per_unit(targets, visible, where) != 1:
-            raise UserError(f'{where} must be in millimeters, but they seem '
-                            'to be in meters. Multiply them by 1000')
+        factor = millimeters_per_unit(targets, visible) if self.check_unit else 1
+        if factor != 1:
+            raise UserError(
+                f"{self.ann_file}: 'keypoints_3d' must be in millimeters, but by the "
+                f'size of people they are not. Multiply them by {factor}; or set '
+                'check_unit=False, if they are of hands or faces')
         errors = np.concatenate([projection_errors(
             sample['keypoints'][..., :2], sample['keypoints_visible'],
             sample['keypoints_3d'], sample['camera_param'])

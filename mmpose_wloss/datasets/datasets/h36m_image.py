@@ -285,8 +285,10 @@ def _load_annotation(path: str) -> dict[str, np.ndarray]:
             f'the shapes {shapes}, but should have {expected}')
     poses, root = arrays['S'], Human36mImageDataset.ROOT_JOINTS
     arrays['unit'] = millimeters_per_unit(
-        poses[..., :3] - poses[:, root, :3], poses[..., 3] * poses[:, root, 3],
-        f"{path}: 'S'")
+        poses[..., :3] - poses[:, root, :3], poses[..., 3] * poses[:, root, 3])
+    if arrays['unit'] == 10:
+        raise UserError(f"{path}: 'S' must be in meters or millimeters, but by the "
+                        'size of people it is not. Multiply it by 10')
     return arrays
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from ...common.camera import project
 from ...common.errors import UserError
 
-# joints' median distance from the root is shorter in meters, and longer in
-# millimeters
+# the median distance of people's joints from the root is shorter in meters, and longer
+# in millimeters
 METERS, MILLIMETERS = 10, 100
 # how far projected joints may be off: pixels, and part of the box
 PIXELS, PART_OF_BOX = 5, 0.05
@@ -49,17 +49,15 @@ def pose3d_fields(keypoints: np.ndarray, keypoints_3d: np.ndarray,
         root_depth=root[:, 0, 2])
 
 
-def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray,
-                         where: str) -> float:
-    """Factor to mm of poses [..., 3] relative to their root, by their size."""
+def millimeters_per_unit(lifting_target: np.ndarray, visible: np.ndarray) -> int:
+    """Factor to mm of people's poses [..., 3] relative to their root, by their size.
+
+    1000 from meters, 10 from what is closer to centimeters.
+    """
     distances = np.linalg.norm(lifting_target[visible > 0], axis=-1)
     # the root itself says nothing
     distance = np.median(distances[distances > 0])
-    if METERS <= distance <= MILLIMETERS:
-        raise UserError(
-            f'{where} must be in millimeters, but half of the joints are '
-            f'closer than {distance:.3g} to their root. Multiply them by 10')
-    return 1000. if distance < METERS else 1.
+    return 1000 if distance < METERS else 10 if distance <= MILLIMETERS else 1
 
 
 def projection_errors(keypoints: np.ndarray, visible: np.ndarray,
