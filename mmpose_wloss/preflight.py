@@ -43,6 +43,8 @@ from .common.files import read_json
 
 REGISTRIES = (DATA_SAMPLERS, DATASETS, EVALUATORS, HOOKS, KEYPOINT_CODECS, METRICS,
               MODELS, TRANSFORMS, VISUALIZERS)
+# MMPose's, for ViTPose
+LAYER_DECAY = 'LayerDecayOptimWrapperConstructor'
 # relative to data_root, and relative to the working directory
 FILE_KEYS = ('ann_file',)
 OWN_FILE_KEYS = ('bbox_file', 'headbox_file')
@@ -86,6 +88,7 @@ def check_components(cfg: Config) -> None:
         if check is not None:
             check(component, key, cfg)
     check_joints(cfg)
+    check_layer_decay(cfg)
 
 
 def check_joints(cfg: Config) -> None:
@@ -114,6 +117,24 @@ def check_joints(cfg: Config) -> None:
             f'the head has out_channels={head["out_channels"]}, but the data set '
             f'{metainfo["dataset_name"]!r} has {joints} joints. Set out_channels, or, '
             "for joints of your own, the data sets' metainfo")
+
+
+def check_layer_decay(cfg: Config) -> None:
+    """Check that rates by layer find the layers of networks within a model.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserError: If the stock constructor looks for them, which does not know them.
+    """
+    model = cfg.get('model') or {}
+    constructor = (cfg.get('optim_wrapper') or {}).get('constructor')
+    if constructor == LAYER_DECAY and ('network' in model or 'student' in model):
+        raise UserError(
+            f'optim_wrapper.constructor={constructor} finds no layer in a '
+            f'{model["type"]}: all would learn at the rate of the head. Set it to '
+            f'Wrapped{constructor}')
 
 
 def metainfo_of(dataset: dict) -> dict | None:

@@ -35,7 +35,7 @@ from .datasets import UnlabeledPoseDataset
 from .datasets.datasets.crop_caching import CropCaching
 from .models.heads.keypoint_outputs import check_weighted, keypoint_outputs
 from .pose_density import PoseDensity
-from .preflight import metainfo_of
+from .preflight import LAYER_DECAY, metainfo_of
 
 HARD_VIEWS = (dict(type='JointCutout'), dict(type='HardAffine'))
 # of so many joints JointCutout hides 4, of fewer joints fewer
@@ -105,8 +105,8 @@ def semi_supervised(cfg: Config, images: str | Path | Mapping,
     _check_options(method, options)
     if hard_views is None:
         hard_views = _hard_views(cfg.train_dataloader.dataset)
-    cfg.model = dict(type=method, network=cfg.model,
-                     hard_views=copy.deepcopy(list(hard_views)), **options)
+    _wrap(cfg, type=method, network=cfg.model,
+          hard_views=copy.deepcopy(list(hard_views)), **options)
     _mix(cfg, images, labels, batch_size, source_ratio)
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key):
@@ -142,9 +142,9 @@ def distill(cfg: Config, teacher: str | Mapping, checkpoint: str | None = None,
     if is_of_class(cfg.model.head, 'MSPNHead'):
         raise UserError('distill: an MSPNHead learns heatmaps of several sizes, but '
                         'a teacher gives one')
-    cfg.model = dict(type='FastPoseDistiller', teacher=teacher,
-                     teacher_checkpoint=checkpoint or _zoo_checkpoint(teacher),
-                     student=cfg.model, alpha=alpha, **options)
+    _wrap(cfg, type='FastPoseDistiller', teacher=teacher,
+          teacher_checkpoint=checkpoint or _zoo_checkpoint(teacher),
+          student=cfg.model, alpha=alpha, **options)
     if images is None:
         _of_labels(cfg.train_dataloader, labels, batch_size)
         return _complete(cfg, 'DistillationHook')
@@ -389,6 +389,13 @@ def _begin(cfg: Config) -> Config:
         raise UserError('the config has no model')
     add_import(cfg)
     return cfg
+
+
+def _wrap(cfg: Config, **model) -> None:
+    """Put the network into a model, where its optimizer is to find its layers."""
+    cfg.model = model
+    if cfg.get('optim_wrapper', {}).get('constructor') == LAYER_DECAY:
+        cfg.optim_wrapper.constructor = f'Wrapped{LAYER_DECAY}'
 
 
 def _complete(cfg: Config, *hooks: str) -> Config:

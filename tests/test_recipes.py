@@ -7,6 +7,7 @@ from mmpose_wloss.commands.recipe import load_base, text_over
 from mmpose_wloss.common.config_text import without_scope
 from mmpose_wloss.common.configs import without_cache
 from mmpose_wloss.common.errors import UserError
+from mmpose_wloss.preflight import check_layer_decay
 from mmpose_wloss.recipes import (
     LINEAR_LOSSES,
     NONLINEAR_LOSSES,
@@ -86,6 +87,7 @@ def test_a_recipe_fits_a_family_or_says_why_not(stock):
         assert without_scope(written.to_dict()) == without_scope(config.to_dict())
         assert set(base.custom_imports.imports if 'custom_imports' in base else ()
                    ) < set(config.custom_imports.imports)
+        check_layer_decay(config)
         if 'ViTPose' not in stock:
             # of mmpretrain
             with torch.device('meta'):
