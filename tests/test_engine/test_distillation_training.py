@@ -77,8 +77,10 @@ def test_the_student_is_a_stock_network(config, tmp_path):
         assert 'teacher' not in file.with_suffix('.py').read_text()
 
 
-def test_resuming_with_another_teacher_or_student(config, tmp_path, teacher):
+@pytest.mark.parametrize('alpha', [0., 0.5])
+def test_resuming_with_another_teacher_or_student(config, tmp_path, teacher, alpha):
     config = without_validation(config)
+    config.model.alpha = alpha
     config.train_cfg.max_epochs = 1
     train(config, tmp_path)
     config.train_cfg.max_epochs = 2
@@ -98,14 +100,17 @@ def test_resuming_with_another_teacher_or_student(config, tmp_path, teacher):
         train(config, tmp_path, resume=True)
 
 
+@pytest.mark.parametrize('alpha', [0., 0.5])
 @pytest.mark.parametrize('mapping', [None, [(0, 0), (5, 5)]])
-def test_joints_of_other_names(config, tmp_path, teacher, mapping):
+def test_joints_of_other_names(config, tmp_path, teacher, mapping, alpha):
     names = {index: f'joint {index}' for index in range(17)}
     content = torch.load(teacher['teacher_checkpoint'])
     content['meta'] = dict(dataset_meta=dict(keypoint_id2name=names))
     torch.save(content, tmp_path / 'other.pth')
     config.model.teacher_checkpoint = str(tmp_path / 'other.pth')
     config.model.keypoint_mapping = mapping
+    # unlabeled images alone are taught, or all
+    config.model.alpha = alpha
     config.train_cfg.max_epochs = 1
     if mapping is None:
         with pytest.raises(UserError, match="joint 0.*nose"):

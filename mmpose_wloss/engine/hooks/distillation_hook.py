@@ -8,6 +8,8 @@ from ...common.errors import UserError
 from ...common.hooks import model_of
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
+from ...datasets import UnlabeledPoseDataset
+from ...datasets.wrapped_datasets import walk_datasets
 from ...models.distillers import FastPoseDistiller
 from ...models.distillers.frozen_teacher import FrozenTeacher
 from ...models.wrapped_networks import save_networks
@@ -36,10 +38,19 @@ class DistillationHook(Hook):
         """Compare the names of joints, as far as the teacher has names."""
         model = self._model(runner)
         model.hook_ran = True
+        self._load_teacher(runner)
         if not model.has_teacher:
             return
         for teacher in getattr(model.teacher, 'teachers', [model.teacher]):
             self._compare_joints(runner, teacher)
+
+    def _load_teacher(self, runner) -> None:
+        """Load a teacher that teaches unlabeled samples alone before the first one."""
+        model = self._model(runner)
+        if model.unlabeled_weight > 0 and any(
+                isinstance(each, UnlabeledPoseDataset)
+                for each in walk_datasets(runner.train_dataloader.dataset)):
+            model.load_teacher()
 
     @staticmethod
     def _compare_joints(runner, teacher: FrozenTeacher) -> None:
@@ -91,6 +102,7 @@ class DistillationHook(Hook):
             return
         check_same_model(runner, checkpoint, 'with the same student only')
         model = self._model(runner)
+        self._load_teacher(runner)
         before = checkpoint.get('meta', {}).get('teacher')
         if (before is not None and model.has_teacher
                 and before['digest'] != model.teacher.digest):

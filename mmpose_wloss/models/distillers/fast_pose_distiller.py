@@ -204,7 +204,7 @@ class FastPoseDistiller(BaseModel):
     def init_weights(self) -> None:
         """Initialize the student and load the teacher, where a training begins.
 
-        With ``alpha=0``, the first unlabeled sample loads it, if there is one.
+        With ``alpha=0``, DistillationHook loads it if there are unlabeled samples.
         """
         super().init_weights()
         if self.alpha > 0 or self.feature_loss:
