@@ -128,13 +128,14 @@ def rank_people(predictor: TopdownPredictor, artifact: PoseDensityArtifact,
 
 def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: str,
                   out: str | Path, count: int = 100,
-                  category: dict | None = None) -> None:
+                  category: dict | None = None) -> PoseDensityArtifact:
     """Write a ranking for annotation tools, for eyes and for a training.
 
     - ``ranking.csv``: all people, in order.
     - ``to_label.json``: the first ones with their predicted joints, in COCO's format.
     - ``people.json``, ``draws.npz``: all people, in the same format, and how often a
-      training is to draw each, for :class:`EpochMultiSourceSampler`.
+      training is to draw each, for :class:`EpochMultiSourceSampler`. The latter is
+      not written if a handful of people would carry the training.
     - ``to_label.jpg``: the first ones in their images.
 
     Args:
@@ -144,6 +145,9 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
         out (str or Path): The folder to write; it is made.
         count (int): How many the first ones are.
         category (dict, optional): As of :func:`coco_of`.
+
+    Returns:
+        PoseDensityArtifact: What ``draws.npz`` holds, or would.
     """
     whole(count=count)
     out, poses, order = Path(out), ranking.poses, ranking.order
@@ -166,15 +170,22 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
         coco_of(ranking, np.arange(len(order)), images, category)))
     density = copy.copy(artifact.density)
     density.log_density = density.held_out = ranking.log_density
-    density.weights, density.density_error = (
-        density.weights_of(ranking.log_density), None)
-    PoseDensityArtifact(
+    density.density_error = None
+    density.weights = density.weights_of(
+        poses.keypoints, poses.visible, image_sizes=ranking.sizes.astype(float),
+        boxes=poses.boxes if density.with_boxes else None)
+    draws = PoseDensityArtifact(
         poses.ids, density.weights, ranking.log_density, density,
         artifact.joint_names, poses.metainfo['dataset_name'], (everybody.name, ),
-        digest_of_file(everybody)).save(out / 'draws.npz')
+        digest_of_file(everybody))
+    if draws.is_carried_by_few():
+        (out / 'draws.npz').unlink(missing_ok=True)
+    else:
+        draws.save(out / 'draws.npz')
     save_figure(draw_crops(poses, {
         row: f'{ranking.scores[row]:.2f}' for row in order[:SHEET].tolist()},
         'label these next: predicted poses and their scores'), out / 'to_label.jpg')
+    return draws
 
 
 def labeled_category(config: Config, joints: tuple[str, ...]) -> dict | None:

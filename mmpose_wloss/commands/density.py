@@ -219,16 +219,20 @@ def run_rank(args: argparse.Namespace) -> None:
     people = UnlabeledPoseDataset(
         args.ann_file, args.bbox_file, data_prefix=dict(img=args.images))
     ranking = rank_people(predictor, artifact, people, args.by, args.kpt_thr)
-    write_ranking(ranking, artifact, args.images, args.out, args.count,
-                  labeled_category(config, predictor.joints))
+    draws = write_ranking(ranking, artifact, args.images, args.out, args.count,
+                          labeled_category(config, predictor.joints))
     known = ~np.isnan(ranking.log_density)
     rare = np.quantile(artifact.held_out[~np.isnan(artifact.held_out)], 0.1)
     print(f'{len(known)} people in {args.images}: '
           f'{(ranking.log_density[known] < rare).sum()} are as rare as the rarest '
           f'tenth of {artifact.dataset_name}, {(~known).sum()} show too few joints; '
           f'mean confidence {ranking.confidence.mean():.3f}')
-    print(f'written: ranking.csv, to_label.json (the first {args.count}), people.json '
-          f'and draws.npz in {args.out}')
+    files = ['ranking.csv', f'to_label.json (the first {args.count})', 'people.json']
+    if draws.is_carried_by_few():
+        warn(f'draws.npz is not written: {draws.doubt()}')
+    else:
+        files.append('draws.npz')
+    print(f'written: {", ".join(files)} in {args.out}')
 
 
 def warn(message: object) -> None:

@@ -302,8 +302,7 @@ class PoseDensity:
         else:
             self.bandwidth = float(options['bandwidth'])
         held_out = self._density_under_others(places, device, progress)
-        log_density = (held_out if options['leave_one_out'] else
-                       self._with_itself(held_out, places))
+        log_density = self._maybe_with_itself(held_out, places, count)
         self.alpha, weights = self._tempered_weights(
             log_density, held_out + self._log_norm(count - 1))
         self.held_out, self.log_density = np.full((2, len(poses)), np.nan)
@@ -368,10 +367,15 @@ class PoseDensity:
             (spread - 1 / used).clip(0) * (1 - most / count))
         return sums - self._log_norm(used)
 
-    def _with_itself(self, held_out: np.ndarray, places: np.ndarray
-                     ) -> np.ndarray:
-        """Add each pose's own kernel to its density under the others."""
-        count, own = len(places), 1.
+    def _maybe_with_itself(self, held_out: np.ndarray, places: np.ndarray,
+                           count: int) -> np.ndarray:
+        """Add each pose's own kernel, as options say, to its density under others.
+
+        The count is that of all poses, with itself.
+        """
+        if self.options['leave_one_out']:
+            return held_out
+        own = 1.
         mirrored = self._mirror_places(places)
         if mirrored is not None:
             distances = np.linalg.norm(places - mirrored, axis=1)
@@ -399,6 +403,16 @@ class PoseDensity:
         Raises:
             UserError: If poses do not fit those of :meth:`fit`.
         """
+        has_density, _, held_out = self._score(
+            poses, visible, boxes, image_sizes, device)
+        scores = np.full(len(has_density), np.nan)
+        scores[has_density] = held_out
+        return scores
+
+    def _score(self, poses: np.ndarray, visible: np.ndarray, boxes: np.ndarray | None,
+               image_sizes: np.ndarray | None, device: str
+               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which poses have a density [M], and the places and log densities of these."""
         if not hasattr(self, 'references'):
             raise UserError('PoseDensity has no density yet: call fit first')
         if (self.options['normalize'] == 'box' and
@@ -412,9 +426,8 @@ class PoseDensity:
             raise UserError(
                 f'the density is of poses of {joints} joints, but these have '
                 f'{normalized.shape[1]}')
-        scores = np.full(len(normalized), np.nan)
         if not has_density.any():
-            return scores
+            return has_density, np.empty((0, 0)), np.empty(0)
         vectors = normalized[has_density].reshape(-1, 2 * joints)
         observed = np.repeat(visible[has_density], 2, axis=1)
         if self.options['missing'] == 'mean':
@@ -426,25 +439,29 @@ class PoseDensity:
             places, self.references, bandwidth=self.bandwidth,
             mirrored=self._mirror_places(self.references),
             kernel=self.options['kernel'], device=device)
-        scores[has_density] = sums - self._log_norm(len(self.references))
-        return scores
+        return has_density, places, sums - self._log_norm(len(self.references))
 
-    def weights_of(self, log_density: np.ndarray) -> np.ndarray:
-        """Weights of other poses, by the options of the density.
+    def weights_of(self, poses: np.ndarray, visible: np.ndarray, *,
+                   boxes: np.ndarray | None = None,
+                   image_sizes: np.ndarray | None = None,
+                   device: str = 'cpu') -> np.ndarray:
+        """Weights of M other poses, by the options of the density.
 
         Their median, mean and effective sample size are their own.
 
-        Args:
-            log_density (np.ndarray): :meth:`score` of them, in shape [M].
-
         Returns:
-            np.ndarray: In shape [M]; 1 where there is no density.
+            np.ndarray: In shape [M]; 1 where there are too few joints.
+
+        Raises:
+            UserError: If poses do not fit those of :meth:`fit`.
         """
-        known, weights = ~np.isnan(log_density), np.ones(len(log_density))
-        if known.any():
-            _, weights[known] = self._tempered_weights(
-                log_density[known],
-                log_density[known] + self._log_norm(len(self.references)))
+        has_density, places, held_out = self._score(
+            poses, visible, boxes, image_sizes, device)
+        weights, count = np.ones(len(has_density)), len(self.references)
+        if has_density.any():
+            _, weights[has_density] = self._tempered_weights(
+                self._maybe_with_itself(held_out, places, count + 1),
+                held_out + self._log_norm(count))
         return weights
 
     def pose_axes(self) -> tuple[np.ndarray, np.ndarray]:

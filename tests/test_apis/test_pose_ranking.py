@@ -159,3 +159,19 @@ def test_what_cannot_be_ranked(predictor, labeled, folder, tmp_path, config_file
         rank_people(predictor, artifact, people_of(tmp_path / 'broken'))
     assert rank(config_file, topdown_checkpoint, tmp_path / 'no.npz', '--images',
                 folder) == 1
+
+
+def test_draws_that_a_handful_would_carry(config_file, topdown_checkpoint, labeled,
+                                          folder, tmp_path, capsys, monkeypatch):
+    _, artifact = labeled
+    artifact.save(tmp_path / 'density.npz')
+    arguments = (config_file, topdown_checkpoint, tmp_path / 'density.npz', '--images',
+                 folder, '--out', tmp_path / 'out', '--device', 'cpu', '--kpt-thr', 0)
+    assert rank(*arguments) == 0
+    monkeypatch.setattr(PoseDensityArtifact, 'is_carried_by_few', lambda self: True)
+    assert rank(*arguments) == 0
+    captured = capsys.readouterr()
+    assert 'draws.npz' in captured.err and 'draws.npz' not in captured.out.split(
+        'written')[-1]
+    # an older one would be of other people
+    assert not (tmp_path / 'out' / 'draws.npz').exists()

@@ -144,14 +144,30 @@ def test_all_modes_can_be_of_equal_strength(poses, mode, options):
 @pytest.mark.parametrize('mode', [mode for mode in MODES if mode != 'source'])
 def test_weights_of_other_poses(poses, mode):
     density = fit(poses, mode=mode, options=dict(components=3))
-    others = np.array([*np.linspace(-9, 2, 30), np.nan])
-    weights = density.weights_of(others)
+    others, visible = draw_poses(31, seed=1), np.ones((31, 5))
+    visible[-1] = 0
+    weights = density.weights_of(others, visible)
     assert weights[-1] == 1 and weights[:-1].mean() == pytest.approx(1)
-    assert (np.diff(weights[:-1]) <= 0).all() and weights[0] > weights[-2]
-    # of the poses fitted to they are the weights
-    np.testing.assert_allclose(density.weights_of(density.log_density),
-                               density.weights, rtol=0.01)
-    np.testing.assert_array_equal(density.weights_of(others[-1:]), 1)
+    ordered = weights[np.argsort(density.score(others, visible)[:-1])]
+    assert (np.diff(ordered) <= 1e-9).all() and ordered[0] > ordered[-1]
+    np.testing.assert_array_equal(density.weights_of(others[-1:], visible[-1:]), 1)
+
+
+@pytest.mark.parametrize('mirror', [True, False])
+@pytest.mark.parametrize('mode', ['source', 'smoothed'])
+def test_an_outlier_weighs_as_if_fitted_to(poses, mode, mirror):
+    """Its own kernel bounds its weight."""
+    outlier = np.random.default_rng(3).uniform(50, 150, (1, 5, 2))
+    poses = np.concatenate([poses[:-1], outlier])
+    options = dict(mirror=mirror, components=3, normalize='box', bandwidth=0.1)
+    whole = fit(poses, mode=mode, options=options)
+    others = fit(poses[:-2], mode=mode,
+                 options=options)
+    common, outlier = others.weights_of(poses[-2:], ones(poses[-2:]))
+    expected = whole.weights[-1] / whole.weights[-2]
+    assert outlier / common == pytest.approx(expected, rel=0.3)
+    rarity = -np.diff(others.score(poses[-2:], ones(poses[-2:]))).item()
+    assert 2 * expected**(2 if mode == 'smoothed' else 1) < np.exp(rarity)
 
 
 @pytest.mark.parametrize('by', ['box', 'torso'])
