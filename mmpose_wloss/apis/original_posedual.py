@@ -1,7 +1,5 @@
 """Checkpoints of the original PoseCons and its kin, as MMPose has them."""
 
-from pathlib import Path
-
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -12,7 +10,7 @@ from torch import Tensor
 from ..common.errors import UserError
 from ..common.files import existing_file
 from ..common.state_dicts import check_fits
-from ..models.wrapped_networks import write_checkpoint
+from ..models.wrapped_networks import write_with_config
 from .original_checkpoint import read_original
 
 NETWORKS = {'resnet.': 'first', 'resnet2.': 'second', 'final_resnet.': 'third'}
@@ -88,7 +86,8 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> str:
 
     Raises:
         MissingFile: If there is no such checkpoint or config.
-        UserError: If the checkpoint does not fit the config.
+        UserError: If the checkpoint does not fit the config, or something else is
+            where the config is to be written.
     """
     if not out.endswith('.pth'):
         raise UserError(f'OUT must end in .pth, but it is {out}')
@@ -117,6 +116,5 @@ def convert_checkpoint(source: str, out: str, config: str | None = None) -> str:
             if isinstance(content.get(key), int)}
     meta.update(cfg=given.pretty_text, dataset_meta=parse_pose_metainfo(
         dict(from_file=f'configs/_base_/datasets/{name}.py')))
-    write_checkpoint(dict(meta=meta, state_dict=state), Path(out))
-    given.dump(str(Path(out).with_suffix('.py')))
+    write_with_config(dict(meta=meta, state_dict=state), out, given)
     return f'{given.model.type} with the {joints} joints of {name.upper()}, in BGR'

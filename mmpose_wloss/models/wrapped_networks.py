@@ -22,7 +22,12 @@ from ..common.configs import (
     without_cache,
 )
 from ..common.errors import UserError
-from ..common.files import check_config_path, existing_checkpoint, replaced_whole
+from ..common.files import (
+    check_config_path,
+    existing_checkpoint,
+    replaced_whole,
+    write_whole,
+)
 from ..common.hooks import model_of
 from ..common.state_dicts import load_strictly
 from ..compat.private_api import keep_module_versions
@@ -126,6 +131,32 @@ def write_checkpoint(content: dict, path: str | Path) -> None:
         torch.save(content, partial)
 
 
+def write_with_config(content: dict, path: str | Path,
+                      config: Config) -> tuple[Path, Path]:
+    """Save a checkpoint, and its config beside it.
+
+    Args:
+        content (dict): What the checkpoint holds.
+        path (str or Path): Its file.
+        config (Config): Its config, for the file of the same name in ``.py``.
+
+    Returns:
+        tuple[Path]: Checkpoint and config.
+
+    Raises:
+        UserError: If that file holds something else already. Nothing is written.
+    """
+    path = Path(path)
+    beside, text = path.with_suffix('.py'), config.pretty_text.encode()
+    if beside.exists() and beside.read_bytes() != text:
+        raise UserError(f'{beside}, where the config of {path} is to be written, holds '
+                        f'something else. Name another file than {path}, or remove '
+                        f'{beside} if nobody needs it')
+    write_checkpoint(content, path)
+    write_whole(beside, text)
+    return path, beside
+
+
 def read_config(config: str | Config | None, checkpoint: str) -> Config:
     """A config, its file, or for ``None`` the one that a checkpoint holds.
 
@@ -210,13 +241,13 @@ def export_network(config: str | Config | None, checkpoint: str, out: str,
 
     Returns:
         tuple[Path]: Checkpoint and config.
+
+    Raises:
+        UserError: As of :func:`load_network` and :func:`write_with_config`.
     """
-    out = Path(out)
     model, config = load_network(config, checkpoint, name)
-    write_checkpoint(stock_checkpoint(
-        model.state_dict(), model.checkpoint_meta, config), out)
-    config.dump(str(out.with_suffix('.py')))
-    return out, out.with_suffix('.py')
+    return write_with_config(stock_checkpoint(
+        model.state_dict(), model.checkpoint_meta, config), out, config)
 
 
 def stock_checkpoint(state: dict[str, Tensor], meta: dict,
@@ -249,4 +280,4 @@ def save_networks(runner, names: Sequence[str], folder: Path,
     for name in names:
         write_checkpoint(stock_checkpoint(
             network_state(state, name), meta, config), folder / f'{name}.pth')
-    config.dump(str(folder / config_name))
+    write_whole(folder / config_name, config.pretty_text.encode())

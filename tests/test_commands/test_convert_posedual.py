@@ -338,4 +338,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
     torch.save({**state, 'teacher.conv1.weight': torch.ones(1)}, tmp_path / 'more.pth')
     with pytest.raises(UserError, match='teacher.conv1.weight'):
         convert_checkpoint(str(tmp_path / 'more.pth'), out, dual)
-    assert not Path(out).exists()
+    before = Path(dual).read_bytes()
+    with pytest.raises(UserError, match=Path(dual).name):
+        convert_checkpoint(save(tmp_path, states), str(Path(dual).with_suffix('.pth')),
+                           dual)
+    assert Path(dual).read_bytes() == before
+    assert not Path(out).exists() and not Path(dual).with_suffix('.pth').exists()

@@ -76,6 +76,17 @@ def test_a_network_as_mmpose_has_it(training, tmp_path, coco_root):
         found, inference_topdown(stock, image)[0].pred_instances.keypoints[0])
 
 
+def test_a_config_of_the_user_stays(training, tmp_path):
+    config, checkpoint = training
+    text = config.read_bytes()
+    with pytest.raises(UserError, match='config.py'):
+        run(config, checkpoint, '--out', config.with_suffix('.pth'))
+    assert config.read_bytes() == text and not config.with_suffix('.pth').exists()
+    # the same export once more writes the same
+    for _ in range(2):
+        assert run(checkpoint, '--out', tmp_path / 'out' / 'first.pth') == 0
+
+
 def test_a_network_as_onnx(training, tmp_path, capsys):
     pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
