@@ -14,9 +14,8 @@ from mmpose.visualization import PoseLocalVisualizer
 from tqdm import tqdm
 
 from ..common import checks
-from ..common.errors import UserError
-from ..common.files import digest_of_file, replaced_whole
-from .person_boxes import PersonBoxes, whole_frames
+from ..common.files import check_spares, digest_of_file, replaced_whole
+from .person_boxes import BoxesFile, PersonBoxes, whole_frames
 from .topdown_predictor import TopdownPredictor
 from .video_files import CODECS, VideoReader, VideoWriter
 
@@ -68,17 +67,17 @@ def predict_video(predictor: TopdownPredictor, video: str, out: str,
 
     Raises:
         MissingFile: If there is no such video.
-        UserError: If the video cannot be read or written like that, or boxes
-            do not fit.
+        UserError: If the video cannot be read or written like that, boxes do not
+            fit, or a file to write is one that is read.
     """
     if max_frames is not None:
         checks.whole(1, max_frames=max_frames)
     target = Path(out)
     if target.suffix.lower() not in CODECS:
         target = target / f'{Path(video).stem}.mp4'
-    if target.resolve() == Path(video).resolve():
-        raise UserError(f'{target} is the video that is read: choose another --out')
     files = [target, target.with_suffix('.json')]
+    check_spares(files, [video, predictor.weights, *(
+        [boxes.path] if isinstance(boxes, BoxesFile) else [])])
     start, predicting, people_in_all = time.perf_counter(), 0., 0
     reader = VideoReader(video)
     fps = reader.fps or USUAL_FPS

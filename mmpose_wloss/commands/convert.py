@@ -3,7 +3,7 @@
 import argparse
 
 from .. import register_all_modules
-from ..common.files import check_config_path, existing_file
+from ..common.files import check_config_path, check_spares, existing_file
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     add('--config', help='config of the same network, which the checkpoint is to hold')
     args = parser.parse_args(arguments)
     existing_file(args.source, 'checkpoint')
+    check_spares([args.out], [args.source])
     if args.config is not None:
         check_config_path(args.config)
 

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,23 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
             partial.write_text(content)
         else:
             partial.write_bytes(content)
+
+
+def check_spares(written: Iterable[str | Path], read: Iterable[str | Path]) -> None:
+    """Check that no file to write is one that is read.
+
+    Args:
+        written (Iterable): The files to write.
+        read (Iterable): Those that are read.
+
+    Raises:
+        UserError: Names one that is both.
+    """
+    kept = {Path(path).resolve() for path in read}
+    for path in written:
+        if Path(path).resolve() in kept:
+            raise UserError(f'{path} is to be written, but it is read, too: name '
+                            'another place to write to')
 
 
 def digest_of_file(path: str | Path) -> str:

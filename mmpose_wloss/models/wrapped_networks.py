@@ -24,6 +24,7 @@ from ..common.configs import (
 from ..common.errors import UserError
 from ..common.files import (
     check_config_path,
+    check_spares,
     existing_checkpoint,
     replaced_whole,
     write_whole,
@@ -243,8 +244,10 @@ def export_network(config: str | Config | None, checkpoint: str, out: str,
         tuple[Path]: Checkpoint and config.
 
     Raises:
-        UserError: As of :func:`load_network` and :func:`write_with_config`.
+        UserError: As of :func:`load_network` and :func:`write_with_config`, or if
+            ``out`` is the checkpoint.
     """
+    check_spares([out], [checkpoint])
     model, config = load_network(config, checkpoint, name)
     return write_with_config(stock_checkpoint(
         model.state_dict(), model.checkpoint_meta, config), out, config)

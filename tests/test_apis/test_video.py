@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from mmpose_wloss.__main__ import main
 from mmpose_wloss.apis import BoxesFile, predict_video, whole_frames
 from mmpose_wloss.apis.video_files import VideoReader, VideoWriter
+from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.datasets.metainfo import metainfo_of_category
 
 import numpy as np
@@ -165,6 +166,14 @@ def test_a_failed_run_leaves_old_files_whole(predictor, video, tmp_path):
     assert sorted(tmp_path.iterdir()) == files
 
 
+def test_boxes_beside_the_video_stay(predictor, video, tmp_path):
+    file = tmp_path / 'square.json'
+    file.write_text(json.dumps(BOXES))
+    with pytest.raises(UserError, match='square.json'):
+        predict_video(predictor, video, str(tmp_path), BoxesFile(str(file)))
+    assert [json.loads(each.read_text()) for each in tmp_path.iterdir()] == [BOXES]
+
+
 def test_the_command(config_file, topdown_checkpoint, video, boxes_file,
                      tmp_path, capsys):
     assert main(['video', config_file, topdown_checkpoint, video, '--out',
@@ -191,7 +200,7 @@ def test_the_command_runs_onnx(config_file, onnx_file, video, tmp_path):
     (('{config}', '{weights}', 'none.mp4'), 'none.mp4'),
     (('{config}', '{weights}', __file__), 'test_video.py'),
     (('{config}', '{weights}', '{video}', '--boxes', 'people'), '--boxes'),
-    (('{config}', '{weights}', '{video}', '--out', '{video}'), '--out'),
+    (('{config}', '{weights}', '{video}', '--out', '{video}'), 'square.mp4'),
     (('{config}', '{weights}', '{video}', '--max-frames', '0'), 'max_frames'),
     (('none.py', '{weights}', '{video}'), 'none.py'),
 ])

@@ -236,6 +236,9 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
             ((other, out), UserError, 'state_dict')):
         with pytest.raises(error, match=named):
             convert_checkpoint(*arguments)
+    kept = Path(whole).rename(tmp_path / 'kept.pth')
+    with pytest.raises(UserError, match='kept.pth'):
+        main([str(kept), str(kept)])
     # anything else may run code when it is read
     with pytest.raises(UserError, match='trust'):
         convert_checkpoint(save(tmp_path, original_state(**SMALL),

@@ -118,6 +118,7 @@ def test_what_does_not_fit_is_refused(training, tmp_path):
     for arguments, message in (
             ([checkpoint, '--network', 'ema', '--out', out], 'first, second'),
             ([checkpoint, '--out', tmp_path / 'x.bin'], 'x.bin'),
+            ([checkpoint, '--out', checkpoint], 'epoch_1.pth'),
             ([config, checkpoint, '--out', tmp_path / 'x.onnx', '--int8',
               '--calibration', 0], 'calibration')):
         with pytest.raises(UserError, match=message):
