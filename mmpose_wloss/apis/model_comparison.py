@@ -22,7 +22,7 @@ from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
 from ..common.checks import positive, whole
-from ..common.configs import annotation_files, change_config
+from ..common.configs import change_config
 from ..common.errors import UserError
 from ..common.files import digest_of_file, read_json, write_whole
 from ..deploy import export_onnx, with_onnx_file
@@ -42,7 +42,7 @@ from ..models.wrapped_networks import (
     stock_checkpoint,
     write_checkpoint,
 )
-from ..preflight import check_files
+from ..preflight import check_files, named_files
 from ..visualization.accuracy_cost import ModelPoint, draw_accuracy_cost
 from ..visualization.html_pages import write_page
 
@@ -75,8 +75,9 @@ class _Model:
                                 'nothing to evaluate it on')
         check_files(self.config, ['test'])
         digest = hashlib.sha256(self.config.pretty_text.encode())
-        for file in (*annotation_files(self.config.test_dataloader.dataset),
-                     Path(self.checkpoint)):
+        named = [file for key in ('test_dataloader', 'test_evaluator')
+                 for _, file, _ in named_files(self.config[key], key)]
+        for file in (*named, Path(self.checkpoint)):
             digest.update((digest_of_file(file) if file.is_file()
                            else str(file)).encode())
         self.digest = digest.hexdigest()
@@ -125,7 +126,7 @@ class ModelComparison:
     """Measures models, and writes a table, a JSON file and a picture.
 
     What is measured is kept in the JSON file, by digests of config,
-    checkpoint and test annotations: interrupted, it goes on where it was, and
+    checkpoint and the files of the test: interrupted, it goes on where it was, and
     a model that was compared before is not evaluated again.
 
     Args:

@@ -183,14 +183,19 @@ def test_what_is_known_is_not_measured_again(models, tmp_path, evaluated, monkey
     assert len(json.loads((out / 'models.json').read_text())['measured']) == 3
 
 
-@pytest.mark.parametrize('files', [
-    dict(ann_file='a.mat', extended_ann_file='b.mat'),
-    dict(ann_file=['a.mat', 'b.mat'])], ids=['extended', 'list'])
-def test_other_annotations_are_another_test(files, tmp_path):
-    """All files count: those of LSP-extended, and each of a list."""
+@pytest.mark.parametrize('files, evaluator', [
+    (dict(ann_file='a.mat', extended_ann_file='b.mat'), {}),
+    (dict(ann_file=['a.mat', 'b.mat']), {}),
+    (dict(ann_file='a.mat', bbox_file='b.mat'), {}),
+    (dict(ann_file='a.mat'), dict(type='PoseRarityMetric', file='b.mat')),
+    (dict(ann_file='a.mat'), dict(ann_file='b.mat'))],
+    ids=['extended', 'list', 'boxes', 'density', 'evaluator'])
+def test_other_files_are_another_test(files, evaluator, tmp_path, monkeypatch):
+    """All count: those of LSP-extended, each of a list, those of the evaluator."""
+    monkeypatch.chdir(tmp_path)
     config = tmp_path / 'config.py'
     config.write_text(f"""
-test_evaluator = dict(type='PCKAccuracy')
+test_evaluator = dict({dict(type='PCKAccuracy') | evaluator})
 test_dataloader = dict(dataset=dict(type='RepeatDataset', dataset=dict(
     type='LSPDataset', data_root={str(tmp_path)!r}, **{files})))
 """)
