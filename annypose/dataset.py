@@ -286,7 +286,7 @@ def _render_task(split: str, index: int) -> tuple[str, dict]:
 
 
 def _write_annotations(out, records, changed):
-    """Write the files of each split and the sheet, if they are not there."""
+    """Write the files of each split and the sheet, unless they hold the records."""
     info = dict(
         description='People rendered from the parametric body model anny',
         version=str(FORMAT_VERSION),
@@ -295,6 +295,7 @@ def _write_annotations(out, records, changed):
         license_note=coco.LICENSE['name'],
         **json.loads((out / 'parameters.json').read_text()))
     folder, sheet = out / 'annotations', out / 'contact_sheet.jpg'
+    shown = next((x for x in ('train', 'val') if records[x]), None)
     for split in SPLITS:
         ordered = [records[split][i] for i in sorted(records[split])]
         if not ordered:
@@ -302,23 +303,28 @@ def _write_annotations(out, records, changed):
         labeled = split != 'unlabeled'
         name = 'person_keypoints' if labeled else 'image_info'
         path = folder / f'{name}_{split}.json'
-        if changed or not path.exists():
-            if not labeled:
-                coco.write_json(folder / 'person_boxes_unlabeled.json', [
-                    box for record in ordered for box in record['boxes']])
-            coco.write_json(path, coco.content(ordered, info, labeled))
-        if changed:
+        stale = changed or not _holds(path, ordered)
+        if split == shown and (stale or not sheet.exists()):
+            from .contact_sheet import write_contact_sheet
+            write_contact_sheet(sheet, out / split, ordered[:32])
+        if stale:
             # in order, whichever process was faster
             lines = ''.join(json.dumps(x) + '\n' for x in ordered)
             coco.write_bytes(_record_file(out, split), lines.encode())
             # a killed run may leave a picture half written
             for leftover in (out / split).glob('.*'):
                 leftover.unlink()
-    shown = next((x for x in ('train', 'val') if records[x]), None)
-    if shown and (changed or not sheet.exists()):
-        from .contact_sheet import write_contact_sheet
-        write_contact_sheet(sheet, out / shown, [
-            records[shown][i] for i in sorted(records[shown])[:32]])
+            if not labeled:
+                coco.write_json(folder / 'person_boxes_unlabeled.json', [
+                    box for record in ordered for box in record['boxes']])
+            # last, so that the next call knows whether all was written
+            coco.write_json(path, coco.content(ordered, info, labeled))
+
+
+def _holds(path, ordered):
+    """Whether a file of annotations is there, and of these records."""
+    return path.exists() and json.loads(path.read_text())['images'] == [
+        record['image'] for record in ordered]
 
 
 def _summary(out, records, rendered, seconds):

@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 
 from .. import register_all_modules
+from ..common.configs import annotation_files
 from ..common.errors import MissingFile
+from ..common.files import digest_of_files
 
 # rare poses are told apart in the test set
 DENSITY = 'work_dirs/pose_density/annypose_train.npz'
@@ -74,8 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder, work_dir = demo_configs(), Path(args.work_dir)
     print('1/3 rendering 2,400 images, once')
     render.main(['dataset', '--workers', str(args.processes)])
-    if not Path(DENSITY).exists():
-        density.main(['fit', str(folder / 'resnet18_drawn_annypose.py')])
+    if not has_density(drawn := folder / 'resnet18_drawn_annypose.py'):
+        density.main(['fit', str(drawn)])
     comparisons = comparisons_of(FIRST | MORE if args.full else FIRST, folder, work_dir)
     print('2/3 training')
     run_trainings([each for each in with_teachers(comparisons) if not each.done()],
@@ -85,6 +87,19 @@ def main(arguments: list[str] | None = None) -> int:
     print(f'\n{figures_table(comparisons)}\n\nready after '
           f'{(time.monotonic() - start) / 60:.1f} minutes. Open {report} in a browser')
     return 0
+
+
+def has_density(config: Path) -> bool:
+    """Whether the density is there, and of the poses as they are annotated now."""
+    from mmengine.config import Config
+
+    from ..pose_density import PoseDensityArtifact
+
+    if not Path(DENSITY).exists():
+        return False
+    files = annotation_files(Config.fromfile(config).train_dataloader.dataset)
+    return (PoseDensityArtifact.load(DENSITY).annotation_digest
+            == digest_of_files(files))
 
 
 def comparisons_of(described: dict[str, dict], folder: Path, work_dir: Path) -> dict:

@@ -2,6 +2,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,22 @@ def test_a_finished_data_set_starts_nothing(rendered, counts, parameters, monkey
     fewer = render_dataset(out, dict(train=3), parameters, progress=False)
     assert fewer['images'] == counts
     assert {p: p.stat().st_mtime_ns for p in out.rglob('*')} == before
+
+
+def test_annotations_are_of_all_pictures_however_runs_ended(
+        rendered, counts, parameters, tmp_path):
+    """Runs may end after pictures were rendered and before they are annotated."""
+    out = tmp_path / 'set'
+    shutil.copytree(rendered[0], out)
+    for name, keys in (('person_keypoints_train', ('images', 'annotations')),
+                       ('image_info_unlabeled', ('images', ))):
+        path = out / 'annotations' / f'{name}.json'
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {key: content[key][:1] for key in keys}))
+    (out / 'annotations/person_boxes_unlabeled.json').write_text('[]')
+    summary = render_dataset(out, dict(train=3), parameters, progress=False)
+    assert summary['rendered'] == 0 and summary['images'] == counts
+    assert_same_files(rendered[0], out)
 
 
 def test_other_parameters_are_refused(rendered, counts):

@@ -1,10 +1,13 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 from mmpose_wloss import trainings
 from mmpose_wloss.apis import demo_report
 from mmpose_wloss.commands import demo, density, render
+from mmpose_wloss.common.files import digest_of_file
+from mmpose_wloss.pose_density import PoseDensityArtifact
 
 import numpy as np
 import pytest
@@ -40,6 +43,7 @@ def trained(demo_configs, tmp_path, monkeypatch) -> list:
     monkeypatch.setattr(render, 'main', lambda arguments: None)
     monkeypatch.setattr(density, 'main', lambda arguments: None)
     monkeypatch.setattr(trainings, 'run_trainings', train)
+    monkeypatch.setattr(demo, 'DENSITY', str(tmp_path / 'density.npz'))
     monkeypatch.setattr(demo, 'demo_configs', lambda: demo_configs['mse'].parent)
     monkeypatch.setattr(demo, 'FIRST', {'few_labels': PAIR})
     monkeypatch.setattr(demo, 'MORE', {'background': PAIR | dict(heatmaps=False)})
@@ -63,6 +67,23 @@ def test_a_page_of_one_file_shows_both_networks(trained, tmp_path, capsys):
     assert set(re.findall(r'id="(\w+)"', page)) == set(demo_report.PROBLEMS)
     for row in json.loads(demo_report.EVIDENCE.read_text()):
         assert row['difference'] in page
+
+
+def test_a_density_of_former_annotations_is_fitted_again(tmp_path, monkeypatch):
+    annotations, file = tmp_path / 'train.json', tmp_path / 'density.npz'
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'train_dataloader = dict(dataset=dict(ann_file={str(annotations)!r}))')
+    monkeypatch.setattr(demo, 'DENSITY', str(file))
+    monkeypatch.setattr(
+        PoseDensityArtifact, 'load', lambda file: SimpleNamespace(
+            annotation_digest=Path(file).read_text()))
+    annotations.write_text('{}')
+    assert not demo.has_density(config)
+    file.write_text(digest_of_file(annotations))
+    assert demo.has_density(config)
+    annotations.write_text('{"more": 1}')
+    assert not demo.has_density(config)
 
 
 def test_full_adds_comparisons_and_trains_each_network_once(trained, tmp_path):
