@@ -76,7 +76,7 @@ def load_config(args: argparse.Namespace) -> 'Config':
     # bad cases are shown by a hook of their own
     show = args.show and not getattr(args, 'badcase', False)
     if show or args.show_dir:
-        _draw(_hook(cfg, 'visualization', 'PoseVisualizationHook'), args,
+        _draw(_hook(cfg, 'visualization', "type='PoseVisualizationHook'"), args,
               show=show, out_dir=args.show_dir)
     return cfg
 
@@ -100,17 +100,19 @@ def check_device(device: str | None) -> None:
 
 
 def analyze_bad_cases(cfg: 'Config', args: argparse.Namespace) -> None:
-    """Let MMPose's ``BadcaseAnalyzeHook`` draw the worst samples.
+    """Let MMPose's ``BadCaseAnalysisHook`` draw the worst samples.
+
+    By loss, it measures squared distances in pixels, as is its default. The head's own
+    loss is of heatmaps or the like, of which it knows nothing.
 
     Args:
         cfg (Config): Config of a test, changed in place.
         args (argparse.Namespace): What :func:`run_parser` gave.
     """
-    hook = _hook(cfg, 'badcase', 'BadcaseAnalyzeHook')
+    hook = _hook(cfg, 'badcase', "type='BadCaseAnalysisHook', out_dir='badcase'")
     _draw(hook, args, show=args.show)
-    if not hook.get('metric'):
-        by_loss = hook.get('metric_type', 'loss') == 'loss'
-        hook.metric = cfg.model.head.loss if by_loss else cfg.test_evaluator
+    if hook.get('metric_type', 'loss') == 'accuracy':
+        hook.setdefault('metric', cfg.test_evaluator)
 
 
 def _draw(hook: dict, args: argparse.Namespace, **changes) -> None:
@@ -119,9 +121,9 @@ def _draw(hook: dict, args: argparse.Namespace, **changes) -> None:
         hook.wait_time = args.wait_time
 
 
-def _hook(cfg: 'Config', name: str, kind: str) -> dict:
+def _hook(cfg: 'Config', name: str, line: str) -> dict:
     hooks = cfg.get('default_hooks') or {}
     if name not in hooks:
         raise UserError(f'{cfg.filename} has no default_hooks.{name}. Add '
-                        f"default_hooks = dict({name}=dict(type='{kind}'))")
+                        f'default_hooks = dict({name}=dict({line}))')
     return hooks[name]

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--out', help='file for the figures, as JSON, YAML or pickle')
     parser.add_argument('--dump', help='pickle file for the predictions')
     parser.add_argument('--badcase', action='store_true',
-                        help='draw the samples with the highest losses')
+                        help='draw the samples with the largest errors')
     args = parser.parse_args(arguments)
     check_config_path(args.config)
     existing_checkpoint(args.checkpoint)

@@ -18,11 +18,15 @@ from mmpose_wloss.commands.arguments import (
 from mmpose_wloss.common.errors import UserError
 
 import mmpose
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS, VISUALIZERS
+from mmengine.structures import InstanceData
+from mmpose.registry import HOOKS, MODELS, VISUALIZERS
+from mmpose.structures import PoseDataSample
+from mmpose.visualization import PoseLocalVisualizer
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools'
@@ -90,8 +94,33 @@ model = dict(head=dict(loss=dict(type='KeypointMSELoss')))
         assert dict(drawing, **shown or {}) == drawing
         if args.badcase:
             analyze_bad_cases(cfg, args)
-            assert cfg.default_hooks.badcase.metric.type == 'KeypointMSELoss'
         assert cfg.default_hooks.badcase.enable is bad
+
+
+@pytest.mark.parametrize('model', [
+    dict(type='PoseDual', network=dict(head=dict(loss=dict(type='FocusMSELoss')))),
+    dict(head=dict(type='IntegralPose3DHead')),
+    dict(head=dict(loss=dict(type='FocusMSELoss')))],
+    ids=['wrapped', 'no loss', 'loss of heatmaps'])
+def test_bad_cases_are_far_off_in_pixels(tmp_path, model):
+    file = tmp_path / 'config.py'
+    head = f'model = {model}\n'
+    file.write_text(head)
+    args = run_parser('test', '').parse_args([str(file)])
+    with pytest.raises(UserError, match='badcase') as error:
+        analyze_bad_cases(load_config(args), args)
+    # the line that the error tells to add
+    line = str(error.value).partition('Add ')[2]
+    file.write_text(head + line)
+    cfg = load_config(args)
+    analyze_bad_cases(cfg, args)
+    PoseLocalVisualizer.get_instance('bad cases')
+    hook = HOOKS.build(cfg.default_hooks.badcase)
+    joints = np.full((1, 3, 2), 100., np.float32)
+    assert hook.check_badcase(None, PoseDataSample(
+        gt_instances=InstanceData(
+            keypoints=joints, keypoints_visible=np.ones((1, 3), np.float32)),
+        pred_instances=InstanceData(keypoints=joints + 3))) == (True, 9.)
 
 
 def test_an_error_that_a_user_can_mend_has_no_traceback(tmp_path):
