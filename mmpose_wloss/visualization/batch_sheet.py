@@ -52,7 +52,7 @@ def target_of(sample: PoseDataSample, size: tuple[int, int],
         sample (PoseDataSample): A sample of a batch.
         size (tuple[int, int]): Width and height of its input.
         codec (BaseKeypointCodec, optional): What encoded it. Without it, joints are
-            right to half a pixel of the heatmap.
+            right to half a pixel of the heatmap, and coordinates run from 0 to 1.
 
     Returns:
         Target: ``None`` where it has no target of these kinds, as without labels.
@@ -82,8 +82,9 @@ def target_of(sample: PoseDataSample, size: tuple[int, int],
         joints = np.stack([each.argmax(1) / each.shape[1] for each in axes], 1)
         return Target(joints * size, weights, None)
     if 'keypoint_labels' in labels:
-        joints = labels.keypoint_labels[0].numpy()[:, :2]
-        return Target(joints * size, weights, None)
+        joints = labels.keypoint_labels[:1].numpy()[..., :2]
+        joints = codec.decode(joints)[0] if codec else joints * size
+        return Target(joints[0], weights, None)
     return None
 
 

@@ -1,4 +1,4 @@
-from mmpose_wloss.codecs import HourglassHeatmap
+from mmpose_wloss.codecs import CenteredRegressionLabel, HourglassHeatmap
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.visualization import batch_sheet
 
@@ -45,7 +45,7 @@ def plain(maps):
     (MSRAHeatmap(**HEATMAPS), lambda maps: MultilevelPixelData(
         heatmaps=[maps[:, ::4, ::4], maps])),
     (SimCCLabel(SIZE, sigma=2., simcc_split_ratio=2.), None),
-    (RegressionLabel(SIZE), None)])
+    (RegressionLabel(SIZE), None), (CenteredRegressionLabel(SIZE), None)])
 def test_a_target_tells_where_joints_are(codec, fields):
     target = batch_sheet.target_of(sample_of(codec, fields), SIZE, codec)
     assert target.weights.tolist() == [1, 1, 0]
