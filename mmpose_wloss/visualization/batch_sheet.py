@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from mmpose.structures import PoseDataSample
@@ -108,7 +108,7 @@ def draw_batch(config: Config, path: str, count: int = 8, seed: int = 0) -> None
                   dataset=without_cache(config.train_dataloader.dataset))
     for key in ('prefetch_factor', 'multiprocessing_context'):  # of workers
         loader.pop(key, None)
-    np.random.seed(seed)
+    set_random_seed(seed)
     batch = next(iter(Runner.build_dataloader(loader, seed=seed)))
     samples = batch['data_samples']
     # as the hooks do

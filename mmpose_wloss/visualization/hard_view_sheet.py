@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from mmpose.registry import DATASETS, MODELS
 from torch import Tensor
 
@@ -38,7 +38,7 @@ def draw_hard_views(config: Config, path: str, checkpoint: str | None = None,
         raise UserError(f'the model {config.model.type} makes no hard views: only '
                         'PoseCons, PoseDual and PoseTriple do')
     init_default_scope(config.get('default_scope', 'mmpose'))
-    torch.manual_seed(seed)
+    set_random_seed(seed)
     dataset = DATASETS.build(without_cache(config.train_dataloader.dataset))
     unlabeled = len(dataset.datasets[-1])
     first, count = len(dataset) - unlabeled, min(count, unlabeled)

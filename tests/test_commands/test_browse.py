@@ -30,6 +30,11 @@ def test_hard_views_of_a_config_are_drawn(coco_root, tmp_path, capsys):
     for file in (picture, views):
         assert file.stat().st_size > 5000 and str(file) in said
 
+    # the same ones once more
+    drawn = views.read_bytes()
+    assert browse.main([str(config), '--out', str(picture), '--count', '2']) == 0
+    assert views.read_bytes() == drawn
+
     # of another model: there is no picture of half of it
     other = tmp_path / 'other.pth'
     torch.save(dict(state_dict=nn.Linear(2, 3).state_dict()), other)
