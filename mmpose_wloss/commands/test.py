@@ -6,6 +6,9 @@ from ..common.errors import UserError
 from ..common.files import check_config_path, existing_checkpoint, replaced_whole
 from .arguments import analyze_bad_cases, load_config, run_parser
 
+PICKLES = ('.pkl', '.pickle')
+FIGURES = ('.json', '.yaml', '.yml', *PICKLES)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Evaluate a checkpoint, with MMPose's arguments.
@@ -25,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     check_config_path(args.config)
     existing_checkpoint(args.checkpoint)
-    if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
+    if args.out and not args.out.endswith(FIGURES):
+        raise UserError(f'--out must end in {", ".join(FIGURES)}, but it is {args.out}')
+    if args.dump and not args.dump.endswith(PICKLES):
         raise UserError(f'--dump must end in .pkl, but it is {args.dump}')
 
     register_all_modules()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from mmpose_wloss import __main__
+from mmpose_wloss.commands import test as test_command
 from mmpose_wloss.commands import train
 from mmpose_wloss.commands.arguments import (
     analyze_bad_cases,
@@ -208,6 +209,16 @@ def test_the_stock_tool_takes_the_config_that_a_training_wrote(
         f'sys.argv.pop(0); runpy.run_path({str(STOCK / "test.py")!r}, '
         'run_name="__main__")', STOCK / 'test.py', 'work/stock.py',
         'work/epoch_1.pth', cwd=tmp_path)
+
+
+@pytest.mark.parametrize('arguments', [
+    ('--out', 'figures.txt'), ('--out', 'figures'), ('--dump', 'predictions.json')])
+def test_files_of_unknown_formats_are_refused_before_the_test(
+        tmp_path, demo_configs, arguments):
+    checkpoint = tmp_path / 'x.pth'
+    checkpoint.touch()
+    with pytest.raises(UserError, match='.*'.join(arguments)):
+        test_command.main([str(demo_configs['mse']), str(checkpoint), *arguments])
 
 
 def test_dump_beside_the_evaluator_of_networks(tmp_path, coco_root,
