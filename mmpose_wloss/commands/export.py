@@ -51,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     suffix = Path(args.out).suffix
     if suffix not in ('.pth', '.onnx'):
         raise UserError(f'--out must end in .pth or .onnx, but it is {args.out}')
+    if suffix == '.pth' and (args.int8 or args.images):
+        raise UserError('--int8 and --images are for ONNX files, but --out is '
+                        f'{args.out}: end it in .onnx, or leave them out')
     whole(1, calibration=args.calibration)
     if args.config is not None:
         check_config_path(args.config)

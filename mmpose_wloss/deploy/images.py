@@ -14,10 +14,11 @@ from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import DATASETS
 from torch import Tensor, nn
 
-from ..common.configs import annotation_files, data_sets
+from ..common.configs import data_sets
 from ..common.errors import MissingFile, UserError
 from ..common.files import list_images
 from ..datasets.image_size import loaded_image_size
+from ..preflight import named_files
 
 
 def network_images(config: Config, model: nn.Module, count: int,
@@ -53,14 +54,8 @@ def network_images(config: Config, model: nn.Module, count: int,
             samples.append(pipeline(dict(meta, img_path=str(file), bbox=box,
                                          bbox_score=np.ones(1, np.float32))))
         source = f'images of {folder}'
-    elif loader and all(map(Path.is_file, annotation_files(loader.dataset))):
-        _, dataset = next(data_sets(loader.dataset))
-        # MMPose prints what it loads
-        with contextlib.redirect_stdout(io.StringIO()):
-            dataset = DATASETS.build(dict(
-                dataset, test_mode=True,
-                pipeline=config.test_dataloader.dataset.pipeline))
-        samples = [dataset[index] for index in _spread(range(len(dataset)), count)]
+    elif loader and (samples := _crops(
+            loader.dataset, config.test_dataloader.dataset.pipeline, count)):
         source = f'crops of the {split} set'
     elif split == 'train':
         raise MissingFile('the files of train_dataloader are not there: name a folder '
@@ -71,6 +66,23 @@ def network_images(config: Config, model: nn.Module, count: int,
         return list(noise), 'noise'
     return [model.data_preprocessor(pseudo_collate([sample]), False)
             ['inputs'].cpu() for sample in samples], source
+
+
+def _crops(config: dict, pipeline: Sequence, count: int) -> list[dict]:
+    """Samples from all over the first data set; none where files are not there."""
+    _, dataset = next(data_sets(config))
+    dataset = dict(dataset, test_mode=True, pipeline=pipeline)
+    files = [file for _, file, _ in named_files(dataset, 'dataset')]
+    if not any(map(Path.is_file, files)) or not all(map(Path.exists, files)):
+        return []
+    # MMPose prints what it loads
+    with contextlib.redirect_stdout(io.StringIO()):
+        dataset = DATASETS.build(dataset)
+    places = _spread(range(len(dataset)), count)
+    if not all(Path(dataset.get_data_info(index)['img_path']).is_file()
+               for index in places):
+        return []
+    return [dataset[index] for index in places]
 
 
 def _spread(values: Sequence, count: int) -> list:

@@ -119,6 +119,8 @@ def test_what_does_not_fit_is_refused(training, tmp_path):
             ([checkpoint, '--network', 'ema', '--out', out], 'first, second'),
             ([checkpoint, '--out', tmp_path / 'x.bin'], 'x.bin'),
             ([checkpoint, '--out', checkpoint], 'epoch_1.pth'),
+            ([checkpoint, '--out', out, '--int8'], '--int8'),
+            ([checkpoint, '--out', out, '--images', tmp_path], '--images'),
             ([config, checkpoint, '--out', tmp_path / 'x.onnx', '--int8',
               '--calibration', 0], 'calibration')):
         with pytest.raises(UserError, match=message):

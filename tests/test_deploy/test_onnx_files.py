@@ -118,6 +118,13 @@ def test_images_to_check_with(build_model, coco_root, tmp_path):
     assert source == 'crops of the train set' and len(first) == 3
     assert all(map(torch.equal, first, images(split='train')[0]))
 
+    # annotations are there, but no detections, images or annotations
+    dataset = config.test_dataloader.dataset
+    for changes in (dict(bbox_file=str(tmp_path / 'no.json')),
+                    dict(data_prefix=dict(img='no/')),
+                    dict(data_prefix=dict(img='annotations/')), dict(ann_file='')):
+        config.test_dataloader.dataset = dataset | changes
+        assert images()[1] == 'noise'
     for split in ('train', 'test'):
         config[f'{split}_dataloader'].dataset.data_root = str(tmp_path)
     noise, source = images()
