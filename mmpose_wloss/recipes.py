@@ -410,6 +410,8 @@ def _complete(cfg: Config, *hooks: str) -> Config:
 def _component(config: str | Mapping) -> dict:
     """The config of a registered model or loss, given by its type or whole."""
     config = dict(type=config) if isinstance(config, str) else dict(config)
+    if 'type' not in config:
+        raise UserError(f'{config} lacks its type: add type=CLASS')
     if MODELS.get(config['type']) is None:
         near = get_close_matches(config['type'], MODELS.module_dict, cutoff=.5)
         raise UserError(f'no {config["type"]} is registered' +

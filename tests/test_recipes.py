@@ -211,10 +211,11 @@ def test_recipes_compose():
     lambda cfg: device_targets(device_targets(cfg)),
     lambda cfg: balance(cfg),
     lambda cfg: balance(cfg, 'Nothing', ['loss_kpt', 'loss_vis']),
+    lambda cfg: balance(cfg, dict(ratios={}), ['loss_kpt', 'loss_vis']),
     lambda cfg: focus_heatmaps(cfg, 'Nothing'),
     lambda cfg: semi_supervised(cfg, 'my', 'Nothing'),
 ], ids=['distill(semi)', 'semi(distill)', 'twice', 'no checkpoint', 'drawn',
-        'one loss', 'no balancer', 'no loss', 'no method'])
+        'one loss', 'no balancer', 'no type', 'no loss', 'no method'])
 def test_what_makes_no_sense_is_refused(recipe):
     with pytest.raises(UserError):
         recipe(load_base(SMALL))

@@ -133,6 +133,8 @@ def made(args: argparse.Namespace) -> 'Config':
     recipe, nested = given.pop('recipe'), Config()
     nested.merge_from_dict(given.pop('options'))
     options = nested.to_dict()
+    if isinstance(changes := options.get('balancer'), dict) and 'balancer' in given:
+        options['balancer'] = {'type': given['balancer'], **changes}
     boxes, folder = given.pop('boxes', None), given.pop('image_folder', None)
     if boxes or folder:
         if 'images' not in given:

@@ -51,6 +51,8 @@ COMMANDS = {
     f'balance {DEKR} --terms loss/heatmap loss/displacement '
     '--balancer GradNormBalancer': lambda cfg:
         balance(cfg, 'GradNormBalancer', ['loss/heatmap', 'loss/displacement']),
+    f'balance {DEKR} --balancer ManualBalancer --options balancer.ratios.a=1': lambda
+        cfg: balance(cfg, dict(type='ManualBalancer', ratios=dict(a=1))),
 }
 
 
