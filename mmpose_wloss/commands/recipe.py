@@ -140,6 +140,10 @@ def made(args: argparse.Namespace) -> 'Config':
         if 'images' not in given:
             raise UserError('--boxes and --image-folder are of --images, which is '
                             'missing')
+        if not given['images'].endswith('.json'):
+            raise UserError('--boxes and --image-folder are of an annotation file, but '
+                            f'--images is {given["images"]}: name a .json that lists '
+                            'the images')
         given['images'] = dict(ann_file=given['images'])
         if boxes:
             given['images']['bbox_file'] = boxes

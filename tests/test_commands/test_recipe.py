@@ -109,6 +109,8 @@ def test_a_file_is_overwritten_by_force_only(tmp_path):
     (f'balance {DEKR} --balancer Adaptive', 'AdaptiveBalancer'),
     (f'focus {STOCK} --loss FocusMSE', 'FocusMSELoss'),
     (f'distill {STOCK} --teacher t.py --checkpoint t.pth --boxes b.json', '--images'),
+    (f'semi {STOCK} --images my/images --boxes b.json', 'my/images'),
+    (f'semi {STOCK} --images my/images --image-folder my', 'my/images'),
     (f'distill {STOCK} --teacher t.py --checkpoint t.pth --batch-size 0',
      'batch_size')])
 def test_what_a_recipe_does_not_take_is_named(command, named, tmp_path):
