@@ -45,11 +45,17 @@ def predict_images(inferencer: Pose3DImageInferencer, source: str, out: str,
         str: How many people there are in how many images.
 
     Raises:
-        UserError: If there is no prediction, or if boxes or cameras are of images
-            that are not there.
+        UserError: If there is no prediction, if images differ in the suffix alone, or
+            if boxes or cameras are of images that are not there.
     """
     images = [str(image) for image in (
         list_images(source) if Path(source).is_dir() else [source])]
+    by_stem = {}
+    for image in images:
+        stem = Path(image).stem
+        if (other := by_stem.setdefault(stem, image)) != image:
+            raise UserError(f'{other} and {image} would both be written as '
+                            f'{stem}.json: rename one, or move it elsewhere')
     boxes, camera = (path and read_json(path) for path in (boxes_file, camera_file))
     names = {Path(image).name for image in images}
     for file, given in ((boxes_file, boxes), (camera_file, camera)):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 from mmpose_wloss.commands.pose3d import main
@@ -67,6 +68,13 @@ def test_what_cannot_be_read_is_left_out(run, folder, tmp_path, capsys):
     assert len(first) == 2 and 'keypoints_cam' in first[0] and second == []
     assert sorted(file.stem for file in (out / 'visualizations').iterdir()) == [
         FIRST, SECOND]
+
+
+def test_images_of_one_name_are_not_written_over_each_other(run, folder, tmp_path):
+    shutil.copy(folder / f'{FIRST}.jpg', folder / f'{FIRST}.png')
+    with pytest.raises(UserError, match=f'{FIRST}.jpg and .*{FIRST}.png'):
+        run(folder)
+    assert not (tmp_path / 'predictions').exists()
 
 
 def test_cameras_by_name(run, folder, tmp_path, capsys):
