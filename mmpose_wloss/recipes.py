@@ -239,8 +239,10 @@ def _with_density(cfg: Config, recipe: str, file: str | Path | None,
         raise UserError(
             f'{recipe}: a pose density is of one annotation file, but '
             f'train_dataloader has {len(labeled)} labeled data sets')
-    file = str(file or Path('work_dirs', 'pose_density', Path(
-        labeled[0].ann_file).stem).with_suffix('.npz'))
+    file = str(file or Path('work_dirs', 'pose_density',
+                            f'{Path(labeled[0].ann_file).stem}.npz'))
+    if not file.endswith('.npz'):
+        raise UserError(f'{recipe}: file must end in .npz, but it is {file}')
     PoseDensity(**options)  # refuses what it does not take
     cfg.pose_density = dict(file=file, **options)
     return file

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from pathlib import Path
 
 from mmpose_wloss.commands.recipe import load_base, text_over
 from mmpose_wloss.common.config_text import without_scope
@@ -180,6 +181,16 @@ def test_targets_are_drawn_where_recipes_and_hooks_take_pipelines():
     assert before.train_dataloader == after.train_dataloader
     assert before.labeled.pipeline[-1].type == 'DeviceTargets'
     assert not any('Targets' in step.type for step in before.unlabeled.pipeline)
+
+
+def test_a_density_has_the_whole_name_of_its_annotations():
+    base = load_base(SMALL)
+    base.train_dataloader.dataset.ann_file = 'annotations/coco_v1.1.json'
+    assert draw_rare_poses(base).pose_density.file == str(
+        Path('work_dirs', 'pose_density', 'coco_v1.1.npz'))
+    # as density fit refuses it
+    with pytest.raises(UserError, match='my_0.2'):
+        draw_rare_poses(base, 'my_0.2')
 
 
 def test_rare_poses_are_drawn_beside_unlabeled_images_too():

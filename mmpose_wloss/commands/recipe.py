@@ -106,7 +106,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     draw = verbs.add_parser('draw', parents=[common],
                             help='show rare poses more often')
     for one in (weigh, draw):
-        one.add_argument('--file', help='the pose density, which is fitted next')
+        one.add_argument('--file', help='the pose density, .npz, which is fitted next')
     focus = verbs.add_parser('focus', parents=[common],
                              help='weigh joints up against the background')
     focus.add_argument('--loss', default='FocusMSELoss', help='FocusMSELoss '
