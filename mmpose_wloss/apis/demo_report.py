@@ -54,7 +54,8 @@ PROBLEMS = {
     'losses_that_fight': Problem(
         'Losses that fight',
         'Of 2D, volume and coordinate losses, the one of the largest scale wins.',
-        'python -m mmpose_wloss recipe balance BASE.py --out mine.py',
+        'python -m mmpose_wloss recipe balance BASE.py --balancer AdaptiveBalancer '
+        '--out mine.py',
         'loss_balancers'),
     'background': Problem(
         'Background drowns joints',
