@@ -330,13 +330,15 @@ def test_labels_of_another_type_are_refused():
     assert mapping(teacher, teacher).x is None
 
 
-@pytest.mark.parametrize('codec, size', [(COORDINATES, None), (OFFSETS, (48, 64))])
-def test_joints_of_half_precision_lie_between_pixels(codec, size):
+@pytest.mark.parametrize('codec, size, maps', [
+    (COORDINATES, None, 1), (OFFSETS, (48, 64), 3)])
+def test_joints_of_half_precision_lie_between_pixels(codec, size, maps):
     """As a teacher's outputs are under autocast."""
     input_size = (192, 256)
-    teacher, student = head(codec, input_size, size), head(COORDINATES, input_size)
+    teacher = head(codec, input_size, size, joints=maps * KEYPOINTS)
+    student = head(COORDINATES, input_size)
     output = torch.rand(2, KEYPOINTS, 2) if size is None else torch.rand(
-        2, 3 * KEYPOINTS, *size[::-1])
+        2, maps * KEYPOINTS, *size[::-1])
     made = mapping(student, teacher)(output.bfloat16()) * torch.tensor(input_size)
     expected = keypoint_outputs(teacher).joints(output.bfloat16().float())
     torch.testing.assert_close(made, expected, atol=0.01, rtol=0)
