@@ -42,6 +42,7 @@ class PoseRanking:
         confidence (np.ndarray): Mean score of a person's joints, in shape [N].
         log_density (np.ndarray): Under the labeled poses, in shape [N]; NaN for
             fewer visible joints than that needs.
+        weights (np.ndarray): By the options of that density, in shape [N].
         scores (np.ndarray): From 0 to 1, which asks for a label the most, in [N].
     """
     poses: Poses
@@ -49,6 +50,7 @@ class PoseRanking:
     sizes: np.ndarray
     confidence: np.ndarray
     log_density: np.ndarray
+    weights: np.ndarray
     scores: np.ndarray
 
     @property
@@ -116,13 +118,13 @@ def rank_people(predictor: TopdownPredictor, artifact: PoseDensityArtifact,
         [sample['img_path'] for sample in samples], predictor.metainfo,
         annotation_files(dataset))
     confidence = scores.mean(1)
-    log_density = artifact.score(
+    log_density, weights = artifact.density.score_and_weigh(
         poses.keypoints, poses.visible, image_sizes=np.array(sizes, float),
         boxes=poses.boxes if artifact.density.with_boxes else None)
     parts = dict(rarity=shares(log_density), uncertainty=shares(confidence))
     return PoseRanking(
         poses, np.array([sample['img_id'] for sample in samples]), np.array(sizes),
-        confidence, log_density,
+        confidence, log_density, weights,
         parts[by] if by in parts else sum(parts.values()) / 2)
 
 
@@ -170,10 +172,7 @@ def write_ranking(ranking: PoseRanking, artifact: PoseDensityArtifact, images: s
         coco_of(ranking, np.arange(len(order)), images, category)))
     density = copy.copy(artifact.density)
     density.log_density = density.held_out = ranking.log_density
-    density.density_error = None
-    density.weights = density.weights_of(
-        poses.keypoints, poses.visible, image_sizes=ranking.sizes.astype(float),
-        boxes=poses.boxes if density.with_boxes else None)
+    density.weights, density.density_error = ranking.weights, None
     draws = PoseDensityArtifact(
         poses.ids, density.weights, ranking.log_density, density,
         artifact.joint_names, poses.metainfo['dataset_name'], (everybody.name, ),

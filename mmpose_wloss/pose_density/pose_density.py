@@ -403,16 +403,13 @@ class PoseDensity:
         Raises:
             UserError: If poses do not fit those of :meth:`fit`.
         """
-        has_density, _, held_out = self._score(
-            poses, visible, boxes, image_sizes, device)
-        scores = np.full(len(has_density), np.nan)
-        scores[has_density] = held_out
+        scores, _, _ = self._score(poses, visible, boxes, image_sizes, device)
         return scores
 
     def _score(self, poses: np.ndarray, visible: np.ndarray, boxes: np.ndarray | None,
                image_sizes: np.ndarray | None, device: str
                ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which poses have a density [M], and the places and log densities of these."""
+        """Log densities [M], which poses have one [M], and the places of these."""
         if not hasattr(self, 'references'):
             raise UserError('PoseDensity has no density yet: call fit first')
         if (self.options['normalize'] == 'box' and
@@ -426,8 +423,9 @@ class PoseDensity:
             raise UserError(
                 f'the density is of poses of {joints} joints, but these have '
                 f'{normalized.shape[1]}')
+        scores = np.full(len(has_density), np.nan)
         if not has_density.any():
-            return has_density, np.empty((0, 0)), np.empty(0)
+            return scores, has_density, np.empty((0, 0))
         vectors = normalized[has_density].reshape(-1, 2 * joints)
         observed = np.repeat(visible[has_density], 2, axis=1)
         if self.options['missing'] == 'mean':
@@ -439,30 +437,33 @@ class PoseDensity:
             places, self.references, bandwidth=self.bandwidth,
             mirrored=self._mirror_places(self.references),
             kernel=self.options['kernel'], device=device)
-        return has_density, places, sums - self._log_norm(len(self.references))
+        scores[has_density] = sums - self._log_norm(len(self.references))
+        return scores, has_density, places
 
-    def weights_of(self, poses: np.ndarray, visible: np.ndarray, *,
-                   boxes: np.ndarray | None = None,
-                   image_sizes: np.ndarray | None = None,
-                   device: str = 'cpu') -> np.ndarray:
-        """Weights of M other poses, by the options of the density.
+    def score_and_weigh(self, poses: np.ndarray, visible: np.ndarray, *,
+                        boxes: np.ndarray | None = None,
+                        image_sizes: np.ndarray | None = None,
+                        device: str = 'cpu') -> tuple[np.ndarray, np.ndarray]:
+        """Log densities of M other poses, and weights by the options of the density.
 
-        Their median, mean and effective sample size are their own.
+        The weights' median, mean and effective sample size are their own.
 
         Returns:
-            np.ndarray: In shape [M]; 1 where there are too few joints.
+            tuple[np.ndarray]: As of :meth:`score`; and weights in shape [M], 1 where
+            there are too few joints.
 
         Raises:
             UserError: If poses do not fit those of :meth:`fit`.
         """
-        has_density, places, held_out = self._score(
+        scores, has_density, places = self._score(
             poses, visible, boxes, image_sizes, device)
-        weights, count = np.ones(len(has_density)), len(self.references)
+        weights, count = np.ones(len(scores)), len(self.references)
         if has_density.any():
+            held_out = scores[has_density]
             _, weights[has_density] = self._tempered_weights(
                 self._maybe_with_itself(held_out, places, count + 1),
                 held_out + self._log_norm(count))
-        return weights
+        return scores, weights
 
     def pose_axes(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean pose, in shape [K, 2], and what each axis adds to it.

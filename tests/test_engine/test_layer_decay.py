@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 STOCK = 'LayerDecayOptimWrapperConstructor'
+WRAPPED = 'WrappedLayerDecayOptimWrapperConstructor'
 LAYERS = 3
 
 
@@ -43,13 +44,13 @@ def rates(model: nn.Module, constructor: str) -> dict[str, tuple[float, float]]:
 def test_networks_within_a_model():
     stock = rates(Network(), STOCK)
     assert len(set(stock.values())) > LAYERS
-    assert rates(Network(), f'Wrapped{STOCK}') == stock
+    assert rates(Network(), WRAPPED) == stock
     dual, distiller = nn.Module(), nn.Module()
     dual.networks = nn.ModuleDict(dict(first=Network(), second=Network()))
     distiller.student = Network()
     for model, prefixes in ((dual, ('networks.first.', 'networks.second.')),
                             (distiller, ('student.', ))):
-        assert rates(model, f'Wrapped{STOCK}') == {
+        assert rates(model, WRAPPED) == {
             prefix + name: rate for prefix in prefixes for name, rate in stock.items()}
 
 
@@ -58,9 +59,9 @@ def test_the_stock_constructor_is_refused(key):
     network = dict(type='TopdownPoseEstimator')
     cfg = Config(dict(model={'type': 'PoseCons', key: network},
                       optim_wrapper=dict(constructor=STOCK)))
-    with pytest.raises(UserError, match=f'Wrapped{STOCK}'):
+    with pytest.raises(UserError, match=WRAPPED):
         check_layer_decay(cfg)
-    cfg.optim_wrapper.constructor = f'Wrapped{STOCK}'
+    cfg.optim_wrapper.constructor = WRAPPED
     check_layer_decay(cfg)
     check_layer_decay(Config(dict(model=dict(type='TopdownPoseEstimator'),
                                   optim_wrapper=dict(constructor=STOCK))))

@@ -22,7 +22,7 @@ class WholeCheckpointHook(Hook):
     Args:
         source (str): What the error calls the checkpoint.
         part (bool): Whether a part is enough, as for ``load_from``: then only a
-            checkpoint that has no parameter of the model is refused.
+            checkpoint of which no parameter fits is refused.
     """
 
     # others may prepare the checkpoint
@@ -37,7 +37,7 @@ class WholeCheckpointHook(Hook):
 
         Raises:
             UserError: If parameters are missing or have other shapes; with ``part``,
-                if all are missing.
+                if all do.
         """
         model, state = model_of(runner), checkpoint.get('state_dict', checkpoint)
         state = {key.removeprefix('module.'): value for key, value in state.items()}

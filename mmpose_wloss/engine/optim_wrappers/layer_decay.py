@@ -6,7 +6,7 @@ from mmpose.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 # of a network in PoseCons, PoseDual, PoseTriple or FastPoseDistiller
-PREFIX = re.compile(r'(networks\.\w+|student)\.')
+PREFIX = re.compile(r'^(networks\.\w+|student)\.')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -21,5 +21,5 @@ class WrappedLayerDecayOptimWrapperConstructor(LayerDecayOptimWrapperConstructor
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Add the groups of a model's parameters."""
         super().add_params(params, SimpleNamespace(named_parameters=lambda: (
-            (PREFIX.sub('', name, count=1) if PREFIX.match(name) else name, parameter)
+            (PREFIX.sub('', name), parameter)
             for name, parameter in module.named_parameters())), **kwargs)
