@@ -5,9 +5,11 @@ by easy-hard consistency on all 6,000 images; and the demo's network on the embe
 data set: python -m mmpose_wloss render dataset --out data/annypose
 """
 
+import time
 from pathlib import Path
 
 from mmpose_wloss import register_all_modules
+from mmpose_wloss.trainings import run_trainings
 from mmpose_wloss.visualization import draw_curves
 
 import numpy as np
@@ -54,16 +56,20 @@ class PairedStudy(Study):
         return [row for row in super().missing() if row[0] not in self.pairs()]
 
     def run(self, minutes: float, processes: int) -> None:
-        """Run the trainings, then test the pairs of those that are on this machine."""
+        """Run the trainings, then test the pairs within the same time budget."""
+        deadline = time.monotonic() + 60 * minutes
         super().run(minutes, processes)
-        for name, seed in super().missing():
-            if name not in self.pairs():
-                continue
-            options = self.configurations[name]
-            pair = [self.training(each, seed) for each in options['networks']]
+        pairs = {
+            (name, seed): [self.training(each, seed) for each
+                           in self.configurations[name]['networks']]
+            for name, seed in super().missing() if name in self.pairs()}
+        # their rows may be there, but not their checkpoints on this machine
+        run_trainings([training for pair in pairs.values() for training in pair
+                       if not training.done()], processes, deadline)
+        for (name, seed), pair in pairs.items():
             if all(training.done() for training in pair):
                 self.add(dict(
-                    configuration=name, options=options, seed=seed,
+                    configuration=name, options=self.configurations[name], seed=seed,
                     epochs=self.epochs, precision=self.precision(pair[0].config),
                     figures=self.test_pair(*(each.checkpoint()[1] for each in pair)),
                     curve={}, seconds=0.))
