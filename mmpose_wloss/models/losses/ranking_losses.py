@@ -222,12 +222,17 @@ def instance_sort_loss(scores: Tensor,
         (update / count).to(people)).mean()
 
 
-def _peaks(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _peaks(output: Tensor, target: Tensor,
+           mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Score of each peak, and the target there over the target's own peak.
 
     For a Gaussian target that is what OKS is, with the target's sigma as
     tolerance.
     """
+    if mask is not None:
+        # finite, as a joint without pixels has the weight 0
+        output = output.where(mask > 0, torch.finfo(output.dtype).min)
+        target = target * (mask > 0)
     score, place = output.flatten(2).max(-1)
     target = target.flatten(2).to(torch.promote_types(target.dtype, torch.float32))
     quality = target.gather(-1, place[..., None])[..., 0]
@@ -265,7 +270,7 @@ class RankSortLoss(JointHeatmapLoss):
             output, target, weights, mask, self.positives, self.delta)
         if self.instance_weight:
             loss = loss + self.instance_weight * instance_sort_loss(
-                *_peaks(output, target), weights, self.delta)
+                *_peaks(output, target, mask), weights, self.delta)
         return loss
 
 

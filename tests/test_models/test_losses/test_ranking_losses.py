@@ -284,6 +284,18 @@ def test_masked_pixels_do_not_rank():
     assert (grad[..., 6:] == 0).all()
 
 
+def test_masked_pixels_are_no_peaks():
+    output, target, weights = drawn_heatmaps(torch.float64)
+    mask = torch.ones(2, 1, 16, 12)
+    mask[..., 6:] = 0
+    expected = value_and_gradient(
+        RankSortLoss(), output[..., :6], target[..., :6], weights)
+    output[..., 6:] += 9
+    value, gradient = value_and_gradient(RankSortLoss(), output, target, weights, mask)
+    torch.testing.assert_close((value, gradient[..., :6]), expected)
+    assert (gradient[..., 6:] == 0).all()
+
+
 # Heads and codecs
 
 
