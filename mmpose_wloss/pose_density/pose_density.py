@@ -457,7 +457,10 @@ class PoseDensity:
         """
         scores, has_density, places = self._score(
             poses, visible, boxes, image_sizes, device)
-        weights, count = np.ones(len(scores)), len(self.references)
+        weights = np.ones(len(scores))
+        # of all poses fitted to, for which the references stand
+        count = len(self.references if self.density_error is None
+                    else self.density_error)
         if has_density.any():
             held_out = scores[has_density]
             _, weights[has_density] = self._tempered_weights(

@@ -7,6 +7,7 @@ from mmpose_wloss.pose_density import (
     PoseDensity,
     dense_weights,
     effective_number_weights,
+    effective_sample_size,
     repeat_factors,
 )
 from mmpose_wloss.pose_density.missing_joints import conditional_mean
@@ -169,6 +170,15 @@ def test_an_outlier_weighs_as_if_fitted_to(poses, mode, mirror):
     assert outlier / common == pytest.approx(expected, rel=0.3)
     rarity = np.exp(scores[0] - scores[1])
     assert 2 * expected**(2 if mode == 'smoothed' else 1) < rarity
+
+
+@pytest.mark.parametrize('mode', [mode for mode in MODES if mode != 'source'])
+def test_references_stand_for_all_poses(mode):
+    poses, others = draw_poses(600), draw_poses(31, seed=1)
+    strength = {most: effective_sample_size(fit(
+        poses, mode=mode, options=dict(components=3, max_references=most)
+    ).score_and_weigh(others, ones(others))[1]) for most in (None, 60)}
+    assert strength[60] == pytest.approx(strength[None], rel=0.2)
 
 
 @pytest.mark.parametrize('by', ['box', 'torso'])
