@@ -12,7 +12,6 @@ from ..heads.keypoint_outputs import (
     KeypointOutputs,
     Output,
     SimCCOutputs,
-    at_least_float32,
     per_axis,
 )
 
@@ -139,8 +138,7 @@ class TargetMapping(nn.Module):
         """
         if self.by_joints:
             student, teacher = self.by_joints
-            # in bfloat16 a joint would lie on a whole pixel
-            joints = self._of_joints(teacher.joints(at_least_float32(output)))
+            joints = self._of_joints(teacher.joints(output))
             return student.encode(per_axis(joints, self.zoom))[0]
         device = (output if isinstance(output, Tensor) else output[0]).device
         # sampling is a product of matrices, for which autocast takes a half

@@ -59,6 +59,15 @@ def test_joints_are_written_as_the_codec_does(name):
                                atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('name', KINDS)
+def test_joints_of_half_precision_are_read_in_float32(name, dtype):
+    outputs = outputs_of(name)
+    labels, _ = labels_of(outputs, joints_in(0., 1.))
+    output = labels.to(dtype)
+    torch.testing.assert_close(outputs.joints(output), outputs.joints(output.float()))
+
+
 @pytest.mark.parametrize('name', ['regression', 'RLE', 'centered'])
 def test_joints_outside_are_not_taught(name):
     outputs, joints = outputs_of(name), joints_in(-0.3, 1.3)

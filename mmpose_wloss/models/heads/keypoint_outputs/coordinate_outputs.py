@@ -3,6 +3,7 @@ from mmpose.models.losses import KeypointMSELoss
 
 from ....codecs import CenteredRegressionLabel
 from .base import JointOutputs, inside, per_axis
+from .structures import at_least_float32
 
 
 class CoordinateOutputs(JointOutputs):
@@ -31,7 +32,8 @@ class CoordinateOutputs(JointOutputs):
         return 1 - output[..., 2:].sigmoid().mean(dim=2)
 
     def joints(self, output):
-        places = self.final(output).detach()[..., :2]
+        # in bfloat16 a joint would lie on a whole pixel
+        places = at_least_float32(self.final(output).detach()[..., :2])
         if self._centered:
             places = (places + 1) / 2
         return per_axis(places, self.decoder.input_size)

@@ -1,6 +1,7 @@
 import torch
 
 from .base import JointOutputs, inside, per_axis
+from .structures import at_least_float32
 
 
 class OffsetOutputs(JointOutputs):
@@ -32,7 +33,9 @@ class OffsetOutputs(JointOutputs):
         return self.final(output)[:, ::3].detach().amax(dim=(2, 3)).float()
 
     def joints(self, output):
-        near, *offsets = self.final(output).detach().unflatten(1, (-1, 3)).unbind(2)
+        # in bfloat16 a joint would lie up to a pixel away
+        maps = at_least_float32(self.final(output).detach())
+        near, *offsets = maps.unflatten(1, (-1, 3)).unbind(2)
         index, width = near.flatten(2).argmax(dim=2, keepdim=True), near.shape[3]
         places = (index % width, index // width)
         return torch.cat([
