@@ -123,8 +123,7 @@ class TargetMapping(nn.Module):
         self.beta = float(getattr(teacher.head.loss_module, 'beta', 1.))
         if self.to_simcc and not self.from_simcc:
             self.powers = sharpening(student, teacher)
-            self.peak = (255. if isinstance(teacher.decoder, MegviiHeatmap)
-                         else 1.)
+            self.peak = teacher.height
             codec = student.decoder
             self.heights = [float(1 / (sigma * np.sqrt(2 * np.pi)))
                             if codec.normalize else 1. for sigma in codec.sigma]

@@ -330,7 +330,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                   frames: Tensor, following: Tensor) -> Tensor:
         """The temporal loss of a student's output, in pixels of the easy view."""
         joints = move(self.outputs.soft_joints(output), matrix)
-        scores = weights * self.outputs.peaks(output).clamp(0, 1)
+        scores = self.outputs.peaks(output) / self.outputs.height
+        scores = weights * scores.clamp(0, 1)
         return self.temporal_loss(joints[frames], joints[following], torch.minimum(
             scores[frames], scores[following]))
 

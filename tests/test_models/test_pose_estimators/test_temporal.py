@@ -75,6 +75,19 @@ def test_how_a_hard_view_is_turned_does_not_count():
     assert model._temporal(0 * turned, matrix, torch.ones(2, 5), *frames) == 0
 
 
+@pytest.mark.parametrize('codec, height', [(None, 1.), (MEGVII, 255.)],
+                         ids=['MSRA', 'Megvii'])
+def test_joints_weigh_by_how_sure_they_are(codec, height):
+    model = build(heatmap_network(codec), temporal_loss=TEMPORAL)
+    x, y = torch.arange(12.), torch.arange(16.)[:, None]
+    heatmaps = torch.stack([torch.exp(-((x - cx)**2 + (y - 7)**2) / 4)
+                            for cx in (4, 7)])[:, None].expand(-1, 5, -1, -1)
+    sure, unsure = (model._temporal(
+        share * height * heatmaps, torch.eye(2, 3).repeat(2, 1, 1), torch.ones(2, 5),
+        torch.tensor([0]), torch.tensor([1])) for share in (1., .25))
+    assert unsure == pytest.approx(sure / 4) and sure > 5
+
+
 @pytest.mark.parametrize('network', ['MSRA', 'hourglass'])
 @pytest.mark.parametrize('kind', ['PoseCons', 'PoseTriple'])
 def test_a_network_learns_from_clips(network, kind):

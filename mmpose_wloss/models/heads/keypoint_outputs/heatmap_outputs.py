@@ -1,4 +1,5 @@
 import torch
+from mmpose.codecs import MegviiHeatmap
 from torch import Tensor, nn
 
 from ....codecs import pixel_origin
@@ -22,6 +23,8 @@ class HeatmapOutputs(KeypointOutputs):
         super().__init__(head)
         self.scale = tuple(float(x) for x in self.decoder.scale_factor)
         self.origin = pixel_origin(self.decoder)
+        # how high the codec draws a joint
+        self.height = 255. if isinstance(self.decoder, MegviiHeatmap) else 1.
 
     def stages(self, output: Output) -> list[Tensor]:
         """The heatmaps of each stage."""
