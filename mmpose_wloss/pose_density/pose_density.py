@@ -124,8 +124,8 @@ class PoseDensity:
         alpha (float): The tempering used.
         copies (int): How many poses equal an earlier one.
         density_error (np.ndarray, optional): Estimated relative standard error
-            of the densities in shape [N], where ``max_references`` left some
-            poses out.
+            of the densities, in shape [M] of the poses that have one, where
+            ``max_references`` left some out.
 
     Raises:
         UserError: If an option is unknown, or out of its range.

@@ -16,7 +16,7 @@ CUTOUT_SIDE = 80
 
 
 def solarize_add(image: Tensor, addition: int) -> Tensor:
-    """Add to what is below 128, and invert what is above it then."""
+    """Add to all levels, and invert those that are then 128 or more."""
     brighter = (image.int() + addition).clamp_(max=255).to(image.dtype)
     return F.solarize(brighter, 128)
 
