@@ -9,7 +9,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, SampleList
 from torch import Tensor, nn
 
-from ...common.checks import one_of
+from ...common.checks import non_negative, one_of
 from ...common.errors import UserError
 from ...common.hooks import check_hook_ran
 from ...compat.private_api import turns_channels
@@ -61,9 +61,10 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
             for experiments: where it is as hard as the student's, networks collapse. Or
             a list of such lists: the teacher, with a heatmap head, predicts each of
             these views and teaches their mean, :func:`average_views`.
-        supervised_weight (float, optional): :math:`w_s`; ``None``: 1 for one network,
-            ½ for each of several, as in the original codes.
-        consistency_weight (float): :math:`w_c`; :class:`DualNetworkHook` can ramp it.
+        supervised_weight (float, optional): :math:`w_s`, at least 0; ``None``: 1 for
+            one network, ½ for each of several, as in the original codes.
+        consistency_weight (float): :math:`w_c`, at least 0; :class:`DualNetworkHook`
+            can ramp it.
         teacher (str or dict): ``'train'``: a network teaches in training mode, with
             statistics of the batch, and updates its running statistics, as in the
             original code. ``'eval'``: with its running statistics, which it leaves
@@ -113,6 +114,10 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
                  train_cfg: None = None, test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None, init_cfg: dict | None = None,
                  init_cfgs: dict | None = None, temporal_loss: dict | None = None):
+        non_negative(consistency_weight=consistency_weight,
+                     confidence_threshold=confidence_threshold)
+        if supervised_weight is not None:
+            non_negative(supervised_weight=supervised_weight)
         if train_cfg:
             raise UserError('train_cfg belongs into `network`, but the model has '
                             f'{train_cfg}')

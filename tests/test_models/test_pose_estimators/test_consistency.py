@@ -460,6 +460,9 @@ UNWEIGHTED['head']['loss']['use_target_weight'] = False
     (dict(test_cfg=dict(predict_with='third')), "'third'"),
     (dict(kind='PoseCons', test_cfg=dict(predict_with='second')), "'second'"),
     (dict(train_cfg=dict(compute_acc=False)), 'train_cfg'),
+    (dict(supervised_weight=-1.), 'supervised_weight'),
+    (dict(consistency_weight=-1.), 'consistency_weight'),
+    (dict(confidence_threshold=-0.1), 'confidence_threshold'),
 ])
 def test_wrong_arguments(arguments, message):
     with pytest.raises(UserError, match=message):
