@@ -370,7 +370,8 @@ class EasyHardConsistency(BaseModel, metaclass=ABCMeta):
         joints = torch.stack([move(self.outputs.joints(output), shown.matrix)
                               for output in outputs])
         scores = torch.stack([self.outputs.peaks(output) for output in outputs])
-        return predicted, shown, easy.replace(joints=joints, scores=scores)
+        # what paths of teachers share is not for those of students
+        return predicted, shown, easy.replace(joints=joints, scores=scores, shared={})
 
     def predict_easy(self, views: Sequence[HardView]) -> dict[str, Output]:
         """What each teacher predicts of the views that it sees, by its name."""

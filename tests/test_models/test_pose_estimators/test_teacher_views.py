@@ -113,6 +113,19 @@ def test_several_views_train(network, kind):
     assert predicted['first'].shape[1] == easy.joints.shape[2] == KEYPOINTS
 
 
+def test_students_share_no_move_with_teachers():
+    shared = dict(AFFINE, shared=True)
+    still = dict(shared, rotate_factor=0., scale_factor=0.)
+    model = build(teacher_views=[still], hard_views=[shared])
+    _, shown, easy = model.teach(torch.zeros(3, 3, 64, 48), batch_for(
+        heatmap_network(), 0, 3)['data_samples'])
+    torch.testing.assert_close(shown.matrix, easy.matrix)
+    path, = model.hard_views
+    moved = path(easy).matrix
+    assert not torch.isclose(moved, easy.matrix).all() and torch.equal(
+        path(easy).matrix, moved)
+
+
 def test_nothing_says_which_joints_change_places():
     data = batch_for(heatmap_network())
     for sample in data['data_samples']:
