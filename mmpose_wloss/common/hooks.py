@@ -1,4 +1,4 @@
-"""Hooks that a component needs, whichever tool starts the training, and their model.
+"""Hooks that a component needs, whichever tool starts the training, and what they ask.
 
 A class names them in its attribute ``hooks``; ``train`` adds those that a config
 lacks.
@@ -6,6 +6,7 @@ lacks.
 
 from mmengine.logging import MessageHub
 from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from .errors import UserError
@@ -41,3 +42,20 @@ def model_of(runner) -> nn.Module:
     """The model of a runner, out of what distributes it over processes."""
     model = runner.model
     return model.module if is_model_wrapper(model) else model
+
+
+def progress_of(runner, batch_idx: int) -> tuple[float, int]:
+    """How far a training has come, and how far it goes.
+
+    Both are in epochs, or in iterations where the training counts those. The number of
+    iterations tells no epoch: a training that resumes within one begins it again, and
+    with another number of processes an epoch has another number of them.
+
+    Args:
+        runner (Runner): The runner of the training process.
+        batch_idx (int): The number of the batch, as hooks are given it.
+    """
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return (runner.epoch + batch_idx / len(runner.train_dataloader),
+                runner.max_epochs)
+    return runner.iter, runner.max_iters

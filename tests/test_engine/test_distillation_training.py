@@ -9,9 +9,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank
+from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
-from mmpose.registry import MODELS
+from mmpose.registry import HOOKS, MODELS
 from small_trainings import (
     in_two_processes,
     same,
@@ -58,6 +59,40 @@ def test_an_interrupted_training_ends_the_same(config, tmp_path):
     train_and_kill(config, tmp_path / 'part', 1)
     assert same(weights(train(config, tmp_path / 'part', 1, resume=True)),
                 expected)
+
+
+@HOOKS.register_module()
+class TeachingHook(Hook):
+    """Keep how much the teacher teaches in each iteration."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append(runner.model.teaching)
+
+
+@pytest.mark.parametrize('checkpoint, batch_size, expected', [
+    # three iterations an epoch: the one that was cut off begins again
+    ('iter_2.pth', 4, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+    ('iter_5.pth', 4, [3 / 6, 2 / 6, 1 / 6]),
+    # two of them, as with more processes
+    ('iter_3.pth', 8, [1, 3 / 4, 2 / 4, 1 / 4])])
+def test_a_resumed_teacher_decays_by_epochs(config, tmp_path, checkpoint, batch_size,
+                                            expected):
+    config = without_validation(config)
+    config.model.teacher_decay = True
+    config.default_hooks.checkpoint = dict(
+        type='CheckpointHook', interval=1, by_epoch=False)
+    train(config, tmp_path / 'first')
+    loader = config.train_dataloader
+    loader.batch_size = loader.sampler.batch_size = batch_size
+    runner = train(config, tmp_path / 'resumed', hooks=[dict(type='TeachingHook')],
+                   resume=True, load_from=str(tmp_path / 'first' / checkpoint))
+    hook, = (hook for hook in runner.hooks if isinstance(hook, TeachingHook))
+    assert hook.seen == pytest.approx(expected)
 
 
 def test_the_student_is_a_stock_network(config, tmp_path):

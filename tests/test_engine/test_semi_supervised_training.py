@@ -204,6 +204,18 @@ def test_ramps_of_the_consistency_weight(config, tmp_path, ramp, expected):
     assert np.allclose(logged, 3 * np.array(expected), atol=1e-4)
 
 
+def test_a_resumed_ramp_goes_by_epochs(config, tmp_path):
+    """Of two iterations, as with more processes, after one of three."""
+    config.custom_hooks = [dict(type='DualNetworkHook', ramp='linear', ramp_length=2)]
+    train(without_validation(config), tmp_path / 'first')
+    loader = config.train_dataloader
+    loader.batch_size = loader.sampler.batch_size = 8
+    runner = train(config, tmp_path / 'resumed', resume=True,
+                   load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
+    logged = runner.message_hub.get_scalar('train/consistency_weight').data[0]
+    assert np.allclose(logged[-2:], [1 / 2, 3 / 4])
+
+
 class FakeRunner:
     """As much of a runner as the watch needs."""
 

@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmpose.registry import HOOKS
 
 from ...common.errors import UserError
-from ...common.hooks import model_of
+from ...common.hooks import model_of, progress_of
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...datasets import UnlabeledPoseDataset
@@ -79,7 +79,8 @@ class DistillationHook(Hook):
         """Say how much the teacher teaches now."""
         model = self._model(runner)
         if model.teacher_decay:
-            model.teaching = 1 - runner.iter / runner.max_iters
+            now, end = progress_of(runner, batch_idx)
+            model.teaching = 1 - now / end
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note who teaches."""

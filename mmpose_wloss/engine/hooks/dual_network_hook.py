@@ -6,13 +6,12 @@ import torch
 from mmengine.dist import all_reduce, get_comm_device, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
-from mmengine.runner import EpochBasedTrainLoop
 from mmpose.registry import HOOKS
 
 from ...common.checks import non_negative, one_of, positive, whole, within
 from ...common.errors import UserError
 from ...common.files import write_whole
-from ...common.hooks import model_of
+from ...common.hooks import model_of, progress_of
 from ...common.state_dicts import check_same_model
 from ...compat.private_api import is_resuming
 from ...models.wrapped_networks import save_networks
@@ -112,17 +111,15 @@ class DualNetworkHook(Hook):
             self.every_n_train_iters(runner, self.hardness_interval))
         if self.ramp == 'constant':
             return
-        length = self.ramp_length
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            length *= len(runner.train_dataloader)
+        now, _ = progress_of(runner, batch_idx)
         self.model.consistency_weight = self.full_weight * RAMPS[self.ramp](
-            min(1., runner.iter / length))
+            min(1., now / self.ramp_length))
 
     def after_train_iter(self, runner, batch_idx: int,
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         """Tell that a pass over the data has ended, and watch for a collapse."""
-        if self.every_n_train_iters(runner, len(runner.train_dataloader)):
+        if self.every_n_inner_iters(batch_idx, len(runner.train_dataloader)):
             self.model.end_round()
         if not self.collapse_ratio or not self.every_n_train_iters(
                 runner, self.interval):

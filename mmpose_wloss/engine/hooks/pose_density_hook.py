@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
 from mmengine.utils import apply_to
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from ...common.checks import non_negative, whole
 from ...common.configs import components_of_class
 from ...common.errors import UserError
-from ...common.hooks import model_of
+from ...common.hooks import model_of, progress_of
 from ...compat.private_api import leaves
 from ...datasets import UnlabeledPoseDataset
 from ...datasets.poses import annotation_files, joint_names
@@ -247,11 +246,9 @@ class PoseDensityHook(Hook):
         self.losses = [_WatchedLoss(module) for module in modules]
         self.applied: list[float] = []
 
-    def strength(self, runner) -> float:
+    def strength(self, runner, batch_idx: int) -> float:
         """How much of the weights counts now, from 0 to 1."""
-        now = runner.iter
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            now = runner.iter / len(runner.train_dataloader)
+        now, _ = progress_of(runner, batch_idx)
         if not self.weighted or now < self.begin:
             return 0.
         return min(1., (now - self.begin) / self.ramp) if self.ramp else 1.
@@ -260,7 +257,7 @@ class PoseDensityHook(Hook):
                           data_batch: dict | None = None) -> None:
         """Multiply the weights of a batch."""
         samples = data_batch['data_samples']
-        factors = multiply_pose_weights(samples, self.strength(runner))
+        factors = multiply_pose_weights(samples, self.strength(runner, batch_idx))
         self.applied += [each for each in factors if each is not None]
         factors = torch.tensor([1. if each is None else each
                                 for each in factors])
