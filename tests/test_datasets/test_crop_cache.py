@@ -424,6 +424,21 @@ def test_an_interrupted_build_goes_on(coco_root, tmp_path, monkeypatch):
         assert difference(seeded(stock, index), seeded(crops, index)) < 0.05
 
 
+def test_a_store_that_cannot_be_written_is_read(coco_root, tmp_path, monkeypatch):
+    """As one of a shared folder, where someone else has made it."""
+    made, memmap = cached(coco(coco_root), tmp_path), np.memmap
+
+    def read_only(path, dtype, mode):
+        if mode != 'r':
+            raise PermissionError(path)
+        return memmap(path, dtype, mode)
+
+    monkeypatch.setattr(np, 'memmap', read_only)
+    found = cached(coco(coco_root), tmp_path)
+    for index in range(len(made)):
+        assert torch.equal(*(seeded(each, index)['inputs'] for each in (made, found)))
+
+
 def test_images_that_cannot_be_loaded_stay_with_their_files(coco_root, tmp_path):
     root = tmp_path / 'coco'
     shutil.copytree(coco_root, root)

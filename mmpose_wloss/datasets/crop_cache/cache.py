@@ -120,12 +120,12 @@ def cache_crops(dataset: BaseDataset, cache: str = 'disk',
             _create(path, on_disk, about, plan(
                 paths, root, boxes, reach, None if budget is None else 1e9 * budget,
                 lambda each: shown(each, 'Sizes of images', len(each))))
-        store = CropStore(path, root, 'r+')
+        store = CropStore(path, root)
         _check(store, about)
+        # a file whose crops are all made may be one that nobody can write
         if (store.entries['state'] == TO_DO).any():
-            build(store, paths, load_image, workers)
+            build(CropStore(path, root, 'r+'), paths, load_image, workers)
             _report(store, time.perf_counter() - began)
-    store = CropStore(path, root)
     if descriptor is not None:
         # the memory is given back when nobody reads from it any more
         weakref.finalize(store, os.close, descriptor)
