@@ -1,4 +1,5 @@
 import json
+import pickle
 
 from mmpose_wloss.common.errors import UserError
 from mmpose_wloss.evaluation.evaluators import NetworksEvaluator
@@ -108,6 +109,25 @@ def test_each_network_has_its_own_file_of_results(kind, wrapped, tmp_path):
     first, second = (json.loads((tmp_path / f'out{name}.keypoints.json').read_text())
                      for name in ('', '.second'))
     assert first[0]['keypoints'][0] == pytest.approx(second[0]['keypoints'][0] - 9)
+
+
+def test_other_files_have_the_networks_names_too(tmp_path):
+    dump = dict(type='DumpResults', out_file_path=str(tmp_path / 'out.pkl'))
+    predictions = dict(type='CoordinateMSE', predictions_file=str(tmp_path / 'out.csv'))
+    samples = of_two_networks()
+    for sample in samples:
+        sample.set_metainfo(dict(input_center=[0., 0.], input_scale=[200., 200.]))
+    evaluate(NetworksEvaluator([dump, predictions]), samples)
+    first, second = (pickle.loads((tmp_path / f'out{name}.pkl').read_bytes())
+                     for name in ('', '.second'))
+    shift = (second[0]['pred_instances']['keypoints'] -
+             first[0]['pred_instances']['keypoints'])
+    assert shift == pytest.approx(9)
+    first, second = ((tmp_path / f'out{name}.csv').read_text().splitlines()[1]
+                     for name in ('', '.second'))
+    # of a box of 200 pixels
+    assert float(second.split(',')[1]) == pytest.approx(
+        float(first.split(',')[1]) + 0.09)
 
 
 def test_networks_share_annotations_and_convert_meta_information_once(tmp_path):

@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import Evaluator
@@ -9,6 +10,8 @@ from mmpose.registry import EVALUATORS
 from ...common.errors import UserError
 
 PREFIX = 'pred_instances_'
+# of CoordinateMSE and DumpResults
+FILES = ('predictions_file', 'out_file_path')
 
 
 @EVALUATORS.register_module()
@@ -109,3 +112,7 @@ def _rename_files(evaluator: Evaluator, name: str) -> None:
         for one in getattr(metric, 'metrics', [metric]):
             if getattr(one, 'outfile_prefix', None):
                 one.outfile_prefix += f'.{name}'
+            for key in FILES:
+                if getattr(one, key, None):
+                    path = Path(getattr(one, key))
+                    setattr(one, key, str(path.with_suffix(f'.{name}{path.suffix}')))
