@@ -115,15 +115,23 @@ class Training:
         MMEngine saves before it validates, and a resumed training does not make up
         for it. Where there is no other checkpoint, the figure is missing.
         """
-        there = {int(file.stem.removeprefix('epoch_')): file
-                 for file in self.work_dir.glob('epoch_*.pth')
+        there = {_epoch_of(file): file for file in self.work_dir.glob('epoch_*.pth')
                  if zipfile.is_zipfile(file)}
-        validated, loop = self.validations(), self.config.train_cfg
+        validated, loop = self._validated(), self.config.train_cfg
         begin, interval = loop.get('val_begin', 1), loop.get('val_interval', 1)
         whole = [epoch for epoch in there if epoch in validated or (
             epoch < self.epochs and (epoch < begin or epoch % interval))]
         others = [epoch for epoch in there if epoch < self.epochs]
         return there.get(max(whole or others, default=None))
+
+    def _validated(self) -> set[int]:
+        """Epochs whose validation ended, and whose best checkpoint is no part of one.
+
+        MMEngine logs a validation before it writes the best checkpoint.
+        """
+        return self.validations().keys() - {
+            _epoch_of(file) for file in self.work_dir.glob('best_*_epoch_*.pth')
+            if not zipfile.is_zipfile(file)}
 
     def running(self) -> bool:
         """Whether the process runs; raises :class:`TrainingFailed`."""
@@ -168,8 +176,7 @@ class Training:
         if metric == 'auto':
             metric = next(iter(self.validations()[self.epochs]))
         # each is better than those before; an interruption may leave some
-        files = {int(file.stem.rpartition('_')[2]): file
-                 for file in self.work_dir.glob(
+        files = {_epoch_of(file): file for file in self.work_dir.glob(
                      f'best_{metric.replace("/", "_")}_epoch_*.pth')}
         return max(files.items(), default=(
             self.epochs, self.work_dir / f'epoch_{self.epochs}.pth'))
@@ -181,8 +188,12 @@ class Training:
 
     def done(self) -> bool:
         """Whether the last epoch is validated and saved."""
-        return (self.epochs in self.validations() and
+        return (self.epochs in self._validated() and
                 (self.work_dir / f'epoch_{self.epochs}.pth').exists())
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.rpartition('_')[2])
 
 
 def run_trainings(trainings: Sequence[Training], processes: int = 2,

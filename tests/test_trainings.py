@@ -205,17 +205,22 @@ def test_the_checkpoint_to_go_on_from(config, tmp_path, hook, name, epoch):
     ((3, ), None, (1, 2), 1),
     ((2, ), None, (1, ), 3),  # there is no other, and it is not the last
     ((1, ), 2, (1, ), 2),  # killed as it wrote
-    ((), 1, (), 1)])
+    ((), 1, (), 1),
+    # killed as it wrote the best
+    ((1, 2), 'best_MPJPE_epoch_2', (1, 2), 2),
+    ((2, 3), 'best_MPJPE_epoch_3', (2, 3), 3)])
 def test_what_was_cut_off_is_trained_again(config, tmp_path, monkeypatch, kept,
                                            cut_off, validated, first):
     training = Training(config, tmp_path)
     write_log(training, (dict(MPJPE=80., step=step) for step in validated))
     for epoch in filter(None, (*kept, cut_off)):
-        file = training.work_dir / f'epoch_{epoch}.pth'
+        name = epoch if isinstance(epoch, str) else f'epoch_{epoch}'
+        file = training.work_dir / f'{name}.pth'
         with zipfile.ZipFile(file, 'w') as checkpoint:
             checkpoint.writestr('weights', 'of an epoch')
         if epoch == cut_off:
             file.write_bytes(file.read_bytes()[:-30])
+    assert not training.done()
     commands = []
     monkeypatch.setattr('subprocess.Popen', lambda command, **_: (
         commands.append(command)))
