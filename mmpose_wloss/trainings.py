@@ -225,7 +225,8 @@ def run_trainings(trainings: Sequence[Training], processes: int = 2,
                 if time.monotonic() > deadline:
                     waiting.clear()
                 for training in list(waiting):
-                    if len(active) < processes and (
+                    # validated, it may still write its best checkpoint
+                    if len(active) < processes and training.after not in active and (
                             training.after is None or training.after.done()):
                         waiting.remove(training)
                         active.append(training)

@@ -41,6 +41,7 @@ with open(log, 'w') as file:
         with zipfile.ZipFile(f'{work_dir}/epoch_{epoch}.pth', 'w') as weights:
             weights.writestr('weights', '')
         print(json.dumps(dict(MPJPE=90., step=epoch)), file=file, flush=True)
+time.sleep(seconds)
 '''
 
 
@@ -168,6 +169,21 @@ def test_a_training_waits_for_the_one_that_it_starts_from(config, tmp_path, trai
     assert ended == [first, second]
     content = started_with(second)[-1]
     assert re.search(r'teacher_checkpoint=\s*.*epoch_3\.pth', content)
+
+
+def test_what_a_training_starts_from_has_ended(config, tmp_path, trainer, monkeypatch):
+    """It writes its best checkpoint after its last validation."""
+    first = Training(config, tmp_path, {'train_cfg.max_epochs': 1, 'seconds': 1.5})
+    second = Training(config, tmp_path, after=first)
+    start = second.start
+
+    def start_at_last(threads):
+        assert first.process.poll() == 0
+        start(threads)
+
+    monkeypatch.setattr(second, 'start', start_at_last)
+    run_trainings([first, second])
+    assert second.done()
 
 
 def write_log(training: Training, rows) -> None:
