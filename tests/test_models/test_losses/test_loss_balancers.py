@@ -664,6 +664,22 @@ def test_a_state_of_other_terms_or_kind_is_not_loaded(config, other, terms, log)
     assert ('keys []' if other in ALL[:2] else f'terms {terms}') in line
 
 
+@pytest.mark.parametrize('config', WITH_STATE, ids=identify)
+@pytest.mark.parametrize('dtype', [torch.int64, torch.uint8])
+def test_a_state_that_processes_averaged_is_loaded(config, dtype, log):
+    """As SyncBuffersHook does with four of them, and one with the names as bytes."""
+    head, other = (head_of(config) for _ in range(2))
+    expected = state_of(head['balancer'])
+    for buffer in head['balancer'].buffers():
+        total = torch.stack([buffer] * 4).sum(0, dtype=buffer.dtype)
+        buffer.copy_(total / 4)
+    state = head.state_dict()
+    state['balancer.names'] = state['balancer.names'].to(dtype)
+    other.load_state_dict(state)
+    assert_state(other['balancer'], expected)
+    assert not log
+
+
 def test_a_state_is_not_for_a_balancer_without_one(log):
     head = head_of(MANUAL)
     for other in (WITH_STATE[0], ALL[0]):

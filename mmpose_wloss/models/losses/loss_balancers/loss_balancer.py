@@ -269,9 +269,9 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
 
     def register_terms(self) -> None:
         """Keep the terms' names with the state; for subclasses with state."""
-        names = '\n'.join(self.terms).encode()
-        self.register_buffer('names', torch.tensor(list(names),
-                                                   dtype=torch.uint8))
+        # no bytes, which overflow where SyncBuffersHook adds those of processes up
+        self.register_buffer('names', torch.tensor(
+            list('\n'.join(self.terms).encode())))
 
     def reset(self) -> None:
         """Return to the initial state; for subclasses with state."""
@@ -283,7 +283,7 @@ class LossBalancer(nn.Module, metaclass=ABCMeta):
                   if key.startswith(prefix)}
         names = loaded.get(f'{prefix}names')
         if not differences(loaded, own) and (
-                names is None or torch.equal(names.cpu(), self.names.cpu())):
+                names is None or names.tolist() == self.names.tolist()):
             return
         self.reset()
         for key in loaded:
