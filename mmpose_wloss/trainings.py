@@ -188,8 +188,9 @@ class Training:
 
     def done(self) -> bool:
         """Whether the last epoch is validated and saved."""
-        return (self.epochs in self._validated() and
-                (self.work_dir / f'epoch_{self.epochs}.pth').exists())
+        # MMEngine writes it again with a new best one
+        return self.epochs in self._validated() and zipfile.is_zipfile(
+            self.work_dir / f'epoch_{self.epochs}.pth')
 
 
 def _epoch_of(checkpoint: Path) -> int:

@@ -222,6 +222,7 @@ def test_the_checkpoint_to_go_on_from(config, tmp_path, hook, name, epoch):
     ((2, ), None, (1, ), 3),  # there is no other, and it is not the last
     ((1, ), 2, (1, ), 2),  # killed as it wrote
     ((), 1, (), 1),
+    ((1, 2), 3, (1, 2, 3), 3),  # killed as it wrote the last one again
     # killed as it wrote the best
     ((1, 2), 'best_MPJPE_epoch_2', (1, 2), 2),
     ((2, 3), 'best_MPJPE_epoch_3', (2, 3), 3)])
