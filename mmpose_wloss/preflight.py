@@ -141,16 +141,25 @@ def metainfo_of(dataset: dict) -> dict | None:
     """What MMPose knows of the joints of a data set's config, if anything.
 
     Args:
-        dataset (dict): The config. Of those that wrap others and say nothing of
-            joints, the first one counts.
+        dataset (dict): As of :func:`named_metainfo`.
     """
-    _, first = next(data_sets(dataset))
-    metainfo = (dataset.get('metainfo') or first.get('metainfo')
-                or getattr(class_of(first), 'METAINFO', None))
+    metainfo = named_metainfo(dataset)
     with warnings.catch_warnings():
         # it warns of each file that it finds
         warnings.simplefilter('ignore')
         return parse_pose_metainfo(metainfo) if metainfo else None
+
+
+def named_metainfo(dataset: dict) -> dict | None:
+    """The ``metainfo`` of a data set's config or of its class, if there is one.
+
+    Args:
+        dataset (dict): The config. Of those that wrap others and say nothing of
+            joints, the first one counts.
+    """
+    _, first = next(data_sets(dataset))
+    return (dataset.get('metainfo') or first.get('metainfo')
+            or getattr(class_of(first), 'METAINFO', None))
 
 
 def check_files(cfg: Config, modes: Sequence[str]) -> None:

@@ -207,6 +207,7 @@ def run_rank(args: argparse.Namespace) -> None:
     from ..datasets import UnlabeledPoseDataset
     from ..models.wrapped_networks import read_config
     from ..pose_density import PoseDensityArtifact
+    from ..preflight import named_metainfo
 
     check_device(args.device)
     whole(count=args.count)
@@ -217,7 +218,8 @@ def run_rank(args: argparse.Namespace) -> None:
         config, args.checkpoint, device=args.device, batch_size=args.batch_size,
         network=args.network, flip_test=not args.no_flip)
     people = UnlabeledPoseDataset(
-        args.ann_file, args.bbox_file, data_prefix=dict(img=args.images))
+        args.ann_file, args.bbox_file, data_prefix=dict(img=args.images),
+        metainfo=named_metainfo(config.test_dataloader.dataset))
     ranking = rank_people(predictor, artifact, people, args.by, args.kpt_thr)
     draws = write_ranking(ranking, artifact, args.images, args.out, args.count,
                           labeled_category(config, predictor.joints))

@@ -6,10 +6,12 @@ import os
 from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.datasets import UnlabeledPoseDataset
 from mmpose_wloss.datasets.datasets.unlabeled import UnreadableImageError
+from mmpose_wloss.datasets.metainfo import metainfo_of_category
 
 import numpy as np
 import pytest
 import torch
+from lamps import CATEGORY, KEYPOINTS
 from mmcv.transforms import LoadImageFromFile
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.registry import DATASETS, TRANSFORMS
@@ -185,6 +187,21 @@ def test_annotations_that_are_no_person_to_look_at(coco_root, tmp_path):
     content['categories'] = [dict(id=1, name='cow'), dict(id=7, name='horse')]
     kept = unlabeled(coco_root, content, folder=tmp_path)
     assert [sample['category_id'] for sample in kept] == [1, 7]
+
+
+@pytest.mark.parametrize('category', [
+    dict(id=7, name='thing', keypoints=list(KEYPOINTS)), dict(id=7, name='lamp')])
+def test_objects_with_joints_of_their_own_beside_people(coco_root, tmp_path, category):
+    """By the names of their joints, or by that of the data set."""
+    content = annotations_of(coco_root)
+    content['categories'].append(category)
+    content['annotations'][2]['category_id'] = 7
+    lamps = dict(folder=tmp_path, metainfo=metainfo_of_category(CATEGORY))
+    boxes = [box(2), box(3, category_id=7)]
+    kept = [unlabeled(coco_root, content, **lamps),
+            unlabeled(coco_root, content, boxes, **lamps)]
+    assert [len(one) for one in kept] == [1, 1]
+    assert kept[0][0]['category_id'] == 7 and kept[1][0]['img_id'] == 3
 
 
 def test_people_without_labeled_joints_can_be_left_out(coco_root, tmp_path):

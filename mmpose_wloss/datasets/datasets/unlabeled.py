@@ -25,6 +25,7 @@ from ...common.errors import MissingFile, UserError
 from ...common.files import list_images, read_json
 from ...common.hooks import line_to_add
 from ..image_size import loaded_image_size
+from ..poses import joint_names
 from ..transforms import PackSemiSupervisedPoseInputs
 from .crop_caching import CropCaching
 
@@ -86,11 +87,12 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
 
     - ``ann_file`` with annotations: the box of each, clipped as ``CocoDataset``
       does, keypoints or none. Crowds, boxes without area, those with less than
-      ``filter_cfg['num_keypoints_thr']`` labeled joints and, where the file has a
-      category ``person``, other categories are left out.
+      ``filter_cfg['num_keypoints_thr']`` labeled joints and other categories are left
+      out. The categories are those with the joints of this data set or its name,
+      else ``person``, else all.
     - ``ann_file`` and ``bbox_file``: the boxes of a detector, in COCO's format of
-      results, that have an area; those of category ``person`` where ``ann_file`` has
-      it, else of its categories, or of category 1 where it lists none.
+      results, that have an area; of the same categories, or of category 1 where
+      ``ann_file`` lists none.
     - neither: each image in the folder ``data_prefix['img']`` and the folders in it,
       in the order of their names, with the whole image as the box. Hidden files are
       left out.
@@ -241,11 +243,11 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
     def _annotated_boxes(self, content: dict) -> list[dict]:
         annotations = content.get('annotations') or []
         fewest = (self.filter_cfg or {}).get('num_keypoints_thr', 0)
-        people = _people(content)
+        wanted = self._categories(content)
         data_list = []
         for image, annotation in instances_of(dict(content, annotations=annotations)):
             if (annotation.get('iscrowd')
-                    or people and annotation.get('category_id') not in people
+                    or wanted and annotation.get('category_id') not in wanted
                     or (annotation.get('num_keypoints') or 0) < fewest):
                 continue
             box = clip_box(annotation, image, self.ann_file)
@@ -267,7 +269,7 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
                 raise UserError(
                     f'{self.bbox_file}: entry {index} is {str(box)[:80]}, but each '
                     'needs image_id, category_id, score and bbox (x, y, width, height)')
-        wanted = _people(content) or {
+        wanted = self._categories(content) or {
             category['id'] for category in content.get('categories') or ()} or {1}
         boxes = [box for box in boxes if box['category_id'] in wanted]
         images = {image['id']: image for image in content['images']}
@@ -286,6 +288,18 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
                     corners[None], score=box['score']))
         return data_list
 
+    def _categories(self, content: dict) -> set:
+        """The numbers of the categories to look at, if not of all.
+
+        A file of animals may have boxes of persons, too.
+        """
+        joints, name = joint_names(self._metainfo), self._metainfo['dataset_name']
+        categories = content.get('categories') or ()
+        of_data_set = {one['id'] for one in categories if one.get('name') == name
+                       or tuple(one.get('keypoints') or ()) == joints}
+        return of_data_set or {one['id'] for one in categories
+                               if str(one.get('name')).lower() == 'person'}
+
     def _sample(self, image_id, file: str | Path, sample_id,
                 box: np.ndarray | None = None, category_id: int = 1,
                 score: float = 1.) -> dict:
@@ -300,7 +314,7 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
         if not data_list:
             raise UserError(
                 f'no box is left of {self.bbox_file or self.ann_file}: each is of a '
-                'crowd, of no person (of detections: of no category of ann_file, or '
+                'crowd, of another category (of detections: of none of ann_file, or '
                 'of category 1 where it lists none), without an area in '
                 f'its image, or left out by sample_interval={self.sample_interval} or '
                 f'filter_cfg={self.filter_cfg}. Without boxes, give a bbox_file of a '
@@ -384,12 +398,6 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
             height, width = sample['ori_shape']
             sample['bbox'] = _whole(width, height)
         return sample
-
-
-def _people(content: dict) -> set:
-    """The numbers of the categories with the name ``person``."""
-    return {category['id'] for category in content.get('categories') or ()
-            if str(category.get('name')).lower() == 'person'}
 
 
 def _whole(width: int, height: int) -> np.ndarray:
