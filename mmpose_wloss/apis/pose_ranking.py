@@ -20,7 +20,7 @@ from ..common.checks import one_of, whole, within
 from ..common.errors import UserError
 from ..common.files import digest_of_file, read_json, write_whole
 from ..datasets.datasets.unlabeled import UnlabeledPoseDataset
-from ..datasets.poses import Poses, annotation_files, joint_names
+from ..datasets.poses import Poses, annotation_files, checked_ids, joint_names
 from ..pose_density import PoseDensityArtifact
 from ..visualization.pose_density_pictures import CROPS, draw_crops, save_figure
 from .topdown_predictor import TopdownPredictor
@@ -84,13 +84,15 @@ def rank_people(predictor: TopdownPredictor, artifact: PoseDensityArtifact,
         kpt_thr (float): A joint with a lower score is missing in a pose, in [0, 1].
 
     Raises:
-        UserError: If joints of network and density differ, an image cannot be read,
-            or an argument is out of its range.
+        UserError: If joints of network and density differ, ids of boxes are no unique
+            whole numbers, an image cannot be read, or an argument is out of its range.
     """
     one_of(BY, by=by)
     within(0, 1, kpt_thr=kpt_thr)
     artifact.check_joints(predictor.joints, 'the network')
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
+    files = annotation_files(dataset)
+    ids = checked_ids([sample['id'] for sample in samples], files)
     keypoints, scores, sizes = [], [], []
     of_images = [list(people) for _, people in
                  groupby(samples, lambda sample: sample['img_path'])]
@@ -112,11 +114,9 @@ def rank_people(predictor: TopdownPredictor, artifact: PoseDensityArtifact,
                 bar.update(len(each))
     scores = np.concatenate(scores)
     poses = Poses(
-        np.array([int(sample['id']) for sample in samples], np.int64),
-        np.concatenate(keypoints), scores >= kpt_thr,
+        ids, np.concatenate(keypoints), scores >= kpt_thr,
         np.concatenate([sample['bbox'] for sample in samples]),
-        [sample['img_path'] for sample in samples], predictor.metainfo,
-        annotation_files(dataset))
+        [sample['img_path'] for sample in samples], predictor.metainfo, files)
     confidence = scores.mean(1)
     log_density, weights = artifact.density.score_and_weigh(
         poses.keypoints, poses.visible, image_sizes=np.array(sizes, float),

@@ -1,7 +1,7 @@
 """The poses of a data set, for their density."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -66,6 +66,27 @@ class Poses:
         return np.array([sizes[path] for path in self.image_paths], float)
 
 
+def checked_ids(ids: Sequence, files: Sequence[str]) -> np.ndarray:
+    """Ids of annotations, by which weights are kept, int64 in shape [N].
+
+    Args:
+        ids (Sequence): The ids.
+        files (Sequence[str]): The annotation files, for errors.
+
+    Raises:
+        UserError: If they are not unique whole numbers.
+    """
+    for each in ids:
+        if isinstance(each, str) or each != int(each):
+            raise UserError(f'annotation {each!r} of {files[0]} has an id that is no '
+                            'whole number')
+    if len(set(ids)) < len(ids):
+        raise UserError(
+            f'{len(ids)} annotations of {files[0]} have {len(set(ids))} ids, '
+            'by which weights are kept: make them unique')
+    return np.array(ids, np.int64)
+
+
 def collect_poses(dataset: BaseDataset,
                   progress: Callable[[Iterable], Iterable] = iter) -> Poses:
     """Read the poses of a data set, without its images.
@@ -97,21 +118,14 @@ def collect_poses(dataset: BaseDataset,
             raise UserError(
                 f'annotation {identity} has {len(keypoints[0])} joints, but '
                 f'{type(dataset).__name__} is of {joints}')
-        if isinstance(identity, str) or identity != int(identity):
-            raise UserError(f'annotation {identity!r} of {files[0]} has an id '
-                            'that is no whole number')
         visible = np.asarray(info['keypoints_visible'])[0]
         if visible.ndim == 2:  # visibility and weight
             visible = visible[:, 0]
-        rows.append((int(identity), keypoints[0], visible > 0,
+        rows.append((identity, keypoints[0], visible > 0,
                      info['bbox'][0], info['img_path']))
     ids, keypoints, visible, boxes, paths = zip(*rows, strict=True)
-    if len(set(ids)) < len(ids):
-        raise UserError(
-            f'{len(ids)} annotations of {files[0]} have {len(set(ids))} ids, '
-            'by which weights are kept: make them unique')
     return Poses(
-        np.array(ids, np.int64), np.array(keypoints, np.float32)[..., :2],
+        checked_ids(ids, files), np.array(keypoints, np.float32)[..., :2],
         np.array(visible), np.array(boxes, np.float32), list(paths),
         dataset.metainfo, files)
 

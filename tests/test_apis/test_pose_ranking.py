@@ -161,6 +161,21 @@ def test_what_cannot_be_ranked(predictor, labeled, folder, tmp_path, config_file
                 folder) == 1
 
 
+@pytest.mark.parametrize('ids, message', [
+    (['fox1', 'fox2'], "'fox1' .*people.json"), ([1, 1], 'people.json .* unique')])
+def test_ids_that_draws_cannot_name(predictor, labeled, folder, tmp_path, monkeypatch,
+                                    ids, message):
+    """They are told before the people are predicted, which takes long."""
+    (tmp_path / 'people.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='0.png', width=80, height=96)],
+        annotations=[dict(id=each, image_id=1, category_id=1, bbox=[5, 5, 40, 50])
+                     for each in ids])))
+    people = people_of(folder, ann_file=str(tmp_path / 'people.json'))
+    monkeypatch.delattr(type(predictor), 'predict')
+    with pytest.raises(UserError, match=message):
+        rank_people(predictor, labeled[1], people)
+
+
 def test_draws_that_a_handful_would_carry(config_file, topdown_checkpoint, labeled,
                                           folder, tmp_path, capsys, monkeypatch):
     _, artifact = labeled
