@@ -59,6 +59,8 @@ SOURCES = {
 # names that the subset command gives
 SUBSET = re.compile(r'(.+)_(?:first|random)(\d+)(?:_seed(\d+))?(?:_by_(\w+?))?'
                     r'(?:_rest)?\.json')
+AREA_METRICS = ('CocoMetric', 'CocoWholeBodyMetric', 'FastCocoMetric',
+                'FastCocoWholeBodyMetric')
 NOT_FINITE = re.compile(rb'"keypoints":\s*\[[^\]]*(?:NaN|Infinity)')
 DETECTIONS = (f"a detector's boxes are linked at {ZOO}; to evaluate on "
               'ground-truth boxes instead, add --cfg-options {}=None')
@@ -209,6 +211,33 @@ def check_finite(cfg: Config, modes: Sequence[str]) -> None:
         raise UserError(f'{path}: keypoints of {len(ids)} annotations are NaN or '
                         f'infinite, first of id {ids[0]}. A joint that is not '
                         'annotated has the visibility 0 and zeros')
+
+
+def check_areas(cfg: Config, modes: Sequence[str]) -> None:
+    """Check that annotations have the area by which COCO's metric measures distances.
+
+    Else a training would end at its first validation.
+
+    Args:
+        cfg (Config): The config, whose files are there.
+        modes (Sequence[str]): As of :func:`check_files`.
+
+    Raises:
+        UserError: Names the key, the file, the first annotation and what to do.
+    """
+    for key, metric in (one for mode in modes for one in components(
+            cfg.get(f'{mode}_evaluator'), f'{mode}_evaluator')):
+        path = metric.get('ann_file')
+        if not (getattr(class_of(metric), '__name__', None) in AREA_METRICS
+                and metric.get('use_area', True) and path and Path(path).is_file()):
+            continue
+        content = read_json(path)
+        ids = [one.get('id') for one in content.get('annotations') or ()
+               if one.get('area') is None] if isinstance(content, dict) else []
+        if ids:
+            raise UserError(
+                f"{path}: {len(ids)} annotations have no 'area', first of id {ids[0]}. "
+                f'Set {key}.use_area=False, which takes 0.53 of their boxes for it')
 
 
 def check_numbers(cfg: Config) -> None:

@@ -10,6 +10,7 @@ from mmpose_wloss.common.errors import MissingFile, UserError
 from mmpose_wloss.datasets.metainfo import metainfo_of_category
 from mmpose_wloss.preflight import (
     add_hooks,
+    check_areas,
     check_components,
     check_files,
     check_finite,
@@ -205,3 +206,19 @@ def test_keypoints_are_finite(tmp_path, value):
         file.write_text(json.dumps(dict(annotations=people), indent=indent))
         with pytest.raises(UserError, match=r'people\.json: .* id 4'):
             check_finite(config, ['train', 'val'])
+
+
+@pytest.mark.parametrize('kind', ['CocoMetric', 'FastCocoMetric'])
+def test_areas_are_there_for_metrics_that_take_them(tmp_path, kind):
+    people = [dict(id=3, area=5.), dict(id=4)]
+    file = tmp_path / 'people.json'
+    file.write_text(json.dumps(dict(annotations=people)))
+    metric = dict(type=kind, ann_file=str(file))
+    config = Config(dict(val_evaluator=dict(
+        type='NetworksEvaluator', metrics=[dict(type='PCKAccuracy'), metric])))
+    with pytest.raises(UserError, match=r'people\.json: 1 .* id 4.*'
+                       r'val_evaluator\.metrics\.1\.use_area=False'):
+        check_areas(config, ['val'])
+    check_areas(config, ['test'])
+    config.val_evaluator.metrics[1].use_area = False
+    check_areas(config, ['val'])

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ..deploy import with_onnx_file
     from ..engine.hooks import WholeCheckpointHook
     from ..models.wrapped_networks import TRAINING_KEYS
-    from ..preflight import check_components, check_files, check_numbers
+    from ..preflight import check_areas, check_components, check_files, check_numbers
 
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
@@ -65,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_components(Config({key: value for key, value in cfg.items()
                              if key not in TRAINING_KEYS}))
     check_files(cfg, ['test'])
+    check_areas(cfg, ['test'])
     check_numbers(cfg)
     start_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)

@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ..engine.hooks import WholeCheckpointHook
     from ..preflight import (
         add_hooks,
+        check_areas,
         check_components,
         check_files,
         check_finite,
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_files(cfg, ['train', 'val'])
     check_numbers(cfg)
     check_finite(cfg, ['train', 'val'])
+    check_areas(cfg, ['val'])
     if cfg.get('load_from'):
         existing_checkpoint(cfg.load_from)
     add_hooks(cfg)
