@@ -82,6 +82,10 @@ def _about(frame: FrameType, error: BaseException) -> Iterator[str]:
         yield (f'{type(itself).__name__} fails on annotation {results.get("id")} of '
                f'the image {results["img_path"]}: {_other_joints(results)}'
                f'{_reason(error)}. Correct or remove it {REST}')
+    elif getattr(itself, 'anno_file', None):  # COCO's annotations and evaluation
+        yield (f'{itself.anno_file[0]} cannot be evaluated: {_reason(error)}. Each '
+               'annotation needs a number as id, and the same joints as the others '
+               f'in keypoints; correct the file {REST}')
     elif isinstance(itself, BaseDataset) and hasattr(itself, 'ann_file'):
         empty = name == '_serialize_data'
         yield (f'{itself.ann_file} cannot be read by {type(itself).__name__}: '

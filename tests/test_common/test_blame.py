@@ -16,6 +16,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader, save_checkpoint
 from mmpose.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
+from xtcocotools.coco import COCO
+from xtcocotools.cocoeval import COCOeval
 
 
 def sentence_of(function, *arguments):
@@ -117,6 +119,20 @@ def content_of(annotation, image='a.png'):
 def test_an_annotation_file_that_cannot_be_read(coco, content, part, tmp_path):
     sentence = sentence_of(coco, content)
     assert str(tmp_path / 'people.json') in sentence and part in sentence
+    assert len(sentence.splitlines()) == 1
+
+
+@pytest.mark.parametrize('changes, part', [
+    (dict(id='a'), 'TypeError'), (dict(keypoints=[4., 4., 2.] * 3), 'broadcast'),
+    (dict(keypoints=None), 'TypeError')])
+def test_an_annotation_that_cannot_be_evaluated(changes, part, tmp_path):
+    file = tmp_path / 'people.json'
+    file.write_text(json.dumps(content_of(person(**changes))))
+    truth = COCO(str(file))
+    found = truth.loadRes([dict(image_id=1, category_id=1, score=1.,
+                                keypoints=[4., 4., 2.] * 17)])
+    sentence = sentence_of(COCOeval(truth, found, 'keypoints').evaluate)
+    assert str(file) in sentence and part in sentence
     assert len(sentence.splitlines()) == 1
 
 
