@@ -82,6 +82,16 @@ def _about(frame: FrameType, error: BaseException) -> Iterator[str]:
         yield (f'{type(itself).__name__} fails on annotation {results.get("id")} of '
                f'the image {results["img_path"]}: {_other_joints(results)}'
                f'{_reason(error)}. Correct or remove it {REST}')
+    elif name == 'loss' and isinstance(local.get('data_samples'), list):
+        samples = [one for one in local['data_samples']
+                   if 'keypoint_weights' in one.get('gt_instance_labels', ())]
+        joints = [one.gt_instance_labels.keypoint_weights.shape[-1] for one in samples]
+        if len(set(joints)) > 1:
+            odd = min(joints, key=joints.count)
+            sample = samples[joints.index(odd)]
+            yield (f'annotation {sample.get("id")} of the image '
+                   f'{sample.get("img_path")} has {odd} joints, others of its batch '
+                   f'{max(joints, key=joints.count)}. Correct or remove it {REST}')
     elif getattr(itself, 'anno_file', None):  # COCO's annotations and evaluation
         yield (f'{itself.anno_file[0]} cannot be evaluated: {_reason(error)}. Each '
                'annotation needs a number as id, and the same joints as the others '

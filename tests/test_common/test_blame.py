@@ -14,7 +14,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader, save_checkpoint
+from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import DATASETS, MODELS
+from small_networks import batch_for, build, heatmap_network
 from torch.utils.data import DataLoader
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
@@ -147,6 +149,20 @@ def test_a_sample_that_cannot_be_prepared(coco, image, joints, parts):
     sentence = sentence_of(dataset.__getitem__, 0)
     assert 'annotation 7' in sentence and len(sentence.splitlines()) == 1
     assert all(part in sentence for part in parts)
+
+
+def test_a_batch_of_different_joints():
+    """As of a file with two categories."""
+    model = build(heatmap_network(), 'PoseCons')
+    data = model.data_preprocessor(batch_for(heatmap_network()), True)
+    wrong = data['data_samples'][1]
+    wrong.set_metainfo(dict(id=8, img_path='b.png'))
+    wrong.gt_fields = PixelData(heatmaps=wrong.gt_fields.heatmaps[:3])
+    wrong.gt_instance_labels = InstanceData(keypoint_weights=torch.ones(1, 3))
+    for network in (model, model.networks['first']):
+        sentence = sentence_of(lambda network=network: network(**data, mode='loss'))
+        assert all(part in sentence for part in (
+            'annotation 8', 'b.png', '3 joints', '5'))
 
 
 class Broken(torch.utils.data.Dataset):
