@@ -178,6 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
         check_config_path(args.base)
 
     register_all_modules()
+    from mmengine.config import Config
+
     from ..preflight import check_components, check_files
 
     base = load_base(args.base)
@@ -198,6 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
         images = getattr(args, 'images', None)
         if images and Path(images).is_dir():
             list_images(images, recursive=True)
+        cfg = Config.fromfile(out)
         check_components(cfg)
         check_files(cfg, ['train', 'val'])
     except UserError as error:

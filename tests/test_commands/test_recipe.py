@@ -144,6 +144,14 @@ def test_it_says_what_else_changes(tmp_path, capsys):
     assert 'data_prefix.img: my\n' in printed
 
 
+def test_commands_name_the_written_file(tmp_path, capsys):
+    """Not the one that a stock config was inherited by, which is gone."""
+    out, density = tmp_path / 'mine.py', tmp_path / 'none.npz'
+    main(['draw', STOCK, '--file', str(density), '--out', str(out)])
+    missing = capsys.readouterr().out.partition('Before it can train')[2]
+    assert f'density fit {out}\n' in missing
+
+
 def test_a_folder_without_images_is_told_before_it_trains(tmp_path, capsys):
     images = tmp_path / 'images'
     images.mkdir()
