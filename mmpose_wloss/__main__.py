@@ -71,8 +71,11 @@ def run(verb: str, arguments: list[str] | None = None) -> int:
         print(f'error: {sentence}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('\nInterrupted. The same command goes on from here where it '
-              'keeps what is done.', file=sys.stderr)
+        print('\nInterrupted. ' + (
+            'With --resume, the same command goes on from the last checkpoint.'
+            if verb == 'train' else
+            'The same command goes on from here where it keeps what is done.'),
+            file=sys.stderr)
         return 130
 
 

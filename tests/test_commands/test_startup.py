@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from mmpose_wloss import __version__
-from mmpose_wloss.__main__ import VERBS
+from mmpose_wloss.__main__ import VERBS, main
 
 import pytest
 
@@ -102,3 +102,14 @@ def test_the_processes_of_a_program_register_everything(name, tmp_path):
     result = subprocess.run([sys.executable, script], text=True, capture_output=True)
     assert result.returncode == 1
     assert 'torch' in result.stderr.splitlines()[-1]
+
+
+def test_an_interrupted_training_goes_on_by_resume_alone(monkeypatch, capsys):
+    """The same command would begin anew, and write over its checkpoints."""
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    for verb in ('train', 'demo'):
+        monkeypatch.setattr(f'mmpose_wloss.commands.{verb}.main', interrupted)
+        assert main([verb]) == 130
+        assert ('--resume' in capsys.readouterr().err) is (verb == 'train')
