@@ -90,6 +90,7 @@ def check_components(cfg: Config) -> None:
         if check is not None:
             check(component, key, cfg)
     check_joints(cfg)
+    check_sizes(cfg)
     check_layer_decay(cfg)
 
 
@@ -104,13 +105,9 @@ def check_joints(cfg: Config) -> None:
     Raises:
         UserError: If ``out_channels`` is no multiple of the number of joints.
     """
-    model = cfg.get('model') or {}
-    network = model.get('network') or model.get('student') or model
-    head = network.get('head') or {}
-    head = head.get('head') or head
+    head = _top_down_head(cfg)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset')
-    if (not is_of_class(network, 'TopdownPoseEstimator') or not dataset
-            or not isinstance(head.get('out_channels'), int)
+    if (not dataset or not isinstance(head.get('out_channels'), int)
             or any(components_of_class(dataset, 'KeypointConverter'))):
         return
     metainfo = metainfo_of(dataset)
@@ -119,6 +116,37 @@ def check_joints(cfg: Config) -> None:
             f'the head has out_channels={head["out_channels"]}, but the data set '
             f'{metainfo["dataset_name"]!r} has {joints} joints. Set out_channels, or, '
             "for joints of your own, the data sets' metainfo")
+
+
+def check_sizes(cfg: Config) -> None:
+    """Check that pipelines cut crops of the size that a top-down head's codec has.
+
+    A codec of another size finds joints at wrong places, and no error tells.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserError: Names the key that differs.
+    """
+    size = (_top_down_head(cfg).get('decoder') or {}).get('input_size')
+    for key, step in (one for mode in ('train', 'val', 'test') for one in components(
+            cfg.get(f'{mode}_dataloader'), f'{mode}_dataloader')):
+        if is_of_class(step, 'TopdownAffine') and size and (
+                tuple(step['input_size']) != tuple(size)):
+            raise UserError(
+                f'{key}.input_size={tuple(step["input_size"])}, but '
+                f"input_size={tuple(size)} of the head's decoder. A config that "
+                'inherits another one must set both, and the encoder of GenerateTarget')
+
+
+def _top_down_head(cfg: Config) -> dict:
+    """The head of the stock top-down 2D network, wrapped or not; empty for others."""
+    model = cfg.get('model') or {}
+    network = model.get('network') or model.get('student') or model
+    head = network.get('head') or {}
+    return head.get('head') or head if is_of_class(
+        network, 'TopdownPoseEstimator') else {}
 
 
 def check_layer_decay(cfg: Config) -> None:

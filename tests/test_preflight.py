@@ -177,6 +177,19 @@ def test_outputs_for_the_joints_of_the_data():
         check_components(base)
 
 
+def test_crops_are_of_the_size_of_the_codec():
+    """A new codec in a config that inherits another one changes its head alone."""
+    base = load_base('mmpose::animal_2d_keypoint/topdown_heatmap/ap10k/'
+                     'td-hm_res50_8xb64-210e_ap10k-256x256.py')
+    for config in (base, semi_supervised(base, 'my/images')):
+        check_components(config)
+        network = config.model.get('network') or config.model
+        network.head.decoder.update(input_size=(128, 128), heatmap_size=(32, 32))
+        with pytest.raises(UserError, match=r'train_dataloader\..*\.input_size='
+                           r'\(256, 256\).*\(128, 128\)'):
+            check_components(config)
+
+
 @pytest.mark.parametrize('key, value', [
     ('train_cfg.max_epochs', -1), ('train_cfg.max_iters', 'many'),
     ('train_dataloader.batch_size', 0), ('val_dataloader.batch_size', 1.5),
