@@ -65,7 +65,7 @@ class PairedStudy(Study):
             for name, seed in super().missing() if name in self.pairs()}
         # their rows may be there, but not their checkpoints on this machine
         run_trainings([training for pair in pairs.values() for training in pair
-                       if not training.done()], processes, deadline)
+                       if not training.done()], processes, deadline=deadline)
         for (name, seed), pair in pairs.items():
             if all(training.done() for training in pair):
                 self.add(dict(
@@ -184,6 +184,7 @@ COMPARISONS = [
     ('300 labels, PoseDual, 2 cutouts', '300 labels, supervised, two networks',
      'ensemble/PCK@0.2'),
     ('300 labels, PoseDual, 2 cutouts', '300 labels, PoseCons, 2 cutouts'),
+    ('300 labels, PoseDual, 2 cutouts', '300 labels, PoseCons, 2 cutouts', 'PCK'),
     ('300 labels, PoseCons, 2 cutouts', '300 labels, PoseCons, affine'),
     ('300 labels, PoseCons, 2 cutouts', '300 labels, PoseCons, 5 cutouts'),
     ('300 labels, PoseCons, 2 cutouts, and CCP', '300 labels, PoseCons, 2 cutouts'),
