@@ -54,8 +54,8 @@ RENDERED = ('pose_density_weights_annypose', 'no weights', 'drawn, tempered', DR
 HEADLINES = [
     Headline(
         'few_labels', 'semi_supervised', '300 labels, supervised',
-        '300 labels, PoseCons, 2 cutouts',
-        ('300 labels alone', 'and 6,000 images without labels, PoseCons'),
+        '300 labels, PoseDual, 2 cutouts',
+        ('300 labels alone', 'and 6,000 images without labels, PoseDual'),
         'PCK', 'PCK@0.1 of the box', LSPET),
     Headline(
         'fast_model', 'distillation', '300 labels, student, 16 images a step',
