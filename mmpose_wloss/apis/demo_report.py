@@ -39,8 +39,8 @@ PROBLEMS = {
     'few_labels': Problem(
         'Few labels, many images',
         'Labels cost hours and images nothing, so most images go unused.',
-        'python -m mmpose_wloss recipe semi BASE.py --images my/images '
-        '--method PoseCons --out mine.py', 'semi_supervised'),
+        'python -m mmpose_wloss recipe semi BASE.py --images my/images --out mine.py',
+        'semi_supervised'),
     'fast_model': Problem(
         'A good model that is too slow',
         'The network that fits a phone learns less from the same labels.',
