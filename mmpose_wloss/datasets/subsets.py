@@ -109,11 +109,24 @@ def _labeled_instances(content: dict, ann_file: Path) -> list[tuple[dict, dict]]
     annotations = content.get('annotations')
     if not isinstance(annotations, list):
         raise UserError(f"{ann_file} has no list 'annotations'")
+    for index, annotation in enumerate(annotations):
+        for key in ('id', 'image_id'):
+            if key not in annotation:
+                raise UserError(f'{ann_file}: annotations[{index}] has no {key!r}')
     if len({annotation['id'] for annotation in annotations}) < len(annotations):
         raise UserError(f'{ann_file}: some annotations have the id of another one')
-    return [(image, annotation) for image, annotation in instances_of(content)
-            if _has_labels(annotation)
-            and clip_box(annotation, image, ann_file) is not None]
+
+    def can_be_trained_on(image: dict, annotation: dict) -> bool:
+        try:
+            return (_has_labels(annotation)
+                    and clip_box(annotation, image, ann_file) is not None)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f'{ann_file}: annotation {annotation["id"]!r} has keypoints that are '
+                'no triples of x, y and visibility, or a box that is not four '
+                f'numbers: {error}') from error
+
+    return [each for each in instances_of(content) if can_be_trained_on(*each)]
 
 
 def _has_labels(annotation: dict) -> bool:

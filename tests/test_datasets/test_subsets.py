@@ -240,7 +240,11 @@ def test_arguments_that_do_not_fit(plain_file, arguments, message):
 
 @pytest.mark.parametrize('text, message', [
     ('{', ''), ('[]', 'images'), ('{"images": []}', 'annotations'),
-    ('{"images": [], "annotations": [{"id": 1}, {"id": 1}]}', ' id '),
+    ('{"images": [], "annotations": [{"id": 1, "image_id": 1}, {"image_id": 1}]}',
+     r"annotations\[1\].*'id'"),
+    ('{"images": [], "annotations": [{"id": 1}]}', r"annotations\[0\].*'image_id'"),
+    ('{"images": [], "annotations": [{"id": 1, "image_id": 1}, '
+     '{"id": 1, "image_id": 2}]}', ' id '),
     ('{"images": [], "annotations": []}', ''),
 ])
 def test_files_that_do_not_fit(tmp_path, text, message):
@@ -248,6 +252,18 @@ def test_files_that_do_not_fit(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=f'wrong.json.*{message}'):
         make_subset(path, 1)
+
+
+@pytest.mark.parametrize('wrong', [
+    dict(keypoints=[1, 2]), dict(keypoints='1 2 2'), dict(bbox='1 2 3 4'),
+    dict(bbox=[1, 2, 3])])
+def test_annotations_that_do_not_fit(plain_file, wrong):
+    content = json.loads(plain_file.read_text())
+    content['annotations'][3].update(wrong)
+    plain_file.write_text(json.dumps(content))
+    identity = content['annotations'][3]['id']
+    with pytest.raises(UserError, match=f'plain.json.* {identity} '):
+        make_subset(plain_file, 20)
 
 
 def test_the_command(plain_file, tmp_path, capsys):
