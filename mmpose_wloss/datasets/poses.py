@@ -116,8 +116,9 @@ def collect_poses(dataset: BaseDataset,
                 f"{len(keypoints)}: use data_mode='topdown'")
         if len(keypoints[0]) != joints:
             raise UserError(
-                f'annotation {identity} has {len(keypoints[0])} joints, but '
-                f'{type(dataset).__name__} is of {joints}')
+                f'annotation {identity} of {files[0]} has {len(keypoints[0])} joints, '
+                f'but {type(dataset).__name__} is of {joints}: take a config whose '
+                'metainfo names yours')
         visible = np.asarray(info['keypoints_visible'])[0]
         if visible.ndim == 2:  # visibility and weight
             visible = visible[:, 0]
