@@ -188,6 +188,10 @@ COMPARISONS = [
     ('300 labels, PoseCons, 2 cutouts', '300 labels, PoseCons, affine'),
     ('300 labels, PoseCons, 2 cutouts', '300 labels, PoseCons, 5 cutouts'),
     ('300 labels, PoseCons, 2 cutouts, and CCP', '300 labels, PoseCons, 2 cutouts'),
+    ('300 labels, PoseCons, 2 cutouts, and CCP', '300 labels, PoseCons, 2 cutouts',
+     'PCK'),
+    *((f'300 labels, {method}', '300 labels, PoseCons, affine', 'PCK')
+      for method in ('PoseCons, RandAugment', 'MultiAugs')),
     ('300 labels, PoseTriple, 2 cutouts', '300 labels, PoseDual, 2 cutouts'),
     *((f'300 labels, PoseCons, {step}', '300 labels, PoseCons, 2 cutouts')
       for step in ('keypoint mask', 'Keypoint-Mix', '4 teacher views')),

@@ -452,7 +452,7 @@ def test_what_the_teacher_teaches_can_fall(tmp_path):
     found = []
     for step in (0, 30):
         hook.before_train_iter(SimpleNamespace(
-            model=model, iter=step, max_iters=40), 0)
+            model=model, train_loop=None, iter=step, max_iters=40), 0)
         found.append(losses_of(model, batch_for(config)))
     for key, value in found[0].items():
         factor = 0.25 if key in ('loss_distill', 'loss_distill_unlabeled',
