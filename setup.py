@@ -129,6 +129,7 @@ setup(
         'mim': read_requirements('mminstall.txt'),
         'synthetic': read_requirements('synthetic.txt'),
         'deploy': read_requirements('deploy.txt'),
+        'albumentations': read_requirements('albumentations.txt'),
         'timm': read_requirements('timm.txt'),
         'torchjd': read_requirements('torchjd.txt'),
         'tests': read_requirements('tests.txt'),

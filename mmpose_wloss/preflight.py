@@ -14,6 +14,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from mmengine.config import Config
@@ -29,6 +30,7 @@ from mmpose.registry import (
     TRANSFORMS,
     VISUALIZERS,
 )
+from packaging.version import Version
 
 from .common.checks import whole
 from .common.configs import (
@@ -92,6 +94,7 @@ def check_components(cfg: Config) -> None:
     check_joints(cfg)
     check_sizes(cfg)
     check_layer_decay(cfg)
+    check_albumentations(cfg)
 
 
 def check_joints(cfg: Config) -> None:
@@ -165,6 +168,33 @@ def check_layer_decay(cfg: Config) -> None:
             f'optim_wrapper.constructor={constructor} finds no layer in a '
             f'{model["type"]}: all would learn at the rate of the head. Set it to '
             f'Wrapped{constructor}')
+
+
+def check_albumentations(cfg: Config) -> None:
+    """Check that the albumentations of a training is one that MMPose can use.
+
+    From version 2 on, MMPose cannot build its steps.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserError: If it is missing, or too new; says what to install.
+    """
+    key = next((key for part in ('train_dataloader', 'custom_hooks')
+                for key, _ in components_of_class(
+                    cfg.get(part), 'Albumentation', part)), None)
+    if key is None:
+        return
+    try:
+        found = metadata.version('albumentations')
+    except metadata.PackageNotFoundError:
+        found = None
+    if found is None or Version(found).major > 1:
+        raise UserError(
+            f'{key} needs albumentations below 2, but '
+            f'{found or "none"} is installed: pip install '
+            '"mmpose_wloss[albumentations]", or remove the step')
 
 
 def metainfo_of(dataset: dict) -> dict | None:

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 
 from mmpose_wloss.commands.recipe import load_base
@@ -124,6 +125,28 @@ def test_a_teacher_is_looked_for(tmp_path):
                    dict(alpha=0.), dict(teacher_checkpoint=__file__)):
         check_components(Config(dict(model=dict(model, **change),
                                      train_dataloader=dict())))
+
+
+@pytest.mark.parametrize('found', [None, '2.0.8', '1.4.24'])
+@pytest.mark.parametrize('key', ['train_dataloader', 'custom_hooks'])
+def test_albumentations_that_mmpose_cannot_use(key, found, monkeypatch):
+    def version(name):
+        assert name == 'albumentations'
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(metadata, 'version', version)
+    pipeline = [dict(type='LoadImage'), dict(type='mmpose.Albumentation')]
+    config = Config({key: dict(pipeline=pipeline), 'test_pipeline': pipeline})
+    if found == '1.4.24':
+        check_components(config)
+        return
+    with pytest.raises(UserError, match=rf'{key}\.pipeline\.1.*{found or ""}'):
+        check_components(config)
+    # a test does not need it
+    config = Config(dict(test_pipeline=pipeline))
+    check_components(config)
 
 
 def test_a_wrong_flip_test_is_refused():

@@ -6,6 +6,7 @@ where it is installed: PYTHONPATH=tests python tests/test_compat/test_xtcocotool
 
 import importlib
 import json
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def test_a_missing_area_is_told(tmp_path):
     with pytest.raises(ValueError, match='annotation .* has no area: evaluate '
                        'with use_area=False'):
         figures(STAND_IN, tmp_path / 'a.json', area=False)
+
+
+@pytest.mark.parametrize('kind', ['annotations', 'images'])
+def test_entries_that_share_an_id_are_told(tmp_path, kind):
+    coco = importlib.import_module(f'{STAND_IN}.coco')
+    file = tmp_path / 'merged.json'
+    content = annotated(np.random.default_rng(0))
+    file.write_text(json.dumps(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        coco.COCO(str(file))
+    first, count = content[kind][0]['id'], len(content[kind])
+    content[kind].append(dict(content[kind][0]))
+    file.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=(
+            f'merged.json: only {count} of {count + 1} {kind} .* id {first},')):
+        coco.COCO(str(file))
 
 
 @pytest.mark.parametrize('empty', [False, True])

@@ -1,6 +1,8 @@
 """Annotations in COCO's format."""
 
 import json
+import warnings
+from collections import Counter
 from pathlib import Path
 
 from pycocotools import coco
@@ -19,8 +21,8 @@ class COCO(coco.COCO):
 
     def __init__(self, annotation_file: str | None = None,
                  test_index: list | None = None):
-        super().__init__(annotation_file)
         self.anno_file = [annotation_file]
+        super().__init__(annotation_file)
         self.test_index = test_index
         for annotation in self.dataset.get('annotations', ()):
             annotation.setdefault('iscrowd', False)
@@ -29,6 +31,22 @@ class COCO(coco.COCO):
                 annotation['keypoints'] = [
                     number for index in test_index
                     for number in numbers[3 * index:3 * index + 3]]
+
+    def createIndex(self):
+        """As pycocotools', with a warning where entries share an id.
+
+        Only the last of those is found then, in the place of the others too.
+        """
+        super().createIndex()
+        for kind, found in (('annotations', self.anns), ('images', self.imgs)):
+            entries = self.dataset.get(kind, ())
+            if len(found) < len(entries):
+                times = Counter(each['id'] for each in entries)
+                first = next(key for key in times if times[key] > 1)
+                warnings.warn(
+                    f'{self.anno_file[0]}: only {len(found)} of {len(entries)} {kind} '
+                    f'have an id of their own. {times[first]} have the id {first}, and '
+                    'the last of them takes the place of the others. Number them anew')
 
     def loadRes(self, resFile):
         """Results as annotations of the same images.
