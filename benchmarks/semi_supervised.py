@@ -149,7 +149,7 @@ def with_labels(labels: int, *methods: str) -> dict[str, dict]:
 
 LABELS = (300, 100, 1000)
 # of all label counts
-MAIN = ('PoseCons, 2 cutouts',)
+MAIN = ('PoseDual, 2 cutouts',)
 # of the first one, in the order in which they are trained
 ALL = ('PoseCons, 2 cutouts', 'PoseCons, affine', 'supervised, 32 images a step',
        'PoseDual, 2 cutouts', 'supervised, second', 'supervised, two networks',
