@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         'several: first, second, third, student, or the average of one: ema_first, '
         'also ema, ema_second, ema_third; without it, the student or the first')
     parser.add_argument(
-        '--images', help='folder of images to check and to calibrate with; '
-        'without it, the test set is to check and the training set to '
-        'calibrate with')
+        '--images', help='folder of images, also in its folders, to check and to '
+        'calibrate with; without it, the test set is to check and the training set '
+        'to calibrate with')
     parser.add_argument(
         '--int8', action='store_true',
         help='also write 8-bit integers, as OUT_int8.onnx')

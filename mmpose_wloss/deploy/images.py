@@ -30,8 +30,9 @@ def network_images(config: Config, model: nn.Module, count: int,
         config (Config): Config of a stock top-down model.
         model (nn.Module): The model, whose data preprocessor is used.
         count (int): How many at most, from all over the set.
-        folder (str, optional): Folder of whole images; ``None``: crops of the config's
-            data set, or noise where the files of the test set are not there.
+        folder (str, optional): Folder of whole images, also in its folders; ``None``:
+            crops of the config's data set, or noise where the files of the test set
+            are not there.
         split (str): Whose data set, ``'test'`` or ``'train'``; of several the first.
 
     Returns:
@@ -49,7 +50,7 @@ def network_images(config: Config, model: nn.Module, count: int,
         pipeline = Compose(config.test_dataloader.dataset.pipeline)
         meta = dataset_meta_from_config(config, 'test') or {}
         samples = []
-        for file in _spread(list_images(folder), count):
+        for file in _spread(list_images(folder, recursive=True), count):
             box = np.array([[0, 0, *loaded_image_size(str(file))]], np.float32)
             samples.append(pipeline(dict(meta, img_path=str(file), bbox=box,
                                          bbox_score=np.ones(1, np.float32))))

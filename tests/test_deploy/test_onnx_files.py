@@ -108,6 +108,7 @@ def test_images_to_check_with(build_model, coco_root, tmp_path):
 
     of_folder, source = images(folder=str(coco_root / 'val2017'))
     assert 'val2017' in source and len(of_folder) == 3
+    assert len(images(10**6, str(coco_root))[0]) == len(list(coco_root.rglob('*.jpg')))
     crops, source = images(10**6)
     assert source == 'crops of the test set' and len(crops) == 4
     width, height = config.codec['input_size']
