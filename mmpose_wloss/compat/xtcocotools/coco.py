@@ -46,7 +46,8 @@ class COCO(coco.COCO):
                 warnings.warn(
                     f'{self.anno_file[0]}: only {len(found)} of {len(entries)} {kind} '
                     f'have an id of their own. {times[first]} have the id {first}, and '
-                    'the last of them takes the place of the others. Number them anew')
+                    'the last of them takes the place of the others. Number them anew',
+                    stacklevel=2)
 
     def loadRes(self, resFile):
         """Results as annotations of the same images.
