@@ -5,6 +5,7 @@ import difflib
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,15 +197,17 @@ def main(arguments: list[str] | None = None) -> int:
     print(*notes, f'{out} is written. Read it, then run', sep='\n')
     for line in [*([FIT] if args.recipe in ('weigh', 'draw') else []), TRAIN]:
         print(f'  {line.format(out)}')
-    try:
-        images = getattr(args, 'images', None)
-        if images and Path(images).is_dir():
-            list_images(images, recursive=True)
-        cfg = Config.fromfile(out)
-        check_components(cfg)
-        check_files(cfg, ['train', 'val'])
-    except UserError as error:
-        print(f'Before it can train: {error}')
+    cfg = Config.fromfile(out)
+    checks = [partial(check_components, cfg),
+              partial(check_files, cfg, ['train', 'val'])]
+    images = getattr(args, 'images', None)
+    if images and Path(images).is_dir():
+        checks.append(partial(list_images, images, recursive=True))
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            print(f'Before it can train: {error}')
     return 0
 
 
