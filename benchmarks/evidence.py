@@ -1,4 +1,4 @@
-"""What the studies say in five lines: for the demo's report, and for the README.
+"""What the studies say in a few lines: for the demo's report, and for the README.
 
 Writes ``mmpose_wloss/apis/demo_evidence.json``, which is installed with the package.
 """
@@ -52,11 +52,11 @@ RARE = ('pose_density_weights', 'heatmap, no weights', 'heatmap, drawn, tempered
         DRAWN)
 RENDERED = ('pose_density_weights_annypose', 'no weights', 'drawn, tempered', DRAWN)
 HEADLINES = [
-    Headline(
-        'few_labels', 'semi_supervised', '300 labels, supervised',
-        '300 labels, PoseDual, 2 cutouts',
-        ('300 labels alone', 'and 6,000 images without labels, PoseDual'),
-        'PCK', 'PCK@0.1 of the box', LSPET),
+    *(Headline(
+        'few_labels', 'semi_supervised', f'{labels} labels, supervised',
+        f'{labels} labels, PoseDual, 2 cutouts',
+        (f'{labels:,} labels alone', 'and 6,000 images without labels, PoseDual'),
+        'PCK', 'PCK@0.1 of the box', LSPET) for labels in semi_supervised.LABELS),
     Headline(
         'fast_model', 'distillation', '300 labels, student, 16 images a step',
         f'300 labels, {distillation.UNLABELED}',
