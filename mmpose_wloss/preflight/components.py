@@ -132,6 +132,9 @@ def check_albumentations(cfg: Config) -> None:
     Raises:
         UserError: If it is missing, or too new; says what to install.
     """
+    if not cfg.get('train_dataloader'):
+        return
+    # hooks may switch a training's pipeline
     key = next((key for part in ('train_dataloader', 'custom_hooks')
                 for key, _ in components_of_class(
                     cfg.get(part), 'Albumentation', part)), None)

@@ -11,6 +11,9 @@ from pycocotools import coco
 class COCO(coco.COCO):
     """Annotations of a file, where ``iscrowd`` may be missing.
 
+    It warns where annotations or images share an id: only the last of those is found
+    then, in the place of the others too.
+
     Args:
         annotation_file (str, optional): The file.
         test_index (Sequence[int], optional): The keypoints to keep, by number.
@@ -21,9 +24,19 @@ class COCO(coco.COCO):
 
     def __init__(self, annotation_file: str | None = None,
                  test_index: list | None = None):
-        self.anno_file = [annotation_file]
         super().__init__(annotation_file)
+        self.anno_file = [annotation_file]
         self.test_index = test_index
+        for kind, found in (('annotations', self.anns), ('images', self.imgs)):
+            entries = self.dataset.get(kind, ())
+            if len(found) < len(entries):
+                times = Counter(each['id'] for each in entries)
+                first = next(key for key in times if times[key] > 1)
+                warnings.warn(
+                    f'{annotation_file}: only {len(found)} of {len(entries)} {kind} '
+                    f'have an id of their own. {times[first]} have the id {first}, and '
+                    'the last of them takes the place of the others. Number them anew',
+                    stacklevel=2)
         for annotation in self.dataset.get('annotations', ()):
             annotation.setdefault('iscrowd', False)
             if test_index is not None:
@@ -31,23 +44,6 @@ class COCO(coco.COCO):
                 annotation['keypoints'] = [
                     number for index in test_index
                     for number in numbers[3 * index:3 * index + 3]]
-
-    def createIndex(self):
-        """As pycocotools', with a warning where entries share an id.
-
-        Only the last of those is found then, in the place of the others too.
-        """
-        super().createIndex()
-        for kind, found in (('annotations', self.anns), ('images', self.imgs)):
-            entries = self.dataset.get(kind, ())
-            if len(found) < len(entries):
-                times = Counter(each['id'] for each in entries)
-                first = next(key for key in times if times[key] > 1)
-                warnings.warn(
-                    f'{self.anno_file[0]}: only {len(found)} of {len(entries)} {kind} '
-                    f'have an id of their own. {times[first]} have the id {first}, and '
-                    'the last of them takes the place of the others. Number them anew',
-                    stacklevel=2)
 
     def loadRes(self, resFile):
         """Results as annotations of the same images.
