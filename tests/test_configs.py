@@ -395,7 +395,6 @@ def test_a_recipe_trains_and_predicts(name, roots, tmp_path):
     use_generated_data(config, roots)
     shrink_images(config)
     init_default_scope('mmpose')
-    torch.manual_seed(0)
     write_what_it_reads(config, tmp_path)
     model = MODELS.build(config.model)
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))

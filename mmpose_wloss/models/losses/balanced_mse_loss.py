@@ -67,7 +67,8 @@ def balanced_mse_loss(output: Tensor,
     distances = (weights[:, None] * squares).sum(-1).masked_fill(
         ~(known | itself), math.inf)
     scale = 2 * sigma**2
-    losses = torch.logsumexp(-distances / scale, 1) + distances.diagonal() / scale
+    # subtracted first, as both are large where sigma is small
+    losses = torch.logsumexp((distances.diagonal()[:, None] - distances) / scale, 1)
     if isinstance(scale, Tensor):
         scale = scale.detach()  # which only keeps the unit of a squared distance
     return scale * (losses * known).sum() / known.sum().clamp(min=1)

@@ -61,6 +61,17 @@ def test_with_all_joints_it_is_a_cross_entropy():
             balanced_mse_loss(output, target, weights, 0.7), expected)
 
 
+def test_a_small_sigma_rounds_nothing_away():
+    # each pose is 10 nearer to its own target, where both exponents are near 1,000
+    output = torch.tensor([[[1.]], [[-1.]]]) * 2e-3
+    target = torch.tensor([[[1.]], [[-1.]]])
+    sigma = 0.02
+    expected = balanced_mse_loss(output.double(), target.double(), sigma=sigma)
+    assert 0 < float(expected) < 1e-5
+    torch.testing.assert_close(balanced_mse_loss(output, target, sigma=sigma).double(),
+                               expected, rtol=1e-3, atol=0.)
+
+
 def test_poses_that_are_all_alike_need_no_balance():
     output, target, _ = coordinates()
     output.requires_grad_()
