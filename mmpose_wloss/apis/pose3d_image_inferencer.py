@@ -16,7 +16,13 @@ from torch import nn
 from ..common.boxes import check_boxes
 from ..common.camera import camera_parameters
 from ..common.errors import UserError
-from ..common.files import existing_file, list_images, read_json, write_whole
+from ..common.files import (
+    check_written_once,
+    existing_file,
+    list_images,
+    read_json,
+    write_whole,
+)
 from ..common.state_dicts import check_fits
 from ..models.pose_estimators import TopdownPose3DEstimator
 
@@ -35,6 +41,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     It takes what MMPose's inferencers take, an image, an array, a folder, a
     list of them, a video or ``webcam:0``, and yields and writes what they do.
+    Images in the folders of a folder count, too.
     Each person has ``keypoints``, ``transformed_keypoints``, ``keypoints_cam``
     and ``keypoint_scores`` of a :class:`TopdownPose3DEstimator`, ``bbox`` and
     ``bbox_score``. Without camera and root depth the size of a person is a
@@ -58,7 +65,8 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     Raises:
         UserError: If the model has no 3D head, the checkpoint is not one of
-            this model, or in a call an image or another argument does not fit.
+            this model, or in a call an image or another argument does not fit, or
+            if two images would be written by one name.
         MissingFile: If a file is not there.
     """
 
@@ -83,6 +91,16 @@ class Pose3DImageInferencer(Pose2DInferencer):
         model.visualizer = dict(type='Pose3DImageVisualizer')
         self._guessed = False
         super().__init__(model, weights, *args, **kwargs)
+
+    def __call__(self, inputs, *args, **kwargs) -> Iterator[dict]:
+        """Predict the people of each image, with arguments as the class says."""
+        if kwargs.keys() & {'out_dir', 'vis_out_dir', 'pred_out_dir'}:
+            if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
+                inputs = list_images(inputs)
+            files = [one for one in inputs if isinstance(one, (str, Path))
+                     ] if isinstance(inputs, (list, tuple)) else []
+            check_written_once(files, [Path(file).stem for file in files])
+        return super().__call__(inputs, *args, **kwargs)
 
     def _init_model(self, *args, **kwargs) -> nn.Module:
         model = super()._init_model(*args, **kwargs)

@@ -15,7 +15,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from ..common.errors import UserError
-from ..common.files import list_images, read_json, write_whole
+from ..common.files import check_written_once, list_images, read_json, write_whole
 from ..visualization.poses_3d import PoseView, draw_pose_views
 from ..visualization.skeleton import Skeleton
 from .pose3d_image_inferencer import Pose3DImageInferencer
@@ -33,10 +33,11 @@ def predict_images(inferencer: Pose3DImageInferencer, source: str, out: str,
 
     Args:
         inferencer (Pose3DImageInferencer): What predicts.
-        source (str): An image or a folder of images.
+        source (str): An image, or a folder of images and of folders; earlier
+            pictures in ``out`` do not count.
         out (str): Folder to write.
-        boxes_file (str, optional): JSON file of the boxes of people, of all images
-            or by the image's name, in pixels; ``None``: each whole image is one.
+        boxes_file (str, optional): JSON file of the boxes of people in pixels, of all
+            images or by their paths in the folder; ``None``: each whole image is one.
         camera_file (str, optional): JSON file of the camera, likewise.
         root_depth (float, optional): Distance of root joints from the camera, mm.
         kpt_thr (float): Joints with a lower score are not drawn.
@@ -48,29 +49,30 @@ def predict_images(inferencer: Pose3DImageInferencer, source: str, out: str,
         UserError: If there is no prediction, if images differ in the suffix alone, or
             if boxes or cameras are of images that are not there.
     """
-    images = [str(image) for image in (
-        list_images(source) if Path(source).is_dir() else [source])]
-    by_stem = {}
-    for image in images:
-        stem = Path(image).stem
-        if (other := by_stem.setdefault(stem, image)) != image:
-            raise UserError(f'{other} and {image} would both be written as '
-                            f'{stem}.json: rename one, or move it elsewhere')
+    if Path(source).is_dir():
+        drawn = Path(out, 'visualizations').resolve()
+        images = {image.relative_to(source).as_posix(): image
+                  for image in list_images(source)
+                  if drawn not in image.resolve().parents}
+    else:
+        images = {Path(source).name: Path(source)}
+    check_written_once(images.values(), [Path(name).with_suffix('.json')
+                                         for name in images])
     boxes, camera = (path and read_json(path) for path in (boxes_file, camera_file))
-    names = {Path(image).name for image in images}
+    names = images.keys()
     for file, given in ((boxes_file, boxes), (camera_file, camera)):
         if _is_by_name(given) and set(given) - names:
             raise UserError(f'{file} has {min(set(given) - names)}, but there '
                             f'is no such image: the first is {min(names)}')
     people, failures = [], 0
-    for image in tqdm(images):
+    for name, image in tqdm(images.items()):
         try:
             result, = inferencer(
-                [image], return_vis=True, draw_bbox=True,
-                kpt_thr=kpt_thr, pred_out_dir=f'{out}/predictions',
+                [image], return_vis=True, draw_bbox=True, kpt_thr=kpt_thr,
+                pred_out_dir=str(Path(out, 'predictions', name).parent),
                 bboxes=None if boxes is None else [
-                    _of_image(boxes, image, boxes_file)],
-                camera=_of_image(camera, image, camera_file),
+                    _of_image(boxes, name, boxes_file)],
+                camera=_of_image(camera, name, camera_file),
                 root_depth=root_depth)
         except (OSError, UserError) as error:
             print(f'left out: {error}', file=sys.stderr)
@@ -79,7 +81,7 @@ def predict_images(inferencer: Pose3DImageInferencer, source: str, out: str,
         people.append(len(result['predictions'][0]))
         mmcv.imwrite(
             mmcv.rgb2bgr(result['visualization'][0]),
-            f'{out}/visualizations/{Path(image).stem}.png')
+            str(Path(out, 'visualizations', name).with_suffix('.png')))
     if not people:
         raise UserError('there is no prediction: no image could be used')
     return (f'{sum(people)} people in {len(people)} images'
@@ -91,10 +93,9 @@ def _is_by_name(given) -> bool:
     return isinstance(given, Mapping) and not {'f', 'c'} & set(given)
 
 
-def _of_image(given, image: str, file: str):
+def _of_image(given, name: str, file: str):
     if not _is_by_name(given):
         return given
-    name = Path(image).name
     if given.get(name) is None:
         raise UserError(f'there is no entry for {name} in {file}')
     return given[name]

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('checkpoint', help='of a training with this config')
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('image', nargs='?',
-                        help='an image or a folder of images')
+                        help='an image, or a folder of images and of folders')
     source.add_argument(
         '--dataset', type=int, metavar='N',
         help="take the first N samples of the config's test set, and draw "
@@ -31,12 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         '--boxes', metavar='JSON',
         help='file with the boxes of people, [[left, top, right, bottom], …] '
-        'in pixels, or {image name: boxes, …}, [] without people. Without it '
+        'in pixels, or {image in the folder: boxes, …}, [] without people. Without it '
         "the whole image is one person's box")
     parser.add_argument(
         '--camera', metavar='JSON',
         help='file with the camera, {"f": [fx, fy], "c": [cx, cy]} in pixels, '
-        'and k, p of a lens that distorts, or {image name: camera, …}')
+        'and k, p of a lens that distorts, or {image in the folder: camera, …}')
     parser.add_argument('--root-depth', type=float, metavar='MM',
                         help="distance of people's root joints from the "
                         'camera, in mm; goes with --camera')

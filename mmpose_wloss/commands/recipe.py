@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
               partial(check_files, cfg, ['train', 'val'])]
     images = getattr(args, 'images', None)
     if images and Path(images).is_dir():
-        checks.append(partial(list_images, images, recursive=True))
+        checks.append(partial(list_images, images))
     for check in checks:
         try:
             check()

@@ -95,15 +95,14 @@ def digest_of_files(paths: Sequence[str | Path]) -> str:
     return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
 
 
-def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """The images in a folder, by their suffix, in the order of their names.
+def list_images(folder: str | Path) -> list[Path]:
+    """The images in a folder and in its folders, by their suffix, in order.
 
     Hidden files and folders are left out. Linked folders are followed, but not in
     circles.
 
     Args:
         folder (str or Path): The folder.
-        recursive (bool): Whether to look into its folders, too.
 
     Raises:
         MissingFile: If there is no such folder.
@@ -114,7 +113,7 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     files, visited = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         visited.add(os.path.realpath(parent))
-        folders[:] = [name for name in folders if recursive and name[0] != '.'
+        folders[:] = [name for name in folders if name[0] != '.'
                       and os.path.realpath(os.path.join(parent, name)) not in visited]
         files += [Path(parent, name) for name in names
                   if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != '.']
@@ -122,6 +121,24 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
         raise UserError(f'{folder} has no image that ends in '
                         f'{", ".join(IMAGE_SUFFIXES)}')
     return sorted(files)
+
+
+def check_written_once(images: Iterable[str | Path], outputs: Iterable) -> None:
+    """Raise if one image's output would be written over another's.
+
+    Args:
+        images (iterable): Paths of images.
+        outputs (iterable): As what each is written.
+
+    Raises:
+        UserError: If two of them are the same.
+    """
+    written = {}
+    for image, output in zip(images, outputs, strict=True):
+        if output in written:
+            raise UserError(f'{written[output]} and {image} would both be written as '
+                            f'{output}: rename one, or write it elsewhere')
+        written[output] = image
 
 
 def existing_file(path: str | Path, what: str = 'file') -> Path:

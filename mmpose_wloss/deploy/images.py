@@ -50,7 +50,7 @@ def network_images(config: Config, model: nn.Module, count: int,
         pipeline = Compose(config.test_dataloader.dataset.pipeline)
         meta = dataset_meta_from_config(config, 'test') or {}
         samples = []
-        for file in _spread(list_images(folder, recursive=True), count):
+        for file in _spread(list_images(folder), count):
             box = np.array([[0, 0, *loaded_image_size(str(file))]], np.float32)
             samples.append(pipeline(dict(meta, img_path=str(file), bbox=box,
                                          bbox_score=np.ones(1, np.float32))))

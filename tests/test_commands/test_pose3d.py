@@ -70,11 +70,32 @@ def test_what_cannot_be_read_is_left_out(run, folder, tmp_path, capsys):
         FIRST, SECOND]
 
 
-def test_images_of_one_name_are_not_written_over_each_other(run, folder, tmp_path):
+def test_images_of_one_name_are_not_written_over_each_other(
+        run, folder, tmp_path, inferencer):
     shutil.copy(folder / f'{FIRST}.jpg', folder / f'{FIRST}.png')
-    with pytest.raises(UserError, match=f'{FIRST}.jpg and .*{FIRST}.png'):
-        run(folder)
+    for write in (lambda: run(folder),
+                  lambda: inferencer(folder, out_dir=str(tmp_path)),
+                  lambda: inferencer([folder / f'{FIRST}.jpg', np.ones((8, 8, 3)),
+                                      str(folder / f'{FIRST}.png')],
+                                     pred_out_dir=str(tmp_path))):
+        with pytest.raises(UserError, match=f'{FIRST}.jpg and .*{FIRST}.png'):
+            write()
     assert not (tmp_path / 'predictions').exists()
+
+
+def test_folders_of_the_folder(run, val_images, tmp_path, capsys):
+    for name, image in zip(('a.jpg', 'more/a.jpg'), val_images[:2], strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(image)
+    boxes = write(tmp_path, {'a.jpg': [BOX], 'more/a.jpg': [BOX, BOX]})
+    # a second time, beside the pictures of the first
+    for _ in range(2):
+        run(tmp_path, '--boxes', boxes)
+        assert '3 people in 2 images:' in capsys.readouterr().out
+    for name, count in (('a', 1), ('more/a', 2)):
+        people = json.loads((tmp_path / f'predictions/{name}.json').read_text())
+        assert len(people) == count
+        assert (tmp_path / f'visualizations/{name}.png').exists()
 
 
 def test_cameras_by_name(run, folder, tmp_path, capsys):

@@ -213,7 +213,7 @@ class UnlabeledPoseDataset(CropCaching, BaseCocoStyleDataset):
                          self._annotated_boxes(content))
         elif folder:
             data_list = [self._sample(index, path.relative_to(folder), index)
-                         for index, path in enumerate(list_images(folder, True))]
+                         for index, path in enumerate(list_images(folder))]
         else:
             raise UserError('there is nothing to load: give an ann_file, or as '
                             "data_prefix['img'] a folder to take every image of")
