@@ -61,7 +61,7 @@ def draw_differences(differences: Sequence[tuple[str, str, str, Difference]],
     """
     if not differences:
         return
-    figure = Figure(figsize=(9, 1.2 + 0.3 * len(differences)), layout='constrained')
+    figure = Figure(figsize=(9, 1.2 + 0.25 * len(differences)), layout='constrained')
     axes = figure.subplots()
     for place, (*_, each) in enumerate(differences):
         color = 'C0' if each.significant else 'gray'
@@ -73,7 +73,8 @@ def draw_differences(differences: Sequence[tuple[str, str, str, Difference]],
              xlabel='difference, with its 95 % interval (gray: it holds 0)')
     axes.set_yticklabels([f'{name} − {baseline} ({in_what})'
                           for name, baseline, in_what, _ in differences], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(differences) - 0.2, -0.8)
+    axes.locator_params('x', nbins=6)
     axes.grid(alpha=0.3)
     _save(figure, {}, str(path))
     print(f'drawn: {path}')
@@ -134,4 +135,4 @@ def _save(figure: Figure, handles: dict, path: str) -> None:
         figure.legend(handles.values(), handles, loc='outside lower center',
                       ncols=len(handles), fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=100)
