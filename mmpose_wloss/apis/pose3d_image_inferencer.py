@@ -94,7 +94,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     def __call__(self, inputs, *args, **kwargs) -> Iterator[dict]:
         """Predict the people of each image, with arguments as the class says."""
-        if kwargs.keys() & {'out_dir', 'vis_out_dir', 'pred_out_dir'}:
+        if any(map(kwargs.get, ('out_dir', 'vis_out_dir', 'pred_out_dir'))):
             if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
                 inputs = list_images(inputs)
             files = [one for one in inputs if isinstance(one, (str, Path))
