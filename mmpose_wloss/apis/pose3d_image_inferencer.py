@@ -94,12 +94,13 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     def __call__(self, inputs, *args, **kwargs) -> Iterator[dict]:
         """Predict the people of each image, with arguments as the class says."""
-        if any(map(kwargs.get, ('out_dir', 'vis_out_dir', 'pred_out_dir'))):
-            if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
-                inputs = list_images(inputs)
-            files = [one for one in inputs if isinstance(one, (str, Path))
-                     ] if isinstance(inputs, (list, tuple)) else []
-            check_written_once(files, [Path(file).stem for file in files])
+        if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
+            inputs = list_images(inputs)
+        if isinstance(inputs, (list, tuple)):
+            inputs = [str(one) if isinstance(one, Path) else one for one in inputs]
+            if any(map(kwargs.get, ('out_dir', 'vis_out_dir', 'pred_out_dir'))):
+                files = [one for one in inputs if isinstance(one, str)]
+                check_written_once(files, [Path(file).stem for file in files])
         return super().__call__(inputs, *args, **kwargs)
 
     def _init_model(self, *args, **kwargs) -> nn.Module:
@@ -123,11 +124,7 @@ class Pose3DImageInferencer(Pose2DInferencer):
 
     def _inputs_to_list(self, inputs) -> Iterable:
         if isinstance(inputs, (str, Path)) and '://' not in str(inputs):
-            inputs = (list_images(inputs) if Path(inputs).is_dir() else
-                      str(existing_file(inputs)))
-        if isinstance(inputs, (list, tuple)):
-            inputs = [str(one) if isinstance(one, Path) else one
-                      for one in inputs]
+            inputs = str(existing_file(inputs))
         return super()._inputs_to_list(inputs)
 
     def preprocess(self, inputs: Iterable, batch_size: int = 1,
