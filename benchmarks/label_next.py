@@ -3,16 +3,24 @@
 A pretrained network learns 300 labels of LSP-extended, as the baseline of
 semi_supervised.py, and ranks the other 5,700 people by what it predicts. Others learn
 these 300 and 300 more in as many steps: random ones, or the first ones of a ranking.
+A second study keeps the 300 labels, and draws those of the others whose predicted poses
+are rare more often for the hard views of PoseCons.
 """
 
 import json
 from pathlib import Path
 
-from mmpose_wloss.apis.pose_ranking import rank_people, shares
+from mmpose_wloss.apis.pose_ranking import (
+    PoseRanking,
+    rank_people,
+    shares,
+    write_ranking,
+)
 from mmpose_wloss.apis.topdown_predictor import TopdownPredictor
 from mmpose_wloss.common.configs import data_sets
 from mmpose_wloss.common.files import write_whole
 from mmpose_wloss.datasets import collect_poses, fit_pose_density
+from mmpose_wloss.pose_density import PoseDensityArtifact
 from mmpose_wloss.trainings import Training, run_trainings
 
 import numpy as np
@@ -25,6 +33,8 @@ from study import ROOT, Study
 
 PEOPLE = 6000
 FIRST = 300
+IMAGES = 'data/lspet/images'
+UNLABELED = 'train_dataloader.dataset.datasets.1'
 RANDOM = '300 more at random'
 CONFIGURATIONS = {
     name: {**semi_supervised.supervised(2 * FIRST), 'labels': FIRST, 'more': more,
@@ -45,8 +55,17 @@ class LabelNextStudy(Study):
                       processes)
         for seed in seeds:
             if not self.file_of(seed).exists():
-                write_whole(self.file_of(seed), json.dumps(ranked(self.first(seed))))
+                self.write_file(seed)
         super().run(minutes, processes)
+
+    def write_file(self, seed: int) -> None:
+        """Write the order of each ranking."""
+        others, ranking, _ = ranked(self.first(seed))
+        scores = dict(both=ranking.scores, rarity=shares(ranking.log_density),
+                      uncertainty=shares(ranking.confidence))
+        write_whole(self.file_of(seed), json.dumps({
+            by: [others[row] for row in np.argsort(-each, kind='stable').tolist()]
+            for by, each in scores.items()}))
 
     @staticmethod
     def first(seed: int) -> Training:
@@ -69,14 +88,40 @@ class LabelNextStudy(Study):
         return labeled + order[:count]
 
 
-def ranked(training: Training) -> dict[str, list[int]]:
-    """The indices of the people without labels, from those to label first on.
+class DrawUnlabeledStudy(LabelNextStudy):
+    """Options have ``drawn``: whether unlabeled people are drawn by their density."""
+
+    def file_of(self, seed: int) -> Path:
+        """The people without labels; how often each is drawn stands beside them."""
+        return super().file_of(seed).with_suffix('') / 'people.json'
+
+    def write_file(self, seed: int) -> None:
+        """Write what ``density rank`` writes."""
+        _, ranking, density = ranked(self.first(seed))
+        folder = self.file_of(seed).parent
+        draws = write_ranking(ranking, density, IMAGES, folder)
+        print(f'{folder}: effective sample size {draws.effective_sample_size:.2f}, '
+              f'{np.isnan(ranking.log_density).mean():.1%} without a density')
+
+    def people(self, options: dict, seed: int) -> list[int]:
+        """The labeled ones; the others go into the options."""
+        file, drawn = self.file_of(seed).relative_to(ROOT), options.pop('drawn')
+        options.update({f'{UNLABELED}.data_root': '', f'{UNLABELED}.ann_file': str(file),
+                        f'{UNLABELED}.data_prefix.img': IMAGES})
+        if drawn:
+            options['train_dataloader.sampler.densities'] = [
+                None, str(file.with_name('draws.npz'))]
+        return Study.people(self, options, seed)
+
+
+def ranked(training: Training) -> tuple[list[int], PoseRanking, PoseDensityArtifact]:
+    """The people without labels as ``density rank`` ranks them.
 
     Args:
         training (Training): Of the network that predicts; it is done.
 
     Returns:
-        dict: By what they are ranked by, as ``density rank`` does it.
+        tuple: Their indices, their ranking, the density of the labeled poses.
     """
     init_default_scope('mmpose')
     _, labeled = next(data_sets(training.config.train_dataloader.dataset))
@@ -88,29 +133,36 @@ def ranked(training: Training) -> dict[str, list[int]]:
         **{key: labeled[key] for key in (
             'data_root', 'metainfo', 'data_prefix', 'ann_file')}))
     predictor = TopdownPredictor(training.config, str(training.checkpoint()[1]))
-    ranking = rank_people(predictor, density, people)
-    scores = dict(both=ranking.scores, rarity=shares(ranking.log_density),
-                  uncertainty=shares(ranking.confidence))
-    return {by: [others[row] for row in np.argsort(-each, kind='stable').tolist()]
-            for by, each in scores.items()}
+    return others, rank_people(predictor, density, people), density
 
 
+FIGURES = {
+    'PCK@0.2': 'PCK@0.2',
+    'common/PCK@0.2': 'PCK@0.2, common half',
+    'rare/PCK@0.2': 'PCK@0.2, rare tenth',
+    'PCK': 'PCK@0.1 of the box',
+    'middle/error': 'error, middle',
+    'common/error': 'error, common half',
+    'rare/error': 'error, rare tenth',
+    'slope': 'slope',
+}
 STUDY = LabelNextStudy(
     'label_next', config=semi_supervised.SUPERVISED, configurations=CONFIGURATIONS,
-    seeds=3, epochs=semi_supervised.STUDY.epochs,
-    figures={
-        'PCK@0.2': 'PCK@0.2',
-        'common/PCK@0.2': 'PCK@0.2, common half',
-        'rare/PCK@0.2': 'PCK@0.2, rare tenth',
-        'PCK': 'PCK@0.1 of the box',
-        'middle/error': 'error, middle',
-        'common/error': 'error, common half',
-        'rare/error': 'error, rare tenth',
-        'slope': 'slope',
-    },
+    seeds=3, epochs=semi_supervised.STUDY.epochs, figures=FIGURES,
     comparisons=[(name, RANDOM) for name in CONFIGURATIONS if name != RANDOM],
     tables=[table_of_bins],
     page='docs/rare_poses.md')
+
+EVENLY, RARE = (f'300 labels, PoseCons, {drawn}' for drawn in (
+    'others evenly', 'rare ones more often'))
+UNLABELED_STUDY = DrawUnlabeledStudy(
+    'draw_unlabeled', config=semi_supervised.STUDY.config, configurations={
+        name: {**semi_supervised.CONFIGURATIONS['300 labels, PoseCons, 2 cutouts'],
+               'val_evaluator.metrics': EVALUATION['val_evaluator'], 'drawn': drawn}
+        for name, drawn in {EVENLY: False, RARE: True}.items()},
+    seeds=3, epochs=semi_supervised.STUDY.epochs, figures=FIGURES,
+    comparisons=[(RARE, EVENLY)], tables=[table_of_bins],
+    page='docs/pose_density.md')
 
 
 if __name__ == '__main__':
@@ -118,4 +170,5 @@ if __name__ == '__main__':
     # the bins are those of all poses of training
     write_densities()
     STUDY.main()
+    UNLABELED_STUDY.main()
     print(f'\n{REFERENCES}\n')

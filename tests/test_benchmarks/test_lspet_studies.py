@@ -1,5 +1,6 @@
 """The studies on LSP-extended, without its images."""
 
+import copy
 import json
 
 from mmpose_wloss.common.config_text import without_scope
@@ -89,6 +90,28 @@ def test_those_labeled_next_stand_beside_the_labeled_ones(monkeypatch, tmp_path)
     assert people[300:] == order[:300]
     first, = study.people(dict(study.configurations[label_next.RANDOM]), 2)[300:301]
     assert first != people[300]
+
+
+def test_rare_poses_without_labels_are_drawn_more_often(monkeypatch):
+    study = label_next.UNLABELED_STUDY
+    folder = ROOT / 'work_dirs/somewhere'
+    monkeypatch.setattr(study, 'file_of', lambda seed: folder / 'people.json')
+    config = Config.fromfile(str(ROOT / study.config))
+    for name, densities in {
+            label_next.EVENLY: None,
+            label_next.RARE: [None, 'work_dirs/somewhere/draws.npz']}.items():
+        options = dict(study.configurations[name])
+        assert study.people(options, seed=1) == list(range(300, 600))
+        assert not {'labels', 'drawn'} & set(options)
+        changed = copy.deepcopy(config)
+        changed.merge_from_dict(options)
+        labeled, unlabeled = changed.train_dataloader.dataset.datasets
+        assert changed.train_dataloader.sampler.get('densities') == densities
+        assert unlabeled.ann_file == 'work_dirs/somewhere/people.json'
+        assert labeled.dataset.ann_file == 'lspet_train.json'
+        assert changed.val_evaluator.type == 'NetworksEvaluator'
+        metric, = changed.val_evaluator.metrics
+        assert metric.type == 'PoseRarityMetric'
 
 
 @pytest.mark.parametrize('curve, steps', [

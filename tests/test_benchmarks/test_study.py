@@ -19,7 +19,7 @@ from scipy import stats
 from study import Study
 
 STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED,
-           pose_density_weights.EMBEDDED, *(
+           pose_density_weights.EMBEDDED, label_next.UNLABELED_STUDY, *(
     module.STUDY for module in (distillation, heatmap_losses, integral_pose3d,
                                 label_next, pose_density_weights))]
 OPTIONS = {'plain': {}, 'short': {'epochs': 3}}
