@@ -106,8 +106,8 @@ class DrawUnlabeledStudy(LabelNextStudy):
     def people(self, options: dict, seed: int) -> list[int]:
         """The labeled ones; the others go into the options."""
         file, drawn = self.file_of(seed).relative_to(ROOT), options.pop('drawn')
-        options.update({f'{UNLABELED}.data_root': '', f'{UNLABELED}.ann_file': str(file),
-                        f'{UNLABELED}.data_prefix.img': IMAGES})
+        options.update({f'{UNLABELED}.{key}': value for key, value in {
+            'data_root': '', 'ann_file': str(file), 'data_prefix.img': IMAGES}.items()})
         if drawn:
             options['train_dataloader.sampler.densities'] = [
                 None, str(file.with_name('draws.npz'))]

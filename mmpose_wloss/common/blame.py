@@ -66,6 +66,10 @@ def _about(frame: FrameType, error: BaseException) -> Iterator[str]:
         elif isinstance(itself, Config) and isinstance(
                 error, (AttributeError, KeyError)):
             yield f'the config {itself.filename} has no {local.get("name")!r}'
+    elif name == 'register_default_hooks' and not local.get('hook', True):
+        yield (f'the config has default_hooks.{local["name"]}=None, which MMEngine '
+               'takes of its own hooks alone. Name those to keep instead, in '
+               'default_hooks=dict(_delete_=True, …)')
     elif (module, name) == ('torch.serialization', 'load'):
         yield f'{local["f"]} is cut off or no checkpoint: {_reason(error)}'
     elif (module, name) == ('torch.serialization', 'save'):

@@ -50,6 +50,12 @@ def test_a_key_that_a_config_lacks(tmp_path):
         assert str(file) in sentence and "'model'" in sentence
 
 
+def test_a_hook_that_cannot_be_left_out():
+    runner = Runner.__new__(Runner)
+    sentence = sentence_of(runner.register_default_hooks, dict(pose_density=None))
+    assert 'default_hooks.pose_density' in sentence and '_delete_' in sentence
+
+
 @pytest.mark.parametrize('content', [b'text\n', b'', pickle.dumps([1]), None])
 def test_what_is_no_checkpoint(tmp_path, content):
     file = tmp_path / 'x.pth'
