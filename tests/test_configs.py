@@ -22,6 +22,7 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS, MODELS
@@ -398,7 +399,7 @@ def test_a_recipe_trains_and_predicts(name, roots, tmp_path):
     config.work_dir, config.visualizer.name = str(tmp_path), name
     runner = Runner.from_cfg(config)
     model = runner.model
-    optimizer = runner.build_optim_wrapper(config.optim_wrapper)
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
 
     batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
     multiply_pose_weights(batch['data_samples'])
