@@ -55,7 +55,11 @@ MORE_WEIGHTS = {
     'tempered, second half': dict(weights='tempered', begin=EPOCHS // 2),
 }
 DRAWN = ('tempered', 'repeat factors', 'effective numbers')
-BALANCED = 'DeepPose, balanced MSE'
+BALANCED = {
+    'DeepPose, balanced MSE': {},
+    'DeepPose, balanced MSE, whole poses': {
+        'model.head.loss.per_joint': False, 'model.head.loss.sigma': 0.2},
+}
 
 
 def file_of(weights: str) -> str:
@@ -107,9 +111,9 @@ CONFIGURATIONS = {
     **{f'{network}, drawn, tempered': drawn(network, 'tempered')
        for network in NETWORKS},
     **{f'heatmap, drawn, {name}': drawn('heatmap', name) for name in DRAWN[1:]},
-    BALANCED: {
-        **COMMON, **EVALUATION,
-        'config': 'configs/lspet/deeppose_efficientnet_lite0_balanced_lspet.py'},
+    **{name: {**COMMON, **EVALUATION, **options, 'config':
+              'configs/lspet/deeppose_efficientnet_lite0_balanced_lspet.py'}
+       for name, options in BALANCED.items()},
     **{f'heatmap, {name}': options('heatmap', **weights)
        for name, weights in MORE_WEIGHTS.items()},
 }
@@ -282,6 +286,7 @@ def draw(path: str) -> None:
                                       ('error', 'all'),
                                       ('rare/error', 'rare tenth'))}
             for name in (*WEIGHTS, *MORE_WEIGHTS, 'balanced MSE',
+                         'balanced MSE, whole poses',
                          *(f'drawn, {each}' for each in DRAWN), FEWER, SPECIALIST)
             if (full := f'{network}, {name}') in rows
         } for network in NETWORKS}, str(ROOT / path),

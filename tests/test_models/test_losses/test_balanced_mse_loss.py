@@ -48,8 +48,15 @@ def slow_reference(output, target, visible, sigma):
 def test_it_is_its_equation(sigma):
     output, target, visible = coordinates()
     visible[2] = 0
-    loss = balanced_mse_loss(output, target, visible, sigma)
+    loss = balanced_mse_loss(output, target, visible, sigma, per_joint=False)
     assert float(loss) == pytest.approx(slow_reference(output, target, visible, sigma))
+    # joint by joint: each as a pose of its own
+    counts = visible.sum(0)
+    expected = sum(count * slow_reference(*(
+        each[:, joint:joint + 1] for each in (output, target, visible)), sigma)
+        for joint, count in enumerate(counts)) / counts.sum()
+    loss = balanced_mse_loss(output, target, visible, sigma)
+    assert float(loss) == pytest.approx(float(expected))
 
 
 def test_with_all_joints_it_is_a_cross_entropy():
@@ -57,8 +64,8 @@ def test_with_all_joints_it_is_a_cross_entropy():
     logits = -torch.cdist(output.flatten(1), target.flatten(1))**2 / (2 * 0.7**2)
     expected = 2 * 0.7**2 * F.cross_entropy(logits, torch.arange(len(output)))
     for weights in (None, torch.ones(SHAPE[:2])):
-        torch.testing.assert_close(
-            balanced_mse_loss(output, target, weights, 0.7), expected)
+        torch.testing.assert_close(balanced_mse_loss(
+            output, target, weights, 0.7, per_joint=False), expected)
 
 
 def test_a_small_sigma_rounds_nothing_away():
@@ -93,11 +100,21 @@ def test_a_rare_pose_is_pulled_harder():
     assert balanced[3] / balanced[0] < 2 * plain[3] / plain[0] < 0
 
 
-def test_gradients():
+def test_an_error_by_which_targets_do_not_differ_does_not_count():
+    """Why joints stand alone: poses have more coordinates than a batch has poses."""
+    target = torch.tensor([[[-1., 0.]], [[1., 0.]]])
+    output = (target + torch.tensor([0., 0.5])).requires_grad_()
+    balanced_mse_loss(output, target, sigma=1.).backward()
+    assert (output.grad[..., 0].abs() > 0.1).all()
+    torch.testing.assert_close(output.grad[..., 1], torch.zeros(2, 1))
+
+
+@pytest.mark.parametrize('per_joint', [True, False])
+def test_gradients(per_joint):
     output, target, visible = coordinates(shape=(3, 4, 2))
     sigma = torch.tensor(0.8, dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda output: balanced_mse_loss(output, target, visible, sigma),
+        lambda output: balanced_mse_loss(output, target, visible, sigma, per_joint),
         output.requires_grad_())
 
 
