@@ -354,6 +354,8 @@ class Study:
 
     def report(self) -> str:
         """What the rows say, as Markdown: figures, headroom, differences."""
+        if not self.by_configuration():
+            return 'Not measured yet.'
         parts = [self.table(), *self.headroom_lines(), self.table_of_differences(),
                  *(table(self) for table in self.tables)]
         return '\n\n'.join(part for part in parts if part)
