@@ -97,7 +97,8 @@ class DrawUnlabeledStudy(LabelNextStudy):
 
     def write_file(self, seed: int) -> None:
         """Write what ``density rank`` writes."""
-        _, ranking, density = ranked(self.first(seed))
+        # most scores of so few labels are below the default
+        _, ranking, density = ranked(self.first(seed), kpt_thr=0.1)
         folder = self.file_of(seed).parent
         draws = write_ranking(ranking, density, IMAGES, folder)
         print(f'{folder}: effective sample size {draws.effective_sample_size:.2f}, '
@@ -114,11 +115,13 @@ class DrawUnlabeledStudy(LabelNextStudy):
         return Study.people(self, options, seed)
 
 
-def ranked(training: Training) -> tuple[list[int], PoseRanking, PoseDensityArtifact]:
+def ranked(training: Training, kpt_thr: float = 0.3
+           ) -> tuple[list[int], PoseRanking, PoseDensityArtifact]:
     """The people without labels as ``density rank`` ranks them.
 
     Args:
         training (Training): Of the network that predicts; it is done.
+        kpt_thr (float): A joint with a lower score is missing in a pose.
 
     Returns:
         tuple: Their indices, their ranking, the density of the labeled poses.
@@ -133,7 +136,8 @@ def ranked(training: Training) -> tuple[list[int], PoseRanking, PoseDensityArtif
         **{key: labeled[key] for key in (
             'data_root', 'metainfo', 'data_prefix', 'ann_file')}))
     predictor = TopdownPredictor(training.config, str(training.checkpoint()[1]))
-    return others, rank_people(predictor, density, people), density
+    return others, rank_people(
+        predictor, density, people, kpt_thr=kpt_thr), density
 
 
 FIGURES = {

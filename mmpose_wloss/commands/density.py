@@ -229,6 +229,9 @@ def run_rank(args: argparse.Namespace) -> None:
           f'{(ranking.log_density[known] < rare).sum()} are as rare as the rarest '
           f'tenth of {artifact.dataset_name}, {(~known).sum()} show too few joints; '
           f'mean confidence {ranking.confidence.mean():.3f}')
+    if known.mean() < 0.5:
+        warn('most people count as neither rare nor common: they show too few joints '
+             f'with a score of at least --kpt-thr {args.kpt_thr:g}. Lower it')
     files = ['ranking.csv', f'to_label.json (the first {args.count})', 'people.json']
     if draws.is_carried_by_few():
         warn(f'draws.npz is not written: {draws.doubt()}')

@@ -176,6 +176,17 @@ def test_ids_that_draws_cannot_name(predictor, labeled, folder, tmp_path, monkey
         rank_people(predictor, labeled[1], people)
 
 
+@pytest.mark.parametrize('threshold, warned', [(0, False), (1, True)])
+def test_most_people_show_too_few_joints(config_file, topdown_checkpoint, labeled,
+                                         folder, tmp_path, capsys, threshold, warned):
+    _, artifact = labeled
+    artifact.save(tmp_path / 'density.npz')
+    assert rank(config_file, topdown_checkpoint, tmp_path / 'density.npz', '--images',
+                folder, '--out', tmp_path / 'out', '--device', 'cpu', '--kpt-thr',
+                threshold) == 0
+    assert ('--kpt-thr' in capsys.readouterr().err) == warned
+
+
 def test_draws_that_a_handful_would_carry(config_file, topdown_checkpoint, labeled,
                                           folder, tmp_path, capsys, monkeypatch):
     _, artifact = labeled
