@@ -108,13 +108,22 @@ class Study:
         """The rows that are there."""
         if not self.file.exists():
             return []
-        return json.loads(self.file.read_text())['rows']
+        content = json.loads(self.file.read_text())
+        return [dict(row, inputs=content['inputs'][row['inputs']])
+                if 'inputs' in row else row for row in content['rows']]
 
     def add(self, row: dict) -> None:
         """Write one more row; a failed write leaves the old file whole."""
-        content = dict(format=2, study=self.name, config=self.config,
-                       data=self.data(), rows=[*self.rows(), row])
-        write_rows(self.file, content)
+        rows, inputs = [*self.rows(), row], []
+        for each in rows:
+            if 'inputs' in each and each['inputs'] not in inputs:
+                inputs.append(each['inputs'])
+        write_rows(self.file, dict(
+            format=3, study=self.name, config=self.config, data=self.data(),
+            # long, and the same for most rows, which have their places
+            inputs=inputs, rows=[
+                dict(each, inputs=inputs.index(each['inputs']))
+                if 'inputs' in each else each for each in rows]))
 
     def data(self) -> dict:
         """What is trained on: that of the rows, which is the same here.

@@ -62,7 +62,11 @@ def test_a_study_goes_on_on_another_machine(study):
     study.inputs = dict(effective_sample_size=812.35)
     study.add(row(1))
     assert study.missing() == [('short', 0), ('short', 1)]
-    assert json.loads(study.file.read_text())['data'] == begun
+    content = json.loads(study.file.read_text())
+    assert content['data'] == begun
+    # kept once
+    assert content['inputs'] == [row(0)['inputs']]
+    assert [each['inputs'] for each in study.rows()] == 2 * content['inputs']
     assert study.table().splitlines()[-1].split('|')[2].strip() == '2'
 
 
