@@ -311,7 +311,8 @@ class IntegralPose3DHead(HeatmapHead):
             raise UserError(
                 f'the checkpoint has d2 = {before} bins of depth, the model '
                 f'{now}. Set heatmap_size and depth_range of the codec to its '
-                'own; a training can start from it with depth_growth')
+                'own; a training can start from it with depth_growth, but without '
+                'an EMAHook, which copies the model before its weights are set')
         for name, parameter in layer.named_parameters():
             old = state_dict[key + name]
             if not random:
