@@ -3,13 +3,15 @@
 Trains a mobile hourglass from random weights on LSP-extended: from labels alone,
 taught by a pretrained network with several alphas, and with images without
 labels; with all 6,000 labels, and with 300 of them, which are also all that the
-teacher knows, but where a row says so.
+teacher knows, but where a row says so. A student with feature maps learns in the two
+stages of DWPose.
 """
 
 import json
 
 from mmpose_wloss import register_all_modules
 from mmpose_wloss.apis.model_comparison import ModelComparison
+from mmpose_wloss.trainings import Training
 
 import torch
 from figures import draw_differences
@@ -28,6 +30,9 @@ FEW, ALL = '300 labels', '6,000 labels'
 LABELS = {FEW: ({'labels': 300}, 20), ALL: ({}, 1)}
 UNLABELED = 'distilled, unlabeled images'
 LARGER = 'student, 16 images a step'
+# of half a MobileNetV2
+PLAIN, OUTPUTS, FEATURES, HEAD = (f'MobileNetV2, {kind}' for kind in (
+    'labels alone', 'distilled', 'distilled, features too', 'then a new head'))
 # the first one with few labels, too
 ALPHAS = (0.5, 1., 0.25)
 
@@ -52,6 +57,11 @@ def unlabeled(labels: str) -> dict:
             'train_cfg.val_interval': 2, **LABELS[labels][0]}
 
 
+def mobilenet(kind: str = '', **options) -> dict:
+    return {'config': f'{LSPET}mobilenetv2{kind}_lspet.py',
+            'train_cfg.val_interval': 2, **options}
+
+
 # the most telling first
 CONFIGURATIONS = {
     # a teacher of few labels ends earlier, after 1,140 steps
@@ -66,7 +76,29 @@ CONFIGURATIONS = {
        for labels in LABELS},
     **{f'{ALL}, distilled, alpha {alpha:g}': distilled(ALL, alpha)
        for alpha in ALPHAS[1:]},
+    PLAIN: mobilenet(),
+    FEATURES: mobilenet('_dwpose', teacher=f'{ALL}, teacher'),
+    OUTPUTS: mobilenet('_dwpose', teacher=f'{ALL}, teacher', **{
+        'model.feature_loss': None, 'model.teacher_decay': False}),
+    HEAD: mobilenet('_head_dwpose', after=FEATURES, epochs=2),
 }
+
+
+class DistillationStudy(Study):
+    """A configuration with ``after`` keeps the backbone of that one's student."""
+
+    def training(self, name: str, seed: int) -> Training:
+        """The training of a row; it takes what ``DistillationHook`` wrote."""
+        training = super().training(name, seed)
+        if 'after' in self.configurations[name]:
+            file = str(training.after.work_dir / 'student.pth')
+            training.checkpoint_key = None
+            training.config.merge_from_dict({
+                'model.teacher_checkpoint': file,
+                'model.student.backbone.init_cfg.checkpoint': file})
+        return training
+
+
 def table_of_gains(study: Study) -> str:
     """What the last part of a training still brought, as Markdown."""
     lines = []
@@ -94,7 +126,7 @@ def table_of_costs(_: Study) -> str:
          'ONNX, images/s'], tablefmt='github', disable_numparse=True)
 
 
-STUDY = Study(
+STUDY = DistillationStudy(
     'distillation',
     config=f'{LSPET}hourglass_mobile_s1_lspet.py',
     configurations=CONFIGURATIONS,
@@ -107,10 +139,12 @@ STUDY = Study(
         *((f'{labels}, {LARGER}', f'{labels}, student') for labels in LABELS),
         (f'{FEW}, distilled, alpha 0.5', f'{FEW}, student'),
         *((f'{ALL}, distilled, alpha {alpha:g}', f'{ALL}, student')
-          for alpha in ALPHAS)],
+          for alpha in ALPHAS),
+        (OUTPUTS, PLAIN), (FEATURES, PLAIN), (FEATURES, OUTPUTS), (HEAD, FEATURES)],
     # with as many images a step
     headrooms={FEW: (f'{FEW}, {LARGER}', f'{ALL}, {LARGER}'),
-               ALL: (f'{ALL}, {LARGER}', f'{ALL}, teacher')},
+               ALL: (f'{ALL}, {LARGER}', f'{ALL}, teacher'),
+               'MobileNetV2': (PLAIN, f'{ALL}, teacher')},
     tables=[table_of_gains, table_of_costs],
     page='docs/distillation.md')
 

@@ -15,6 +15,7 @@ from lspet import PARTS, RENDER, ROOT
 # what each study needs, of lspet.py's list
 STUDIES = {
     'semi_supervised': ('lspet', 'ccp', 'weights', 'annypose'),
+    'temporal_loss': ('annypose', ),
     'distillation': ('lspet', 'ccp', 'weights'),
     'heatmap_losses': ('lspet', 'weights'),
     'pose_density_weights': ('lspet', 'weights', 'annypose'),

@@ -166,17 +166,41 @@ def all_labels(times: int, **options) -> dict:
             'train_dataloader.dataset.dataset.dataset.indices': None, **options}
 
 
+def deeppose(model: str, data: str) -> dict:
+    """Regression in place of heatmaps, as in configs/lspet/deeppose_….
+
+    Args:
+        model, data (str): Where a config has the pose estimator and the labeled data.
+    """
+    label = dict(type='CenteredRegressionLabel', input_size=[96, 96])
+    return {
+        f'{model}.backbone.out_indices': [4],
+        f'{model}.neck': dict(_delete_=True, type='GlobalAveragePooling'),
+        f'{model}.head': dict(
+            _delete_=True, type='CenteredRegressionHead', in_channels=320,
+            num_joints=14, loss=dict(type='MaskedMSELoss'), decoder=label),
+        f'{data}.pipeline.5.encoder': dict(_delete_=True, **label)}
+
+
+DEEPPOSE = deeppose('model', 'train_dataloader.dataset.dataset.dataset')
+REGRESSION = {
+    'DeepPose, supervised': supervised(300, **DEEPPOSE),
+    'DeepPose, 6,000 labels, supervised': all_labels(1, **DEEPPOSE),
+    'DeepPose, PoseCons, affine': consistency(300, 'PoseCons', [AFFINE], **deeppose(
+        'model.network', 'train_dataloader.dataset.datasets.0.dataset'))}
 CONFIGURATIONS = {
     '300 labels, supervised': supervised(300),
     UPPER: all_labels(1),
     UPPER_LARGER: all_labels(2, **LARGER),
     **with_labels(300, *ALL[:3]),
-    **with_labels(100, *MAIN), **with_labels(1000, *MAIN), **with_labels(300, *ALL)}
+    **with_labels(100, *MAIN), **with_labels(1000, *MAIN), **with_labels(300, *ALL),
+    **REGRESSION}
 
 COMPARISONS = [
     # by torsos, of those who show both ends of one, and by boxes, of all
     *((name, f'{name.partition(", ")[0]}, supervised', figure) for name, options
       in CONFIGURATIONS.items() if not name.endswith('supervised') and
+      name not in REGRESSION and
       'networks' not in options and not options.get('seeds_from')
       for figure in ('PCK@0.2', 'PCK')),
     # the same number of images in each step, of networks, of boxes
@@ -195,6 +219,8 @@ COMPARISONS = [
     ('300 labels, PoseTriple, 2 cutouts', '300 labels, PoseDual, 2 cutouts'),
     *((f'300 labels, PoseCons, {step}', '300 labels, PoseCons, 2 cutouts')
       for step in ('keypoint mask', 'Keypoint-Mix', '4 teacher views')),
+    *(('DeepPose, PoseCons, affine', 'DeepPose, supervised', figure)
+      for figure in ('PCK@0.2', 'PCK')),
 ]
 STUDY = PairedStudy(
     'semi_supervised',
@@ -209,8 +235,10 @@ STUDY = PairedStudy(
     scalars=['first.peak_labeled', 'first.peak_unlabeled',
              'first.confident_unlabeled', 'first.loss_kpt', 'first.hardness'],
     comparisons=COMPARISONS,
-    headrooms={f'{labels} labels': (f'{labels} labels, supervised', UPPER_LARGER)
-               for labels in LABELS},
+    headrooms={
+        **{f'{labels} labels': (f'{labels} labels, supervised', UPPER_LARGER)
+           for labels in LABELS},
+        'DeepPose': ('DeepPose, supervised', 'DeepPose, 6,000 labels, supervised')},
     page='docs/semi_supervised.md')
 
 

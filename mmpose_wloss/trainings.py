@@ -49,8 +49,9 @@ class Training:
             the config's.
         after (Training, optional): The one whose checkpoint this takes.
         processes (int): How many train together, each with a GPU if there is one.
-        checkpoint_key (str): The config's key that takes the checkpoint of
-            ``after``; by default this starts from it.
+        checkpoint_key (str, optional): The config's key that takes the checkpoint of
+            ``after``; by default this starts from it. ``None``: the config itself
+            names what it takes from there.
 
     Attributes:
         config (Config): The config with the options merged.
@@ -63,7 +64,7 @@ class Training:
 
     def __init__(self, config: str, root: str, options: dict | None = None,
                  name: str | None = None, after: 'Training | None' = None,
-                 processes: int = 1, checkpoint_key: str = 'load_from'):
+                 processes: int = 1, checkpoint_key: str | None = 'load_from'):
         self.config = Config.fromfile(str(config))
         change_config(self.config, options)
         self.epochs = (self.config.get('train_cfg') or {}).get('max_epochs')
@@ -89,7 +90,7 @@ class Training:
     def start(self, threads: int) -> None:
         """Start the process with so many threads of computation."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        if self.after is not None:
+        if self.after is not None and self.checkpoint_key:
             self.config.merge_from_dict(
                 {self.checkpoint_key: str(self.after.checkpoint()[1])})
         file = self.work_dir / 'config.py'

@@ -6,6 +6,7 @@ import json
 from mmpose_wloss.common.config_text import without_scope
 from mmpose_wloss.datasets.poses import Poses, fit_pose_density
 
+import distillation
 import heatmap_losses
 import label_next
 import numpy as np
@@ -84,7 +85,7 @@ def test_those_labeled_next_stand_beside_the_labeled_ones(monkeypatch, tmp_path)
         assert people[:300] == labeled and len(set(people)) == 600
         assert max(people) < 6000
         # none that a config would not know is left
-        assert not {'labels', 'more'} & set(options)
+        assert not {'labels', 'more', 'kpt_thr'} & set(options)
         # as many steps as with 300
         assert options['train_dataloader.dataset.times'] * 600 == 6000
     assert people[300:] == order[:300]
@@ -112,6 +113,19 @@ def test_rare_poses_without_labels_are_drawn_more_often(monkeypatch):
         assert changed.val_evaluator.type == 'NetworksEvaluator'
         metric, = changed.val_evaluator.metrics
         assert metric.type == 'PoseRarityMetric'
+
+
+def test_a_new_head_stands_on_the_student_before():
+    study = distillation.STUDY
+    training = study.training(distillation.HEAD, 1)
+    first = study.training(distillation.FEATURES, 1)
+    assert training.after.work_dir == first.work_dir
+    assert first.after.work_dir == study.training('6,000 labels, teacher', 1).work_dir
+    model, file = training.config.model, str(first.work_dir / 'student.pth')
+    assert model.teacher_checkpoint == file
+    assert model.student.backbone.init_cfg.checkpoint == file
+    # nothing replaces it when the training starts
+    assert training.checkpoint_key is None
 
 
 @pytest.mark.parametrize('curve, steps', [

@@ -12,6 +12,7 @@ import precision as precision_module
 import pytest
 import semi_supervised
 import study as study_module
+import temporal_loss
 from mmengine.config import Config
 from paired import difference
 from same_data import is_same
@@ -21,7 +22,7 @@ from study import Study
 STUDIES = [semi_supervised.STUDY, semi_supervised.EMBEDDED,
            pose_density_weights.EMBEDDED, label_next.UNLABELED_STUDY, *(
     module.STUDY for module in (distillation, heatmap_losses, integral_pose3d,
-                                label_next, pose_density_weights))]
+                                label_next, pose_density_weights, temporal_loss))]
 OPTIONS = {'plain': {}, 'short': {'epochs': 3}}
 
 

@@ -1,0 +1,106 @@
+"""What the temporal loss adds to easy-hard consistency: on clips of rendered people.
+
+The demo's network learns 50 labeled people of the embedded data set, and clips of
+others without labels. It is tested on further clips. They are rendered first, as
+folders of frames: data/annypose_clips.
+"""
+
+from pathlib import Path
+
+from mmpose_wloss.common.files import write_whole
+
+import cv2
+import semi_supervised
+from lspet import exit_without
+from study import ROOT, Study
+from tqdm import tqdm
+
+from annypose import ClipParameters
+from annypose.body import BodyModel
+from annypose.clip import render_frames
+from annypose.coco import annotation_entries, content, write_json
+
+CLIPS = ROOT / 'data/annypose_clips'
+FRAMES = 40
+# of the clips of each part
+SEEDS = {'train': range(20), 'test': range(100, 110)}
+TEMPORAL = dict(type='TemporalSmoothnessLoss', epsilon=3., loss_weight=1e-4)
+
+
+def write_clips(part: str) -> None:
+    """Render clips as folders of frames, with the joints in COCO's format."""
+    model, records = BodyModel(), []
+    for seed in tqdm(SEEDS[part], desc=f'rendering {part}', unit='clip'):
+        # slow enough that neighboring frames differ
+        parameters = ClipParameters(FRAMES, size=96, fps=10., yaw=90., seed=seed)
+        for number, (image, labels) in enumerate(render_frames(model, parameters)):
+            name = f'{seed:04d}/{number:04d}.jpg'
+            (CLIPS / part / name).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(CLIPS / part / name, cv2.imencode('.jpg', image)[1].tobytes())
+            index = len(records)
+            records.append(dict(
+                image=dict(id=index + 1, file_name=name, width=96, height=96),
+                annotations=annotation_entries(index, labels)))
+    # what says that all are there comes last
+    write_json(annotations(part), content(records, dict(frames=FRAMES), labeled=True))
+
+
+def annotations(part: str) -> Path:
+    return CLIPS / f'{part}.json'
+
+
+def of_clips(dataset: str, part: str) -> dict:
+    """Options that point a data set to the labeled frames of clips."""
+    return {f'{dataset}.data_root': f'{CLIPS.relative_to(ROOT)}/',
+            f'{dataset}.ann_file': f'{part}.json',
+            f'{dataset}.data_prefix.img': f'{part}/'}
+
+
+def tested_on_clips(metrics: str) -> dict:
+    return {**of_clips('val_dataloader.dataset', 'test'),
+            f'{metrics}.0.ann_file': str(annotations('test').relative_to(ROOT))}
+
+
+def supervised(labels: int, **options) -> dict:
+    return {**semi_supervised.embedded_supervised(labels),
+            **tested_on_clips('val_evaluator'), **options}
+
+
+def consistency(**options) -> dict:
+    """Of clips, of which two neighboring frames are always in a batch."""
+    unlabeled = 'train_dataloader.dataset.datasets.1'
+    return {
+        **semi_supervised.EMBEDDED.configurations['PoseCons, joint cutout'],
+        **tested_on_clips('val_evaluator.metrics'),
+        **of_clips(unlabeled, 'train'), f'{unlabeled}.ann_file': '',
+        f'{unlabeled}.indices': None, f'{unlabeled}.clip_length': 2, **options}
+
+
+class ClipStudy(Study):
+    """Renders the clips before the first training."""
+
+    def run(self, minutes: float, processes: int) -> None:
+        for part in SEEDS:
+            if not annotations(part).exists():
+                write_clips(part)
+        super().run(minutes, processes)
+
+
+PLAIN, SMOOTH, ALL = 'PoseCons', 'PoseCons, temporal loss', 'clips, supervised'
+STUDY = ClipStudy(
+    'temporal_loss', config=semi_supervised.EMBEDDED.config, configurations={
+        'supervised': supervised(50),
+        ALL: supervised(len(SEEDS['train']) * FRAMES, **of_clips(
+            'train_dataloader.dataset.dataset', 'train')),
+        PLAIN: consistency(),
+        SMOOTH: consistency(**{'model.temporal_loss': TEMPORAL})},
+    seeds=3, epochs=semi_supervised.EMBEDDED.epochs,
+    figures={'coco/AP': 'AP', 'PCK': 'PCK@0.1'},
+    comparisons=[(PLAIN, 'supervised'), (SMOOTH, PLAIN)],
+    headrooms={'': ('supervised', ALL)},
+    page='docs/semi_supervised.md')
+
+
+if __name__ == '__main__':
+    exit_without('annypose')
+    STUDY.main()
