@@ -35,14 +35,17 @@ PEOPLE = 6000
 FIRST = 300
 IMAGES = 'data/lspet/images'
 UNLABELED = 'train_dataloader.dataset.datasets.1'
+# rarity depends on it
+KPT_THR = 0.1
 RANDOM = '300 more at random'
 CONFIGURATIONS = {
-    name: {**semi_supervised.supervised(2 * FIRST), 'labels': FIRST, 'more': more,
+    name: {**semi_supervised.supervised(2 * FIRST), 'labels': FIRST, **more,
            'val_evaluator': EVALUATION['val_evaluator']}
     for name, more in {
-        RANDOM: 'random',
-        **{f'300 more, first by {by}': by
-           for by in ('both', 'rarity', 'uncertainty')}}.items()}
+        RANDOM: {'more': 'random'},
+        '300 more, first by uncertainty': {'more': 'uncertainty'},
+        **{f'300 more, first by {by}': {'more': by, 'kpt_thr': KPT_THR}
+           for by in ('both', 'rarity')}}.items()}
 
 
 class LabelNextStudy(Study):
@@ -74,11 +77,13 @@ class LabelNextStudy(Study):
 
     def file_of(self, seed: int) -> Path:
         """Where people stand in the order of each ranking, by that training."""
-        return ROOT / 'work_dirs' / self.name / f'{self.first(seed).work_dir.name}.json'
+        return (ROOT / 'work_dirs' / self.name /
+                f'{self.first(seed).work_dir.name}_{KPT_THR:g}.json')
 
     def people(self, options: dict, seed: int) -> list[int]:
         """The labeled ones and as many more."""
         more, count = options.pop('more'), options['labels']
+        options.pop('kpt_thr', None)
         labeled = super().people(options, seed)
         if more == 'random':
             others = np.setdiff1d(np.arange(PEOPLE), labeled)
@@ -93,12 +98,12 @@ class DrawUnlabeledStudy(LabelNextStudy):
 
     def file_of(self, seed: int) -> Path:
         """The people without labels; how often each is drawn stands beside them."""
-        return super().file_of(seed).with_suffix('') / 'people.json'
+        return ROOT / 'work_dirs' / self.name / self.first(seed).work_dir.name / (
+            'people.json')
 
     def write_file(self, seed: int) -> None:
         """Write what ``density rank`` writes."""
-        # most scores of so few labels are below the default
-        _, ranking, density = ranked(self.first(seed), kpt_thr=0.1)
+        _, ranking, density = ranked(self.first(seed))
         folder = self.file_of(seed).parent
         draws = write_ranking(ranking, density, IMAGES, folder)
         print(f'{folder}: effective sample size {draws.effective_sample_size:.2f}, '
@@ -115,13 +120,12 @@ class DrawUnlabeledStudy(LabelNextStudy):
         return Study.people(self, options, seed)
 
 
-def ranked(training: Training, kpt_thr: float = 0.3
+def ranked(training: Training
            ) -> tuple[list[int], PoseRanking, PoseDensityArtifact]:
     """The people without labels as ``density rank`` ranks them.
 
     Args:
         training (Training): Of the network that predicts; it is done.
-        kpt_thr (float): A joint with a lower score is missing in a pose.
 
     Returns:
         tuple: Their indices, their ranking, the density of the labeled poses.
@@ -137,7 +141,7 @@ def ranked(training: Training, kpt_thr: float = 0.3
             'data_root', 'metainfo', 'data_prefix', 'ann_file')}))
     predictor = TopdownPredictor(training.config, str(training.checkpoint()[1]))
     return others, rank_people(
-        predictor, density, people, kpt_thr=kpt_thr), density
+        predictor, density, people, kpt_thr=KPT_THR), density
 
 
 FIGURES = {

@@ -69,7 +69,7 @@ def shares(values: np.ndarray) -> np.ndarray:
 
 def rank_people(predictor: TopdownPredictor, artifact: PoseDensityArtifact,
                 dataset: UnlabeledPoseDataset, by: str = 'both',
-                kpt_thr: float = 0.3) -> PoseRanking:
+                kpt_thr: float = 0.1) -> PoseRanking:
     """Predict people's poses, and rank them by how rare and uncertain they are.
 
     A person's score is the share of people whose pose is more common under the

@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         help='how many are to be labeled (default: %(default)s)')
     add('--out', default=str(FOLDER / 'rank'), metavar='DIR',
         help='folder to write (default: %(default)s)')
-    add('--kpt-thr', type=float, default=0.3, help='a joint with a lower score is '
+    add('--kpt-thr', type=float, default=0.1, help='a joint with a lower score is '
         'missing in a predicted pose (default: %(default)s)')
     add('--network', metavar='NAME', help='which network of the checkpoint of a '
         'training with several: first, second, ema, student …')
