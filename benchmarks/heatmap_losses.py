@@ -111,7 +111,8 @@ STUDY = Study(
     seeds=3,
     epochs=EPOCHS,
     figures={'PCK@0.2': 'PCK@0.2', 'PCK': 'PCK@0.1 of the box'},
-    comparisons=[(name, f'{name.partition(",")[0]}, MSE')
+    comparisons=[(name, f'{name.partition(",")[0]}, MSE', figure)
+                 for figure in ('PCK@0.2', 'PCK')
                  for name in CONFIGURATIONS if not name.endswith(', MSE')],
     tables=[table_of_convergence],
     page='docs/heatmap_losses.md')

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 
@@ -18,6 +19,8 @@ def draw_curves(curves: dict[str, Sequence[dict[int, float]]], path: str,
     """
     figure = Figure(figsize=(6, 4.4), layout='constrained')
     axes = figure.subplots()
+    if len(curves) > 10:  # else the eleventh has the color of the first
+        axes.set_prop_cycle(color=colormaps['tab20'].colors)
     for name, seeds in curves.items():
         epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
         values = np.array([[seed[epoch] for epoch in epochs] for seed in seeds])
