@@ -1,8 +1,10 @@
 """The body: a thin wrapper around the parametric model `anny`."""
 
 import importlib.metadata
+import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -83,6 +85,11 @@ class Body:
         if shift is not None:
             points = [each + shift for each in points]
         return Body(*points, self.flesh_depth)
+
+
+def keep_cache_in(folder: str | os.PathLike) -> None:
+    """Let anny write nowhere but below a folder, unless ``ANNY_CACHE_DIR`` is set."""
+    os.environ.setdefault('ANNY_CACHE_DIR', str(Path(folder).resolve() / 'cache'))
 
 
 class BodyModel:

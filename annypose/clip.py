@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .body import JOINT_NAMES, BodyModel, anny_version
+from .body import JOINT_NAMES, BodyModel, anny_version, keep_cache_in
 from .camera import Camera
 from .coco import write_json
 from .errors import RenderError, check_range
@@ -95,8 +95,7 @@ def render_clip(out: str | os.PathLike,
     anny_version()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    # as for the data set: writes nowhere but to its folder
-    os.environ.setdefault('ANNY_CACHE_DIR', str(out.resolve() / 'cache'))
+    keep_cache_in(out)
     with tempfile.TemporaryDirectory(prefix='.', dir=out) as folder:
         names = ClipFiles('clip.mp4', 'boxes.json', 'joints.json')
         partial = ClipFiles(*(Path(folder, name) for name in names))

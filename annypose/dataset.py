@@ -250,15 +250,14 @@ def _start_worker(out, parameters, lock):
     import cv2
     import torch
 
-    from .body import BodyModel
+    from .body import BodyModel, keep_cache_in
     from .scene import SceneRenderer
 
     # One thread each: the processes share the cores, and sums of floats come
     # out the same everywhere.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    # rendering writes nowhere but to its folder
-    os.environ.setdefault('ANNY_CACHE_DIR', str(Path(out).resolve() / 'cache'))
+    keep_cache_in(out)
     with lock:
         # the first to load the model writes the cache the others read
         model = BodyModel()

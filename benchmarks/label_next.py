@@ -83,6 +83,7 @@ class LabelNextStudy(Study):
     def people(self, options: dict, seed: int) -> list[int]:
         """The labeled ones and as many more."""
         more, count = options.pop('more'), options['labels']
+        # says which rows count, no more
         options.pop('kpt_thr', None)
         labeled = super().people(options, seed)
         if more == 'random':

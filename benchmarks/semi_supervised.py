@@ -5,6 +5,7 @@ by easy-hard consistency on all 6,000 images; and the demo's network on the embe
 data set: python -m mmpose_wloss render dataset --out data/annypose
 """
 
+import json
 import time
 from pathlib import Path
 
@@ -167,19 +168,20 @@ def all_labels(times: int, **options) -> dict:
 
 
 def deeppose(model: str, data: str) -> dict:
-    """Regression in place of heatmaps, as in configs/lspet/deeppose_….
+    """Options for regression in place of heatmaps, as in the config of DeepPose.
 
     Args:
         model, data (str): Where a config has the pose estimator and the labeled data.
     """
-    label = dict(type='CenteredRegressionLabel', input_size=[96, 96])
-    return {
-        f'{model}.backbone.out_indices': [4],
-        f'{model}.neck': dict(_delete_=True, type='GlobalAveragePooling'),
-        f'{model}.head': dict(
-            _delete_=True, type='CenteredRegressionHead', in_channels=320,
-            num_joints=14, loss=dict(type='MaskedMSELoss'), decoder=label),
-        f'{data}.pipeline.5.encoder': dict(_delete_=True, **label)}
+    source = Config.fromfile(str(
+        ROOT / 'configs/lspet/deeppose_efficientnet_lite0_wloss_lspet.py')).to_dict()
+    parts, label = source['model'], source['label']
+    # rows are compared as JSON, which knows no tuples
+    return json.loads(json.dumps({
+        f'{model}.backbone.out_indices': parts['backbone']['out_indices'],
+        f'{model}.neck': dict(parts['neck'], _delete_=True),
+        f'{model}.head': dict(parts['head'], _delete_=True),
+        f'{data}.pipeline.5.encoder': dict(label, _delete_=True)}))
 
 
 DEEPPOSE = deeppose('model', 'train_dataloader.dataset.dataset.dataset')

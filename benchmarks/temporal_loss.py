@@ -16,7 +16,7 @@ from study import ROOT, Study
 from tqdm import tqdm
 
 from annypose import ClipParameters
-from annypose.body import BodyModel
+from annypose.body import BodyModel, keep_cache_in
 from annypose.clip import render_frames
 from annypose.coco import annotation_entries, content, write_json
 
@@ -27,9 +27,9 @@ SEEDS = {'train': range(20), 'test': range(100, 110)}
 TEMPORAL = dict(type='TemporalSmoothnessLoss', epsilon=3., loss_weight=1e-4)
 
 
-def write_clips(part: str) -> None:
+def write_clips(part: str, model: BodyModel) -> None:
     """Render clips as folders of frames, with the joints in COCO's format."""
-    model, records = BodyModel(), []
+    records = []
     for seed in tqdm(SEEDS[part], desc=f'rendering {part}', unit='clip'):
         # slow enough that neighboring frames differ
         parameters = ClipParameters(FRAMES, size=96, fps=10., yaw=90., seed=seed)
@@ -80,9 +80,13 @@ class ClipStudy(Study):
     """Renders the clips before the first training."""
 
     def run(self, minutes: float, processes: int) -> None:
-        for part in SEEDS:
-            if not annotations(part).exists():
-                write_clips(part)
+        missing = [part for part in SEEDS if not annotations(part).exists()]
+        if missing:
+            # that of the labeled people is there
+            keep_cache_in(ROOT / 'data/annypose')
+            model = BodyModel()
+            for part in missing:
+                write_clips(part, model)
         super().run(minutes, processes)
 
 
