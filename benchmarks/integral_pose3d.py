@@ -60,6 +60,8 @@ BALANCERS = {
         'optim_wrapper.paramwise_cfg': dict(custom_keys={
             'balancer.log_variance': dict(lr_mult=10., decay_mult=0.)})},
     'GradNorm': balanced('I1', 'GradNormBalancer'),
+    'GradNorm from the first batch on': balanced(
+        'I1', 'GradNormBalancer', weights='first_batch'),
 }
 # of torchjd: one that weighs losses, and one that aggregates their gradients
 TORCHJD = {
@@ -79,15 +81,16 @@ DEPTHS = {
     '16 bins, after 4 and 8, interpolated': stage(
         16, '8 bins, after 4, interpolated', **INTERPOLATED),
 }
+CONFIGURATIONS = {
+    # those first that most hangs on
+    START: {'config': 'configs/demo/efficientnet_lite0_mse_annypose.py', 'epochs': 2},
+    **BALANCERS, **TORCHJD, **DEPTHS}
 STUDY = Study(
     'integral_pose3d',
     config='configs/demo/efficientnet_lite0_integral3d_annypose.py',
-    # those first that most hangs on
-    configurations={
-        START: {'config': 'configs/demo/efficientnet_lite0_mse_annypose.py',
-                'epochs': 2},
-        **BALANCERS, **TORCHJD, **DEPTHS},
-    seeds=3,
+    configurations=CONFIGURATIONS,
+    # the interval of three pairs included 0
+    seeds={**dict.fromkeys(CONFIGURATIONS, 3), 'Equal weights': 6, 'Adaptive I1': 6},
     epochs=EPOCHS,
     figures=FIGURES,
     scalars=[f'{figure}_{term}' for figure in ('weight', 'grad_norm', 'raw')

@@ -54,6 +54,11 @@ LINEAR_LOSSES = ('KeypointMSELoss', *PIXEL_LOSSES, 'RankSortLoss',
 # they multiply by the weight before they compare
 NONLINEAR_LOSSES = ('KeypointOHKMMSELoss', 'CombinedTargetMSELoss', 'MSELoss',
                     'AdaptiveWingLoss', 'SmoothL1Loss', 'WingLoss', 'SoftWingLoss')
+# of balancers that are given by name, so that no term has the gradient to itself
+STARTS = {
+    'UncertaintyBalancer': dict(log_variance='first_batch'),
+    'GradNormBalancer': dict(weights='first_batch'),
+}
 # the losses that heads of stock configs return
 TERMS = {
     'AssociativeEmbeddingHead': ['loss_kpt', 'loss_pull', 'loss_push'],
@@ -290,7 +295,8 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
 
     Args:
         cfg (Config): Of any pose estimator.
-        balancer (str or dict): Its type, or its config.
+        balancer (str or dict): Its type, or its config. By its type alone, it starts
+            from the first batch, if it can.
         terms (list or dict, optional): Names of the losses. Defaults to those
             of a head that stock configs have.
         options: Other keys of :class:`BalancedHead`.
@@ -299,8 +305,8 @@ def balance(cfg: Config, balancer: str | Mapping = 'UncertaintyBalancer',
         UserError: If the head is not known to return several.
     """
     cfg = _begin(cfg)
-    if balancer == 'UncertaintyBalancer':
-        balancer = dict(type=balancer, log_variance='first_batch')
+    if isinstance(balancer, str):
+        balancer = dict(STARTS.get(balancer, {}), type=balancer)
     balancer = _component(balancer)
     network = _network(cfg)
     head = network.get('head')

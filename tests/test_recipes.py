@@ -232,6 +232,19 @@ def test_what_makes_no_sense_is_refused(recipe):
         recipe(load_base(SMALL))
 
 
+@pytest.mark.parametrize('balancer, found', [
+    ('GradNormBalancer', dict(weights='first_batch')),
+    ('UncertaintyBalancer', dict(log_variance='first_batch')),
+    ('AdaptiveBalancer', {}),
+    # a whole config stays as it is
+    (dict(type='GradNormBalancer', alpha=0.5), dict(alpha=0.5))])
+def test_a_balancer_by_name_starts_from_the_first_batch(balancer, found):
+    cfg = balance(load_base(f'{BODY}/dekr/coco/dekr_hrnet-w32_8xb10-140e_'
+                            'coco-512x512.py'), balancer)
+    kind = balancer if isinstance(balancer, str) else balancer['type']
+    assert cfg.model.head.balancer.to_dict() == dict(found, type=kind)
+
+
 # shapes of what heads give their losses, if not [B, K, D]
 HEATMAP, SIMCC = [(2, 17, 8, 8)] * 2, [[(2, 17, 8)] * 2] * 2
 SHAPES = dict(

@@ -25,7 +25,8 @@ MANUAL = dict(type='ManualBalancer', ratios=dict(pixels=1., millimeters=0.1))
 ALL = [dict(type='AdaptiveBalancer'), MANUAL, dict(type='GradNormBalancer'),
        dict(type='DynamicTaskPriorityBalancer'),
        dict(type='UncertaintyBalancer'),
-       dict(type='UncertaintyBalancer', log_variance='first_batch')]
+       dict(type='UncertaintyBalancer', log_variance='first_batch'),
+       dict(type='GradNormBalancer', weights='first_batch')]
 TORCHJD = [dict(type='TorchJDBalancer', scalarizer=each)
            for each in ('DWA', 'FAMO', 'IMTLL', 'Random')
            ] if importlib.util.find_spec('torchjd') else []
@@ -35,7 +36,8 @@ NAN = float('nan')
 
 
 def identify(config):
-    return config['type'] + config.get('log_variance', config.get('scalarizer', ''))
+    return config['type'] + ''.join(config.get(key, '') for key in (
+        'log_variance', 'weights', 'scalarizer'))
 
 
 every = pytest.mark.parametrize('config', ALL, ids=identify)
@@ -433,15 +435,38 @@ def test_grad_norm_balances_the_others_of_what_nobody_sees():
     assert balancer.weights[2:].tolist() == [1, 1]
 
 
+def test_grad_norm_starts_at_the_first_batch():
+    """Gradients are equal at once; what is seen later gets as large a one."""
+    features = torch.ones(4, requires_grad=True)
+    terms = ['once', 'thousandfold', 'late', 'never']
+    balancer = build(dict(type='GradNormBalancer', alpha=0., weights='first_batch',
+                          grad_norm_interval=1), terms)
+    for step in range(3):
+        loss = features.square().sum()
+        result = balancer(dict(
+            once=loss, thousandfold=1000 * loss, late=(step > 0) * 50 * loss,
+            never=0 * loss), shared=features)
+        norms = [result[f'grad_norm_{term}'].item() for term in terms]
+        seen = 3 if step else 2
+        assert norms[:seen] == pytest.approx([norms[0]] * seen)
+        assert norms[seen:] == [0] * (4 - seen)
+        assert balancer.weights.sum().item() == pytest.approx(4)
+        assert balancer.weights[-1] == 1
+    gradients = torch.tensor([1., 1000., 50.])
+    weights = 3 / gradients / (1 / gradients).sum()
+    torch.testing.assert_close(balancer.weights[:3], weights)
+
+
+@pytest.mark.parametrize('start', ['equal', 'first_batch'])
 @pytest.mark.parametrize('bad', [
     lambda features: features.sum() * NAN,
     lambda features: features.sum() * math.inf,
     # whose gradient alone is infinite
     lambda features: (features - features.detach()).sqrt().sum() + 1,
 ], ids=['nan', 'inf', 'gradient'])
-def test_grad_norm_leaves_its_weights_where_gradients_are_not_finite(bad):
+def test_grad_norm_leaves_its_weights_where_gradients_are_not_finite(bad, start):
     terms, features = pairs()
-    balancer = build(dict(type='GradNormBalancer'))
+    balancer = build(dict(type='GradNormBalancer', weights=start))
     balancer(dict(terms, pixels=bad(features)), shared=features)
     assert (balancer.weights == 1).all() and (balancer.initial == 0).all()
     balancer(terms, shared=features)
@@ -843,6 +868,7 @@ def test_wrong_names(terms):
     ('Adaptive', 'loss_weight', [-1., NAN]),
     ('GradNorm', 'lr', [0., NAN]),
     ('GradNorm', 'alpha', [-1., NAN]),
+    ('GradNorm', 'weights', ['first', 1.]),
     ('DynamicTaskPriority', 'gamma', [-1., NAN]),
     ('DynamicTaskPriority', 'momentum', [0., 1.5]),
     ('DynamicTaskPriority', 'eps', [0., 0.6]),

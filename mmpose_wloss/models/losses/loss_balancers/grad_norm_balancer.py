@@ -35,6 +35,11 @@ class GradNormBalancer(LossBalancer):
     weights below 0 where one has to become 1e-4 of another; in logarithms they
     stay positive at any scale.
 
+    From equal weights, the sum of all gradients shrinks until it is as small as
+    the smallest one's. Adam's steps are then tiny, for a thousand iterations or
+    more, because it remembers how large gradients were. ``weights='first_batch'``
+    avoids this: all weighted gradients are equal from the first batch on.
+
     Each training step costs one more way back from each term to ``shared``.
     Norms and losses are averaged over the processes that see the term; where
     one is not finite, the weights stay. A term whose loss or gradient is 0, or
@@ -45,6 +50,9 @@ class GradNormBalancer(LossBalancer):
         alpha (float): How strongly terms that train slowly are preferred; 0
             makes all gradients equal.
         lr (float): Step :math:`\eta` of the weights.
+        weights (str): Those at the start: ``'equal'``, or ``'first_batch'``, by
+            which the gradients of the first batch are equal. A term that is first
+            seen later gets the mean gradient of those seen before.
         reduction, kwargs: See :class:`LossBalancer`.
 
     Raises:
@@ -58,13 +66,16 @@ class GradNormBalancer(LossBalancer):
                  terms: Sequence[str],
                  alpha: float = 1.5,
                  lr: float = 0.025,
+                 weights: str = 'equal',
                  reduction: str = 'mean',
                  **kwargs) -> None:
         super().__init__(terms, reduction, **kwargs)
         checks.non_negative(alpha=alpha)
         checks.positive(lr=lr)
+        checks.one_of(('equal', 'first_batch'), weights=weights)
         self.alpha = alpha
         self.lr = lr
+        self.start = weights
         self.register_buffer('weights', torch.ones(len(self.terms)))
         # 0 until the term had a loss
         self.register_buffer('initial', torch.zeros(len(self.terms)))
@@ -76,28 +87,45 @@ class GradNormBalancer(LossBalancer):
 
     def weigh(self, raw: Tensor, errors: Tensor | None,
               kpis: Mapping[str, Tensor], norms: Tensor | None) -> Tensor:
-        weights = self.weights.clone()
-        if self.learning:
-            self._learn(raw, norms)
-        return weights
-
-    @torch.no_grad()
-    def _learn(self, raw: Tensor, norms: Tensor) -> None:
+        if not self.learning:
+            return self.weights.clone()
         here = (raw != 0) | (norms != 0)
         (raw, norms), _ = self.mean_over_processes(
             torch.stack([raw, norms]), here.expand(2, -1))
-        finite = (raw + norms).isfinite().all()
-        first = (self.initial == 0) & (raw > 0) & finite
+        seen = (raw > 0) & (norms > 0) & (raw + norms).isfinite().all()
+        first = seen & (self.initial == 0)
         self.initial.copy_(torch.where(first, raw, self.initial))
+        if self.start == 'first_batch':
+            self._begin(norms, first, seen)
+        weights = self.weights.clone()
+        self._learn(raw, norms, seen)
+        return weights
 
-        seen = (raw > 0) & (norms > 0) & (self.initial > 0)
+    @torch.no_grad()
+    def _begin(self, norms: Tensor, first: Tensor, seen: Tensor) -> None:
+        """Give the gradients of terms that are seen first the mean of the others'."""
+        others = seen & ~first
+        mean = (torch.where(others, self.weights * norms, 0).sum() /
+                others.sum().clamp(min=1))
+        self._share(torch.where(
+            first, torch.where(others.any(), mean, 1) / norms, self.weights), seen)
+
+    @torch.no_grad()
+    def _learn(self, raw: Tensor, norms: Tensor, seen: Tensor) -> None:
         count = seen.sum().clamp(min=1)
         progress = torch.where(seen, raw / self.initial, 0)
         rate = progress * count / progress.sum()
         gradients = torch.where(seen, self.weights * norms, 0)
         goals = gradients.sum() / count * rate**self.alpha
         gap = (gradients / goals).log().clamp(-1, 1)
-        moved = torch.where(seen, self.weights * (-self.lr * gap).exp(), 0)
-        # what nobody sees neither gives of its weight nor takes of theirs
-        moved = moved * (torch.where(seen, self.weights, 0).sum() / moved.sum())
-        self.weights.copy_(torch.where(seen & finite, moved, self.weights))
+        self._share(self.weights * (-self.lr * gap).exp(), seen)
+
+    def _share(self, weights: Tensor, seen: Tensor) -> None:
+        """Take new weights of the seen terms, whose sum stays as it was.
+
+        What nobody sees neither gives of its weight nor takes of theirs.
+        """
+        before, after = (torch.where(seen, each, 0).sum()
+                         for each in (self.weights, weights))
+        self.weights.copy_(torch.where(
+            seen, weights * (before / after), self.weights))
