@@ -1,16 +1,19 @@
 """Draw docs/images/loss_balancers.png: two tasks of scales 1 : 100.
 
-The toy problem of GradNorm's paper (section 4), smaller: both tasks are
-``scale * tanh((base + own) x)`` of the same inputs, and share a trunk.
+Prints the table of docs/loss_balancers.md, too. The toy problem of GradNorm's paper
+(section 4), smaller: both tasks are ``scale * tanh((base + own) x)`` of the same
+inputs, and share a trunk.
 """
 
 from pathlib import Path
 
 import mmpose_wloss  # noqa: F401
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmpose.registry import MODELS
+from tabulate import tabulate
 from torch import Tensor, nn
 
 SCALES = dict(small=1., large=100.)
@@ -18,8 +21,10 @@ BALANCERS = {
     'equal weights': dict(type='ManualBalancer',
                           ratios=dict(small=1., large=1.), reduction='mean'),
     'adaptive': dict(type='AdaptiveBalancer', reduction='mean'),
-    'GradNorm': dict(type='GradNormBalancer', alpha=0.12),
-    'task priority': dict(type='DynamicTaskPriorityBalancer'),
+    'GradNorm, α = 0.12': dict(type='GradNormBalancer', alpha=0.12),
+    'the same, first_batch': dict(
+        type='GradNormBalancer', alpha=0.12, weights='first_batch'),
+    'dynamic task priority': dict(type='DynamicTaskPriorityBalancer'),
     'uncertainty': dict(type='UncertaintyBalancer', log_variance='first_batch'),
 }
 
@@ -74,23 +79,34 @@ def train(balancer: dict, steps: int, seed: int = 0) -> dict[str, list[float]]:
     return history
 
 
+def row_of(histories: list[dict[str, list[float]]]) -> list[str]:
+    """Ratio of gradients and errors over the last 50 steps of each seed."""
+
+    def last(name: str) -> np.ndarray:
+        return np.array([history[name][-50:] for history in histories]).mean(1)
+
+    ratio = last('grad_norm_large') / last('grad_norm_small')
+    return [f'{values.mean():.3g} ± {values.std(ddof=1):.2g}' for values in (
+        ratio, *(last(f'error_{task}') for task in SCALES))]
+
+
 def main() -> None:
-    figure = Figure(figsize=(11, 5), layout='constrained')
+    figure = Figure(figsize=(13, 5), layout='constrained')
     axes = figure.subplots(2, len(BALANCERS), sharex=True, sharey='row')
+    rows = []
     for column, (title, config) in zip(axes.T, BALANCERS.items(), strict=True):
-        history = train(config, 1500)
+        histories = [train(config, 1500, seed) for seed in range(3)]
         for row, figure_name in zip(column, ('weight', 'grad_norm'),
                                     strict=True):
             for task, scale in SCALES.items():
-                row.semilogy(history[f'{figure_name}_{task}'],
+                row.semilogy(histories[0][f'{figure_name}_{task}'],
                              label=f'scale {scale:.0f}', linewidth=0.8)
             row.grid(alpha=0.3)
         column[0].set_title(title)
         column[1].set_xlabel('step')
-        errors = ', '.join(
-            f'{task} {sum(history[f"error_{task}"][-50:]) / 50:.3f}'
-            for task in SCALES)
-        print(f'{title}: {errors}')
+        rows.append([title, *row_of(histories)])
+    print(tabulate(rows, ['balancer', 'gradient large : small', 'error, small',
+                          'error, large'], tablefmt='github', disable_numparse=True))
     axes[0, 0].set_ylabel('weight')
     axes[1, 0].set_ylabel('norm of the balanced gradient')
     axes[0, 0].legend(fontsize='small')
