@@ -10,6 +10,7 @@ from pathlib import Path
 from mmpose_wloss.common.files import write_whole
 
 import cv2
+import numpy as np
 import semi_supervised
 from lspet import exit_without
 from study import ROOT, Study
@@ -21,30 +22,50 @@ from annypose.clip import render_frames
 from annypose.coco import annotation_entries, content, write_json
 
 CLIPS = ROOT / 'data/annypose_clips'
-FRAMES = 40
+FRAMES, SIZE = 40, 128
+# around the person of a clip, smaller than around one of an image: it moves
+MARGIN = 1.1
 # of the clips of each part
 SEEDS = {'train': range(20), 'test': range(100, 110)}
-# pixels that a joint may move between frames, of 96, and weights of the loss
+# pixels that a joint may move between frames, of 64, and weights of the loss
 EPSILON = 3.
-WEIGHTS = (1e-4, 1e-3, 1e-2)
+WEIGHTS = (1e-5, 1e-4, 1e-3)
 
 
 def write_clips(part: str, model: BodyModel) -> None:
-    """Render clips as folders of frames, with the joints in COCO's format."""
+    """Render clips as folders of frames, with the joints in COCO's format.
+
+    ``frames/`` has what surrounds the person, who fills a frame as a box does.
+    """
     records = []
     for seed in tqdm(SEEDS[part], desc=f'rendering {part}', unit='clip'):
         # slow enough that neighboring frames differ
-        parameters = ClipParameters(FRAMES, size=96, fps=10., yaw=90., seed=seed)
-        for number, (image, labels) in enumerate(render_frames(model, parameters)):
+        parameters = ClipParameters(FRAMES, size=SIZE, fps=10., yaw=90., seed=seed)
+        images, people = zip(*render_frames(model, parameters), strict=True)
+        window = surroundings(np.array([person.bbox for person, in people]))
+        for number, image in enumerate(images):
             name = f'{seed:04d}/{number:04d}.jpg'
-            (CLIPS / part / name).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(CLIPS / part / name, cv2.imencode('.jpg', image)[1].tobytes())
+            write_image(CLIPS / part / name, image)
+            write_image(CLIPS / part / 'frames' / name, image[window])
             index = len(records)
             records.append(dict(
-                image=dict(id=index + 1, file_name=name, width=96, height=96),
-                annotations=annotation_entries(index, labels)))
+                image=dict(id=index + 1, file_name=name, width=SIZE, height=SIZE),
+                annotations=annotation_entries(index, people[number])))
     # what says that all are there comes last
     write_json(annotations(part), content(records, dict(frames=FRAMES), labeled=True))
+
+
+def surroundings(boxes: np.ndarray) -> tuple[slice, slice]:
+    """A square of pixels, rows and columns, around a person in all frames."""
+    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    side = min(round(MARGIN * max(high - low)), SIZE)
+    left, top = np.clip(np.round((low + high - side) / 2).astype(int), 0, SIZE - side)
+    return slice(top, top + side), slice(left, left + side)
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, cv2.imencode('.jpg', image)[1].tobytes())
 
 
 def annotations(part: str) -> Path:
@@ -75,6 +96,7 @@ def consistency(**options) -> dict:
         **semi_supervised.EMBEDDED.configurations['PoseCons, joint cutout'],
         **tested_on_clips('val_evaluator.metrics'),
         **of_clips(unlabeled, 'train'), f'{unlabeled}.ann_file': '',
+        f'{unlabeled}.data_prefix.img': 'train/frames/',
         f'{unlabeled}.indices': None, f'{unlabeled}.clip_length': 2, **options}
 
 
