@@ -98,7 +98,9 @@ STUDY = Study(
     comparisons=[
         *((name, 'Equal weights') for name in BALANCERS if name != 'Equal weights'),
         *((name, 'Equal weights') for name in TORCHJD),
+        *((f'Adaptive {mode}', 'Equal weights', 'P-MPJPE') for mode in ('I1', 'H1')),
         ('Adaptive I1', 'Adaptive H1'),
+        ('GradNorm from the first batch on', 'GradNorm'),
         ('16 bins, after 4 and 8', 'Adaptive I1'),
         ('16 bins, after 4 and 8, interpolated', 'Adaptive I1'),
         ('16 bins, after 4 and 8, interpolated', '16 bins, after 4 and 8')],
