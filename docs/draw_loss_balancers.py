@@ -86,8 +86,9 @@ def row_of(histories: list[dict[str, list[float]]]) -> list[str]:
         return np.array([history[name][-50:] for history in histories]).mean(1)
 
     ratio = last('grad_norm_large') / last('grad_norm_small')
-    return [f'{values.mean():.3g} ± {values.std(ddof=1):.2g}' for values in (
-        ratio, *(last(f'error_{task}') for task in SCALES))]
+    return [f'{ratio.mean():.3g} ± {ratio.std(ddof=1):.2g}', *(
+        f'{error.mean():.3f} ± {error.std(ddof=1):.3f}'
+        for error in (last(f'error_{task}') for task in SCALES))]
 
 
 def main() -> None:

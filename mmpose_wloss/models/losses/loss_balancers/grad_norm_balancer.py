@@ -77,7 +77,7 @@ class GradNormBalancer(LossBalancer):
         self.lr = lr
         self.start = weights
         self.register_buffer('weights', torch.ones(len(self.terms)))
-        # 0 until the term had a loss
+        # 0 until the term had a loss and a gradient
         self.register_buffer('initial', torch.zeros(len(self.terms)))
         self.register_terms()
 
